@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where one stage's features lie in the clip.
+
+    Feature `i` along an axis sees a receptive field whose centre is input pixel (or frame)
+    `offset + stride · i`, counted from pixel centres at 0, 1, 2, …, away from the borders.
+
+    Attributes:
+        name: such as "layer3"; names are the backbone's own, in order.
+        channels: C'.
+        stride: input steps per feature along (T, H, W).
+        offset: centre of the first feature's field along (T, H, W); measured, not derived.
+        module: dotted path, inside the backbone, of the module whose output this is: where
+            a mechanism is inserted.
+    """
+
+    name: str
+    channels: int
+    stride: tuple[int, int, int]
+    offset: tuple[float, float, float]
+    module: str
+
+
+class Backbone(nn.Module):
+    """A network that turns a clip into features, stage by stage.
+
+    Attributes:
+        stages: in order, shallow to deep; the last one is what `forward` returns.
+        mean, std: RGB normalisation the weights expect, on values in [0, 1].
+    """
+
+    stages: tuple[Stage, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @abstractmethod
+    def features(self, clip: Tensor, stages: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Features by stage name; all stages where none is named.
+
+        Args:
+            clip: float (N, 3, T, H, W), normalised.
+
+        Returns:
+            name -> (N, C', T', H', W'). Computes nothing past the last stage asked for.
+        """
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """(N, 3, T, H, W) -> the last stage's features, (N, C', T', H', W')."""
+        last = self.stages[-1].name
+        return self.features(clip, [last])[last]
+
+    @abstractmethod
+    def logits(self, clip: Tensor) -> Tensor:
+        """(N, 3, T, H, W) -> (N, classes) with the source network's own pooling and head.
+
+        Raises:
+            ArgumentError: the backbone was built without its head (`classes=None`).
+        """

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vidattn.errors import ArgumentError
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Decoded frames and where they come from; pixels and times travel together.
+
+    Attributes:
+        pixels: uint8 RGB, shape (T, 3, H, W), stored T·H·W·3: decoders write that order, and
+            stacking or resizing it is twice as fast.
+        seconds: float64, shape (T,): presentation time of each frame, on the file's own clock
+            (the first frame of a file need not be at 0).
+        indices: int64, shape (T,): 0-based position of each frame in presentation order.
+        source_size: (height, width) of the video as shown, before any resize, after rotation.
+        timestamps_made_up: True where the file has no timestamps and `indices / fps` stands in.
+
+    Raises:
+        ArgumentError: a shape or dtype is not the one above.
+    """
+
+    pixels: Tensor
+    seconds: Tensor
+    indices: Tensor
+    source_size: tuple[int, int]
+    timestamps_made_up: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4 or self.pixels.shape[1] != 3:
+            raise ArgumentError(
+                "pixels: expected uint8 of shape (T, 3, H, W), "
+                f"got {self.pixels.dtype} of shape {tuple(self.pixels.shape)}"
+            )
+        for name, expected in (("seconds", torch.float64), ("indices", torch.int64)):
+            value: Tensor = getattr(self, name)
+            if value.dtype != expected or value.shape != self.pixels.shape[:1]:
+                raise ArgumentError(
+                    f"{name}: expected {expected} of shape ({len(self)},), "
+                    f"got {value.dtype} of shape {tuple(value.shape)}"
+                )
+
+    def __len__(self) -> int:
+        return self.pixels.shape[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of `pixels`."""
+        return self.pixels.shape[2], self.pixels.shape[3]
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Tensor,
+        *,
+        seconds: Tensor,
+        indices: Tensor,
+        source_size: tuple[int, int],
+        timestamps_made_up: bool = False,
+    ) -> Frames:
+        """Frames from what a decoder wrote: uint8, shape (T, H, W, 3)."""
+        pixels = rows.permute(0, 3, 1, 2)
+        return cls(pixels, seconds, indices, source_size, timestamps_made_up)

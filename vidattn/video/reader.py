@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from vidattn.video.frames import Frames
+
+
+class VideoReader(ABC):
+    """Random access to the frames of one video, by position in presentation order.
+
+    A reader belongs to the process and thread that opened it: open it inside the worker.
+
+    Attributes:
+        path: as the caller gave it.
+        decoder: name and version of what decodes, such as "pyav 18.1.0".
+        size: (height, width) as shown, after rotation, in pixels.
+        fps: average frames per second; never 0.
+        duration_seconds: from the first frame's start to the last one's end.
+        timestamps_made_up: True where the file has none and `index / fps` stands in.
+    """
+
+    path: str
+    decoder: str
+    size: tuple[int, int]
+    fps: float
+    duration_seconds: float
+    timestamps_made_up: bool = False
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of frames that can really be decoded."""
+
+    @abstractmethod
+    def frames_at(self, indices: Sequence[int], *, short_side: int | None = None) -> Frames:
+        """Frames by 0-based index, in the order asked for; repeats are allowed.
+
+        With `short_side`, frames are resized (area averaging) so that the shorter side has
+        that many pixels, the aspect ratio kept, both sides at least 1; never enlarged.
+
+        Raises:
+            IndexError: an index is negative or not below `len(self)`.
+            DecodeError: a frame cannot be decoded.
+        """
+
+    @abstractmethod
+    def frames_between(
+        self, start_seconds: float, end_seconds: float, *, short_side: int | None = None
+    ) -> Frames:
+        """Frames whose presentation time lies in [start_seconds, end_seconds)."""
+
+    @abstractmethod
+    def seconds_of(self, indices: Sequence[int]) -> list[float]:
+        """Presentation time of frames by index, without decoding them."""
+
+    def close(self) -> None:  # noqa: B027 - most readers hold a file, a folder of images does not
+        """Release the file. Closing twice is harmless."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
