@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn import __version__, selection
+from vidattn.errors import ArgumentError
+from vidattn.video import VideoReader, open_video
+
+if TYPE_CHECKING:
+    from vidattn.models import LoadedRecogniser
+
+# Frames held at once while a video without a checkpoint is looked through.
+CHUNK = 64
+# Sides that the training-free score looks at: its description uses no more.
+SKETCH_SHORT_SIDE = 96
+
+
+@dataclass(frozen=True)
+class KeyFrame:
+    """One selected frame.
+
+    Attributes:
+        frame_index: 0-based, in presentation order.
+        seconds: on the video's own clock.
+        score: unnormalised; comparable within the video and, for one model, between videos.
+        regions: boxes [x1, y1, x2, y2] in pixels of the video as shown; empty without a model.
+        label: the class the model sees in the window around the frame; None without a model.
+        probability: of that class.
+    """
+
+    frame_index: int
+    seconds: float
+    score: float
+    regions: tuple[tuple[float, float, float, float], ...] = ()
+    label: str | None = None
+    probability: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class KeyFrames:
+    """The key frames of one video, in time order.
+
+    Attributes:
+        path: the video.
+        frames: what was selected.
+        scores: (T,) the score of every frame.
+        method: how they were scored, in words.
+        details: decoder, versions, checkpoint.
+    """
+
+    path: str
+    frames: tuple[KeyFrame, ...]
+    scores: NDArray[np.float64]
+    method: str
+    details: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `keyframes.json` holds for one video."""
+        return {
+            "video": self.path,
+            "method": self.method,
+            **self.details,
+            "frame_count": len(self.scores),
+            "frames": [asdict(frame) for frame in self.frames],
+        }
+
+
+def extract_keyframes(
+    path: str | Path,
+    *,
+    count: int = 8,
+    checkpoint: str | Path | LoadedRecogniser | None = None,
+    minimum_gap_seconds: float = 0.5,
+    regions: int = 1,
+    region_threshold: float = 0.5,
+    decoder: str = "pyav",
+    batch_size: int = 4,
+) -> KeyFrames:
+    """Select the key frames of one video of any length, in bounded memory.
+
+    With a checkpoint, frames are scored by the model's own temporal attention, window by window,
+    unnormalised, so that windows compete; regions come from its spatial attention in a window
+    centred on each selected frame. Without one, the frames are chosen that together stand best
+    for the video (see `vidattn.selection.cover_frames`).
+
+    Args:
+        path: a video file, or a folder of frame images.
+        count: key frames wanted; fewer where the video has fewer frames.
+        checkpoint: a file, or what `vidattn.models.load` returned.
+        minimum_gap_seconds: frames closer than this suppress each other, if enough are left.
+        regions: most boxes a frame.
+        region_threshold: share of the map's peak that a region's cells must reach.
+        decoder: see `vidattn.open_video`.
+        batch_size: windows that are held at once.
+
+    Raises:
+        VideoError: the video cannot be used.
+        CheckpointError: the checkpoint cannot.
+        ArgumentError: a number is out of range.
+    """
+    if count < 1:
+        raise ArgumentError(f"count: expected at least 1, got {count}")
+    if minimum_gap_seconds < 0:
+        raise ArgumentError(f"minimum_gap_seconds: expected 0 or more, got {minimum_gap_seconds}")
+    with open_video(path, decoder=decoder) as reader:
+        gap = round(minimum_gap_seconds * reader.fps)
+        if checkpoint is None:
+            return _by_coverage(reader, count, gap)
+        return _by_attention(
+            reader, _loaded(checkpoint), count, gap, regions, region_threshold, batch_size
+        )
+
+
+def _loaded(checkpoint: str | Path | LoadedRecogniser) -> LoadedRecogniser:
+    if isinstance(checkpoint, str | Path):
+        from vidattn import models
+
+        return models.load(checkpoint)
+    return checkpoint
+
+
+def _by_coverage(reader: VideoReader, count: int, gap: int) -> KeyFrames:
+    sketch = selection.sketch_frames(_chunks(reader))
+    indices = selection.cover_frames(sketch, count, minimum_gap=gap)
+    scores = selection.coverage_scores(sketch)
+    frames = tuple(
+        KeyFrame(int(index), seconds, float(scores[index]))
+        for index, seconds in zip(indices, reader.seconds_of(indices.tolist()), strict=True)
+    )
+    method = "coverage: sharp frames that together stand best for the video, without a network"
+    return KeyFrames(reader.path, frames, scores, method, _details(reader))
+
+
+def _chunks(reader: VideoReader) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(reader), CHUNK):
+        indices = range(start, min(start + CHUNK, len(reader)))
+        frames = reader.frames_at(indices, short_side=SKETCH_SHORT_SIDE)
+        yield frames.pixels.permute(0, 2, 3, 1).numpy()
+
+
+def _by_attention(
+    reader: VideoReader,
+    loaded: LoadedRecogniser,
+    count: int,
+    gap: int,
+    regions: int,
+    region_threshold: float,
+    batch_size: int,
+) -> KeyFrames:
+    from vidattn.models.windows import WindowedRecogniser
+
+    windowed = WindowedRecogniser(loaded, reader, batch_size=batch_size)
+    scores = selection.merge_windows(window.scores_by_frame() for window in windowed.windows())
+    indices = selection.select_frames(scores, count, minimum_gap=gap)
+    seconds = reader.seconds_of(indices.tolist())
+    frames = []
+    for index, time, window in zip(indices, seconds, windowed.around(indices), strict=True):
+        label, probability = window.best_class(loaded.classes)
+        cells = selection.threshold_regions(
+            window.regions_at(int(index)), fraction=region_threshold, count=regions
+        )
+        boxes = window.locator.to_source(cells, window.geometry)
+        frames.append(
+            KeyFrame(
+                int(index),
+                time,
+                float(scores[index]),
+                tuple(tuple(box) for box in boxes.round(2).tolist()),
+                label,
+                probability,
+            )
+        )
+    pooling = loaded.recogniser.spec.pooling
+    method = f"attention: unnormalised frame scores of {pooling} pooling, sliding windows"
+    details = _details(reader) | {"checkpoint": loaded.path, "checkpoint_sha256": loaded.digest}
+    return KeyFrames(reader.path, tuple(frames), scores, method, details)
+
+
+def _details(reader: VideoReader) -> dict[str, Any]:
+    return {
+        "decoder": reader.decoder,
+        "vidattn": __version__,
+        "size": list(reader.size),
+        "fps": reader.fps,
+        "duration_seconds": reader.duration_seconds,
+        "timestamps_made_up": reader.timestamps_made_up,
+    }
+
+
+def full_frames(path: str | Path, indices: Sequence[int], *, decoder: str) -> NDArray[np.uint8]:
+    """Selected frames at full resolution, uint8 (K, H, W, 3)."""
+    with open_video(path, decoder=decoder) as reader:
+        return reader.frames_at(indices).pixels.permute(0, 2, 3, 1).numpy()

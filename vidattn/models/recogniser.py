@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib import import_module
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vidattn import attention, backbones
+from vidattn.backbones import Backbone, Stage
+from vidattn.errors import ArgumentError
+from vidattn.models.locate import Locator
+from vidattn.models.pooling import POOLINGS
+from vidattn.models.spec import Insertion, RecogniserSpec
+from vidattn.naming import choose
+
+
+class Recognition(NamedTuple):
+    """What a recogniser says of a batch of clips.
+
+    Attributes:
+        logits: (N, classes).
+        frame_scores: (N, T'), unnormalised: comparable between windows of a long video.
+        frame_weights: (N, T'), summing to 1 over time.
+        region_weights: (N, T', H', W'), summing to 1 within each frame.
+    """
+
+    logits: Tensor
+    frame_scores: Tensor
+    frame_weights: Tensor
+    region_weights: Tensor
+
+
+class Recogniser(nn.Module):
+    """Backbone, inserted attention, pooling attention and a linear head.
+
+    Args:
+        spec: what to build.
+        weights: pretrained weights of the backbone, loaded before attention is inserted; see
+            `vidattn.backbones.build`.
+        allow: dotted paths of classes that the spec may name; anything else that is not
+            built in is refused, because importing it runs its code.
+    """
+
+    def __init__(
+        self, spec: RecogniserSpec, *, weights: str | None = None, allow: Collection[str] = ()
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = _build_backbone(spec, weights, allow)
+        self.inserted = [_insert(self.backbone, each) for each in spec.attention]
+        names = {stage.name: stage for stage in self.backbone.stages}
+        self.stage: Stage = (
+            self.backbone.stages[-1]
+            if spec.stage is None
+            else names[choose("stage", spec.stage, names)]
+        )
+        pooling = POOLINGS[choose("pooling", spec.pooling, POOLINGS)]
+        self.pooling = pooling(self.stage.channels, **spec.pooling_settings)
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = nn.Linear(self.stage.channels, len(spec.classes))
+
+    def forward(self, clip: Tensor, valid: Tensor | None = None) -> Recognition:
+        """Recognise.
+
+        Args:
+            clip: float (N, 3, T, H, W), normalised.
+            valid: bool (N, T), False where a frame is padding; all valid where None.
+        """
+        x = self.backbone.features(clip, [self.stage.name])[self.stage.name]
+        if valid is None:
+            valid = clip.new_ones(clip.shape[0], clip.shape[2], dtype=torch.bool)
+        evidence = self.pooling(x, self._valid_steps(valid, x.shape[2]))
+        logits = self.head(self.dropout(evidence.features))
+        return Recognition(logits, *evidence[1:])
+
+    def locator(self, clip: Tensor) -> Locator:
+        """Maps weights for clips of this shape (…, T, H, W) back to frames and pixels."""
+        frame_count, height, width = clip.shape[-3:]
+        return Locator(self.stage, frame_count, (height, width))
+
+    def _valid_steps(self, valid: Tensor, steps: int) -> Tensor:
+        """(N, T) -> (N, T'): a step is valid where the frame at its centre is."""
+        stride, offset = self.stage.stride[0], self.stage.offset[0]
+        centres = torch.arange(steps, device=valid.device) * stride + int(offset + 0.5)
+        return valid[:, centres.clamp(max=valid.shape[1] - 1)]
+
+
+def _build_backbone(spec: RecogniserSpec, weights: str | None, allow: Collection[str]) -> Backbone:
+    if "." not in spec.backbone:
+        return backbones.build(spec.backbone, weights=weights, **spec.backbone_settings)
+    if spec.backbone not in allow:
+        raise ArgumentError(
+            f"backbone: {spec.backbone!r} is a class outside vidattn; importing it runs its code, "
+            "so it must be allowed by name (allow=...)"
+        )
+    module, _, name = spec.backbone.rpartition(".")
+    found = getattr(import_module(module), name)(**spec.backbone_settings)
+    if not isinstance(found, Backbone):
+        raise ArgumentError(f"backbone: {spec.backbone} is no vidattn.backbones.Backbone")
+    if weights is not None:
+        backbones.load_weights(found, weights)
+    return found
+
+
+def _insert(backbone: Backbone, insertion: Insertion) -> nn.Module:
+    """Put one mechanism behind one stage; returns what was added, for the optimiser's groups."""
+    stages = {stage.name: stage for stage in backbone.stages}
+    stage = stages[choose("stage", insertion.stage, stages)]
+    dimensions = {"clip": 3, "frame": 2, "time": 1}[insertion.view]
+    mechanism = attention.build(
+        insertion.mechanism, stage.channels, spatial_dims=dimensions, **insertion.settings
+    )
+    if insertion.view == "frame":
+        mechanism = attention.PerFrame(mechanism)
+    elif insertion.view == "time":
+        mechanism = attention.OverTime(mechanism)
+    [added] = attention.insert(
+        backbone, {stage.module: mechanism}, placement=insertion.placement
+    )
+    return added

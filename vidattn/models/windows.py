@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidattn import sampling, selection
+from vidattn.data import EvaluationTransform
+from vidattn.errors import ArgumentError
+from vidattn.models.checkpoint import LoadedRecogniser
+from vidattn.models.locate import Locator
+from vidattn.video import Frames, Geometry, VideoReader
+
+# A model trained on clips that span whole videos sees a longer video this much at a time.
+WHOLE_VIDEO_SECONDS = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """What a recogniser says of one window of a video.
+
+    Attributes:
+        indices: (T,) source frames of the window; padding repeats the last.
+        seconds: (T,) their times.
+        logits: (classes,).
+        frame_scores: (T',), unnormalised.
+        frame_weights: (T',).
+        region_weights: (T', H', W').
+        locator: maps steps and cells to the window's frames and pixels.
+        geometry: maps the window's pixels to the video's.
+    """
+
+    indices: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+    logits: NDArray[np.float32]
+    frame_scores: NDArray[np.float32]
+    frame_weights: NDArray[np.float32]
+    region_weights: NDArray[np.float32]
+    locator: Locator
+    geometry: Geometry
+
+    @cached_property
+    def centres(self) -> NDArray[np.float64]:
+        """(T',) source frame, perhaps between two, at the centre of each step."""
+        return self.locator.on_clip(self.indices, len(self.frame_scores))
+
+    def scores_by_frame(self) -> tuple[int, NDArray[np.float64]]:
+        """First source frame of the window, and a score for it and each frame up to the last."""
+        first, last = int(self.indices[0]), int(self.indices[-1])
+        # A short video ends in repeats of its last frame: steps on them have no new centre.
+        fresh = np.flatnonzero(np.diff(self.centres, prepend=-np.inf) > 0)
+        scores = selection.upsample_scores(
+            self.frame_scores[fresh], self.centres[fresh] - first, last - first + 1
+        )
+        return first, scores
+
+    def regions_at(self, frame_index: int) -> NDArray[np.float32]:
+        """(H', W') region weights of the step nearest to a source frame."""
+        return self.region_weights[int(np.abs(self.centres - frame_index).argmin())]
+
+
+class WindowedRecogniser:
+    """Runs a recogniser over one video of any length, whole frames, in bounded memory.
+
+    Windows are sampled as the model's own clips, but frames are not cropped: networks with
+    pooling attention take any size, and what happens at the edges counts.
+
+    Args:
+        loaded: from `vidattn.models.load`.
+        reader: the open video.
+        batch_size: windows that go through the network, and whose frames are held, at once.
+    """
+
+    def __init__(
+        self, loaded: LoadedRecogniser, reader: VideoReader, *, batch_size: int = 4
+    ) -> None:
+        if batch_size < 1:
+            raise ArgumentError(f"batch_size: expected at least 1, got {batch_size}")
+        self.loaded = loaded
+        self.reader = reader
+        self.batch_size = batch_size
+        self._device = next(loaded.recogniser.parameters()).device
+        self._transform = EvaluationTransform(loaded.clip)
+        clip = loaded.clip
+        if clip.sampling == "segments":
+            span = min(len(reader), max(round(WHOLE_VIDEO_SECONDS * reader.fps), 1))
+            self.stride = max((span - 1) / max(clip.frames - 1, 1), 1.0)
+        else:
+            self.stride = clip.stride_at(reader.fps)
+
+    def windows(self) -> Iterator[Window]:
+        """Half-overlapping windows that cover the video to its last frame, in order."""
+        yield from self._in_batches(
+            *sampling.sliding_windows(
+                len(self.reader), self.loaded.clip.frames, stride=self.stride
+            )
+        )
+
+    def around(self, frame_indices: NDArray[np.int64]) -> Iterator[Window]:
+        """A window centred on each of the given frames, as far as the video reaches."""
+        frame_count, length = len(self.reader), self.loaded.clip.frames
+        span = sampling.dense_span(length, self.stride)
+        starts = np.clip(np.asarray(frame_indices) - span // 2, 0, max(frame_count - span, 0))
+        clips = sampling.dense_clips(starts, length, self.stride)
+        yield from self._in_batches(*sampling.pad(clips, frame_count))
+
+    def _in_batches(
+        self, indices: NDArray[np.int64], valid: NDArray[np.bool_]
+    ) -> Iterator[Window]:
+        for start in range(0, len(indices), self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            yield from self._recognise(indices[batch], valid[batch])
+
+    def _recognise(
+        self, indices: NDArray[np.int64], valid: NDArray[np.bool_]
+    ) -> Iterator[Window]:
+        unique, places = np.unique(indices, return_inverse=True)
+        places = places.reshape(indices.shape)
+        short_side = self.loaded.clip.short_side
+        frames = self.reader.frames_at(unique.tolist(), short_side=short_side)
+        # (B, T, H, W, 3) storage seen as (B, 3, T, H, W): channels_last_3d.
+        rows = frames.pixels.permute(0, 2, 3, 1)[torch.from_numpy(places)]
+        pixels = rows.permute(0, 4, 1, 2, 3)
+        with torch.inference_mode():
+            recognition = self.loaded.recogniser(
+                self._transform(pixels.to(self._device)),
+                torch.from_numpy(valid).to(self._device),
+            )
+        yield from self._split(indices, places, frames, pixels, recognition)
+
+    def _split(
+        self,
+        indices: NDArray[np.int64],
+        places: NDArray[np.int64],
+        frames: Frames,
+        pixels: Tensor,
+        recognition: tuple[Tensor, ...],
+    ) -> Iterator[Window]:
+        locator = self.loaded.recogniser.locator(pixels)
+        geometry = Geometry.whole(frames.source_size, frames.size)
+        parts = [part.float().cpu().numpy() for part in recognition]
+        seconds = frames.seconds.numpy()
+        for number in range(len(indices)):
+            yield Window(
+                indices[number],
+                seconds[places[number]],
+                *(part[number] for part in parts),
+                locator=locator,
+                geometry=geometry,
+            )

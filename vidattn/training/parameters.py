@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from vidattn.errors import ArgumentError
+from vidattn.models import Recogniser
+
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+
+
+def stage_depths(recogniser: Recogniser) -> dict[str, int]:
+    """Parameter name -> distance from the head, in stages: 0 for head and pooling.
+
+    The last backbone stage is at 1. A parameter in no stage comes before the first one.
+    """
+    stages = recogniser.backbone.stages
+    depths: dict[str, int] = {}
+    for name, _ in recogniser.named_parameters():
+        if not name.startswith("backbone."):
+            depths[name] = 0
+            continue
+        inside = name.removeprefix("backbone.")
+        number = next(
+            (i for i, stage in enumerate(stages) if inside.startswith(f"{stage.module}.")), -1
+        )
+        depths[name] = len(stages) - number
+    return depths
+
+
+def freeze(recogniser: Recogniser, stages: Sequence[str]) -> list[nn.Module]:
+    """Stop learning in the named backbone stages, and in all that comes before the first stage.
+
+    What was inserted after a stage goes on learning.
+
+    Returns:
+        the frozen modules, whose norms must stay in evaluation mode while training.
+
+    Raises:
+        ArgumentError: an unknown stage, or a gap: the frozen ones must be the first ones.
+    """
+    known = [stage.name for stage in recogniser.backbone.stages]
+    if list(stages) != known[: len(stages)]:
+        raise ArgumentError(
+            f"frozen_stages: expected the first stages, in order, of {known}, got {list(stages)}"
+        )
+    if not stages:
+        return []
+    limit = len(known) - len(stages)
+    depths = stage_depths(recogniser)
+    inserted = {id(p) for module in recogniser.inserted for p in module.parameters()}
+    for name, parameter in recogniser.named_parameters():
+        if depths[name] > limit and id(parameter) not in inserted:
+            parameter.requires_grad_(False)
+    return [
+        module
+        for module in recogniser.backbone.modules()
+        if isinstance(module, NORMS)
+        and (own := list(module.parameters(recurse=False)))
+        and not any(parameter.requires_grad for parameter in own)
+    ]
+
+
+def parameter_groups(
+    recogniser: Recogniser, *, learning_rate: float, weight_decay: float, layer_decay: float
+) -> list[dict[str, Any]]:
+    """Groups for an optimiser: the rate shrinks with depth, norms and biases do not decay.
+
+    The rate of a parameter is `learning_rate · layer_decay ** depth`, depth as in
+    `stage_depths`; what was inserted into the backbone learns at the head's rate.
+
+    Source: Clark et al., ICLR 2020 (ELECTRA), layer-wise learning-rate decay.
+    """
+    inserted = {id(p) for module in recogniser.inserted for p in module.parameters()}
+    depths = stage_depths(recogniser)
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, parameter in recogniser.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        depth = 0 if id(parameter) in inserted else depths[name]
+        decays = parameter.ndim > 1
+        group = groups.setdefault(
+            (depth, decays),
+            {
+                "params": [],
+                "lr": learning_rate * layer_decay**depth,
+                "weight_decay": weight_decay if decays else 0.0,
+            },
+        )
+        group["params"].append(parameter)
+    return list(groups.values())

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal, Self
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy, MultilabelAveragePrecision
+
+from vidattn.data import ClipBatch, ClipSpec
+from vidattn.errors import ArgumentError
+from vidattn.models import Insertion, Recogniser, RecogniserSpec, Recognition
+from vidattn.models.checkpoint import KEY, describe
+from vidattn.training.parameters import freeze, parameter_groups
+
+
+class RecognitionTask(lightning.LightningModule):
+    """Trains a recogniser.
+
+    Args:
+        classes: names in the order of the logits; linked from the data.
+        clip: how clips are made; linked from the data and stored in the checkpoint.
+        backbone, backbone_settings, weights: see `vidattn.backbones.build`.
+        attention: what is inserted into the backbone.
+        pooling, pooling_settings, stage, dropout: see `RecogniserSpec`.
+        multi_label: sigmoids and binary cross-entropy; linked from the data.
+        optimizer: "adamw", or "sgd" with Nesterov momentum 0.9.
+        learning_rate: the highest, reached after the warm-up.
+        weight_decay: of weights; norms and biases do not decay.
+        layer_decay: factor on the rate for each stage further from the head.
+        warmup_fraction: share of all steps in which the rate rises linearly; after it, it falls
+            along a cosine to 0.
+        label_smoothing: of the cross-entropy.
+        attention_entropy: weight of the entropy of the attention over all positions, as a share
+            of its maximum, added to the loss: positive values sharpen the maps.
+        frozen_stages: the backbone's first stages, kept as they are.
+        compiled: run the network through `torch.compile`.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        *,
+        clip: ClipSpec,
+        backbone: str = "slim",
+        backbone_settings: dict[str, Any] | None = None,
+        weights: str | None = None,
+        attention: Sequence[Insertion] = (),
+        pooling: str = "joint",
+        pooling_settings: dict[str, Any] | None = None,
+        stage: str | None = None,
+        dropout: float = 0.0,
+        multi_label: bool = False,
+        optimizer: Literal["adamw", "sgd"] = "adamw",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.05,
+        layer_decay: float = 1.0,
+        warmup_fraction: float = 0.1,
+        label_smoothing: float = 0.0,
+        attention_entropy: float = 0.0,
+        frozen_stages: Sequence[str] = (),
+        compiled: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= warmup_fraction < 1:
+            raise ArgumentError(f"warmup_fraction: expected [0, 1), got {warmup_fraction}")
+        self.spec = RecogniserSpec(
+            classes=tuple(classes),
+            backbone=backbone,
+            backbone_settings=backbone_settings or {},
+            attention=tuple(attention),
+            pooling=pooling,
+            pooling_settings=pooling_settings or {},
+            stage=stage,
+            dropout=dropout,
+            multi_label=multi_label,
+        )
+        self.clip = clip
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.layer_decay = layer_decay
+        self.warmup_fraction = warmup_fraction
+        self.label_smoothing = label_smoothing
+        self.attention_entropy = attention_entropy
+        # The configuration is the user's own, so a class path in it may be followed.
+        self.recogniser = Recogniser(self.spec, weights=weights, allow=self.spec.class_paths)
+        self.frozen_norms = freeze(self.recogniser, frozen_stages)
+        if compiled:
+            self.recogniser.compile()
+        count = len(self.spec.classes)
+        self.metric_name = "mean_average_precision" if multi_label else "top1"
+        self.metric: Metric = (
+            MultilabelAveragePrecision(num_labels=count)
+            if multi_label
+            else MulticlassAccuracy(num_classes=count, average="micro")
+        )
+
+    def forward(self, clip: Tensor, valid: Tensor | None = None) -> Recognition:
+        """See `Recogniser.forward`."""
+        return self.recogniser(clip, valid)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for all but the norms of frozen stages: their statistics stay."""
+        super().train(mode)
+        for module in self.frozen_norms:
+            module.eval()
+        return self
+
+    def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
+        """The loss of one batch."""
+        recognition = self(batch.pixels, batch.valid)
+        loss = self._classification_loss(recognition.logits, batch.labels, training=True)
+        if self.attention_entropy:
+            loss = loss + self.attention_entropy * normalised_entropy(recognition)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
+        """Loss and metric of one batch, clip by clip."""
+        logits = self(batch.pixels, batch.valid).logits.float()
+        loss = self._classification_loss(logits, batch.labels, training=False)
+        self.metric.update(logits, batch.labels.long())
+        self.log("validation/loss", loss, batch_size=len(batch))
+        self.log(f"validation/{self.metric_name}", self.metric, prog_bar=True, batch_size=len(batch))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Groups by depth, a linear warm-up, then a cosine to 0."""
+        groups = parameter_groups(
+            self.recogniser,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            layer_decay=self.layer_decay,
+        )
+        optimizer: torch.optim.Optimizer = (
+            torch.optim.AdamW(groups)
+            if self.optimizer == "adamw"
+            else torch.optim.SGD(groups, lr=self.learning_rate, momentum=0.9, nesterov=True)
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, partial(warmup_cosine, steps=steps, warmup=self.warmup_fraction)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "learning_rate"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Make Lightning's own file one that `vidattn.models.load` reads."""
+        checkpoint[KEY] = describe(self.spec, self.clip)
+
+    def _classification_loss(self, logits: Tensor, labels: Tensor, *, training: bool) -> Tensor:
+        logits = logits.float()
+        if self.spec.multi_label:
+            return F.binary_cross_entropy_with_logits(logits, labels.float())
+        smoothing = self.label_smoothing if training else 0.0
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+
+def warmup_cosine(step: int, *, steps: int, warmup: float) -> float:
+    """Factor on the learning rate at a step: linear up over `warmup · steps`, then a cosine to 0."""
+    rising = max(round(steps * warmup), 1)
+    if step < rising:
+        return (step + 1) / rising
+    progress = (step - rising) / max(steps - rising, 1)
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def normalised_entropy(recognition: Recognition) -> Tensor:
+    """Mean entropy of the attention over all positions of a clip, as a share of its maximum.
+
+    The joint weight of a position is its frame's weight times its own weight in that frame.
+    """
+    joint = recognition.frame_weights[:, :, None, None] * recognition.region_weights
+    weights = joint.flatten(1).float()
+    entropy = -torch.xlogy(weights, weights).sum(1)
+    return entropy.mean() / math.log(weights.shape[1])
