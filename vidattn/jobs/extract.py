@@ -161,7 +161,7 @@ def _by_attention(
     seconds = reader.seconds_of(indices.tolist())
     frames = []
     for index, time, window in zip(indices, seconds, windowed.around(indices), strict=True):
-        label, probability = window.best_class(loaded.classes)
+        best = int(window.probabilities.argmax())
         cells = selection.threshold_regions(
             window.regions_at(int(index)), fraction=region_threshold, count=regions
         )
@@ -172,8 +172,8 @@ def _by_attention(
                 time,
                 float(scores[index]),
                 tuple(tuple(box) for box in boxes.round(2).tolist()),
-                label,
-                probability,
+                loaded.classes[best],
+                float(window.probabilities[best]),
             )
         )
     pooling = loaded.recogniser.spec.pooling

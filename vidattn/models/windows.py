@@ -27,7 +27,7 @@ class Window:
     Attributes:
         indices: (T,) source frames of the window; padding repeats the last.
         seconds: (T,) their times.
-        logits: (classes,).
+        probabilities: (classes,), a softmax, or sigmoids for a multi-label model.
         frame_scores: (T',), unnormalised.
         frame_weights: (T',).
         region_weights: (T', H', W').
@@ -37,7 +37,7 @@ class Window:
 
     indices: NDArray[np.int64]
     seconds: NDArray[np.float64]
-    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
     frame_scores: NDArray[np.float32]
     frame_weights: NDArray[np.float32]
     region_weights: NDArray[np.float32]
@@ -131,7 +131,12 @@ class WindowedRecogniser:
                 self._transform(pixels.to(self._device)),
                 torch.from_numpy(valid).to(self._device),
             )
-        yield from self._split(indices, places, frames, pixels, recognition)
+            multi_label = self.loaded.recogniser.spec.multi_label
+            logits = recognition.logits.float()
+            probabilities = logits.sigmoid() if multi_label else logits.softmax(1)
+        yield from self._split(
+            indices, places, frames, pixels, (probabilities, *recognition[1:])
+        )
 
     def _split(
         self,
@@ -139,11 +144,11 @@ class WindowedRecogniser:
         places: NDArray[np.int64],
         frames: Frames,
         pixels: Tensor,
-        recognition: tuple[Tensor, ...],
+        outputs: tuple[Tensor, ...],
     ) -> Iterator[Window]:
         locator = self.loaded.recogniser.locator(pixels)
         geometry = Geometry.whole(frames.source_size, frames.size)
-        parts = [part.float().cpu().numpy() for part in recognition]
+        parts = [part.float().cpu().numpy() for part in outputs]
         seconds = frames.seconds.numpy()
         for number in range(len(indices)):
             yield Window(

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+HELP = "extract the key frames and key regions of videos"
+
+EPILOG = """\
+writes to the output folder: keyframes.json; for each video, in a folder of its name, the frames
+at full resolution and contact_sheet.png. Videos that cannot be read are listed under "failures"
+and the others go on; the exit code is then 1.
+
+examples:
+  vidattn keyframes match.mp4 --output keyframes
+  vidattn keyframes videos/*.mp4 --output keyframes --checkpoint runs/demo/model.ckpt --count 5
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's options."""
+    parser = commands.add_parser(
+        "keyframes",
+        help=HELP,
+        description=HELP,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="file, or folder of images")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="result folder")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        help="score by this model's attention; without it, by how well frames stand for the video",
+    )
+    parser.add_argument("--count", type=int, default=8, help="key frames a video (default: 8)")
+    parser.add_argument(
+        "--minimum-gap-seconds",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="frames closer than this suppress each other (default: 0.5)",
+    )
+    parser.add_argument(
+        "--regions", type=int, default=1, help="most region boxes a frame (default: 1)"
+    )
+    parser.add_argument(
+        "--decoder", default="pyav", help="pyav, decord or torchcodec (default: pyav)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the JSON to standard output")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Extract, write, and say in a line what each video gave."""
+    from vidattn.jobs.keyframes import write_keyframes
+
+    failures = write_keyframes(
+        parsed.videos,
+        parsed.output,
+        count=parsed.count,
+        checkpoint=parsed.checkpoint,
+        minimum_gap_seconds=parsed.minimum_gap_seconds,
+        regions=parsed.regions,
+        decoder=parsed.decoder,
+    )
+    if parsed.json and len(failures) < len(parsed.videos):
+        sys.stdout.write((parsed.output / "keyframes.json").read_text(encoding="utf-8"))
+    for failure in failures:
+        print(f"vidattn: {failure}", file=sys.stderr)
+    return 1 if failures else 0
