@@ -2,16 +2,23 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from vidattn.attention.masking import masked_softmax, zero_padding
+from vidattn.attention.observe import MapKind, Observer
+from vidattn.errors import ArgumentError
+
 Kind = Literal["gate", "mixer", "pooler", "reducer", "replacement"]
+
+POSITIONS = {1: "T", 2: "H, W", 3: "T, H, W"}
 
 
 class Mechanism(nn.Module):
     """What every attention mechanism promises.
 
     A mechanism takes features `x` of shape (N, C, *positions), where positions are (T,), (H, W)
-    or (T, H, W), and hands the weights it really applied to an observer child, never to an
+    or (T, H, W), and hands the weights it really applied to an `Observer` child, never to an
     attribute: an attribute is lost by `torch.export` and breaks `copy.deepcopy`.
 
     Class attributes:
@@ -19,11 +26,27 @@ class Mechanism(nn.Module):
             a `Pooled`; "reducer" returns fewer tokens; "replacement" stands for a convolution.
         family: the folder it lives in, such as "channel".
         source: paper and equation.
+        aliases: other names it is known by, for `vidattn.attention.build`.
+        map_kind: what its recorded values are; see `AttentionMap`.
+        map_meaning: the same in one sentence, for people.
+        context_meaning: what `context` must be; None where it is not used.
+
+    Attributes:
+        ranks: numbers of position axes it accepts.
+        starts_as_identity: whether a new one returns x unchanged. `insert` must know: a zero
+            behind a zero never learns.
     """
 
     kind: ClassVar[Kind]
     family: ClassVar[str]
     source: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    map_kind: ClassVar[MapKind]
+    map_meaning: ClassVar[str]
+    context_meaning: ClassVar[str | None] = None
+
+    ranks: tuple[int, ...] = (1, 2, 3)
+    starts_as_identity: bool = False
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Any:
         """Apply the mechanism.
@@ -31,22 +54,105 @@ class Mechanism(nn.Module):
         Args:
             x: (N, C, *positions).
             mask: bool, broadcastable to (N, 1, *positions); False positions are padding: they
-                get weight 0 and influence nothing.
+                get weight 0 and influence nothing. There a gate's output is 0 and a mixer's
+                is x. Where a whole sample is padding, a pooler's weights and features are 0.
             context: a second input, for the mechanisms that have one (such as a gating signal).
         """
         raise NotImplementedError
+
+    def check_rank(self, x: Tensor) -> None:
+        """Raise an ArgumentError unless x has a number of position axes listed in `ranks`."""
+        if x.ndim - 2 not in self.ranks:
+            shapes = " or ".join(f"(N, C, {POSITIONS[rank]})" for rank in self.ranks)
+            raise ArgumentError(
+                f"{type(self).__name__}: expected x of shape {shapes}, got {tuple(x.shape)}"
+            )
+
+
+class Gate(Mechanism):
+    """y = x · w: a gate says only how its weights come about."""
+
+    kind: ClassVar[Kind] = "gate"
+    map_kind: ClassVar[MapKind] = "gate"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observer = Observer(self.map_kind)
+
+    def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
+        """(N, C or 1, *positions or 1), by which x is multiplied; padding is not its concern."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
+        """(N, C, *positions) -> the same shape."""
+        self.check_rank(x)
+        weights = zero_padding(self.weights(x, mask, context), mask)
+        self.observer(weights, x.shape[2:])
+        return x * weights
+
+    @staticmethod
+    def per_channel(weights: Tensor, x: Tensor) -> Tensor:
+        """(N, C) -> (N, C, 1, …), as many axes as x has."""
+        return weights.reshape(*weights.shape, *[1] * (x.ndim - 2))
+
+
+class Mixer(Mechanism):
+    """y = x + f(x), where f sees x as a sequence of positions and knows no neighbourhood."""
+
+    kind: ClassVar[Kind] = "mixer"
+    map_kind: ClassVar[MapKind] = "affinity"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observer = Observer(self.map_kind)
+
+    def change(
+        self, tokens: Tensor, mask: Tensor | None, grid: tuple[int, ...], context: Any
+    ) -> Tensor:
+        """What is added: tokens (N, L, C), 0 at padding, and mask (N, L) -> (N, L, C)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
+        """(N, C, *positions) -> the same shape."""
+        self.check_rank(x)
+        # (N, C, T, H, W) -> (N, T·H·W, C): a view when x is `channels_last_3d`.
+        tokens = zero_padding(x, mask).flatten(2).transpose(1, 2)
+        kept = None if mask is None else mask.expand(x.shape[0], 1, *x.shape[2:]).flatten(1)
+        added = self.change(tokens, kept, x.shape[2:], context).transpose(1, 2)
+        return x + zero_padding(added.unflatten(2, x.shape[2:]), mask)
 
 
 class Pooled(NamedTuple):
     """What a pooler returns.
 
+    The pooled positions are the axes that the softmax runs over: (T,), (H, W) or (T, H, W).
+    A pooler under `PerFrame` keeps T: features (N, C, T), weights and scores (N, T, H, W), each
+    frame's weights summing to 1. The three properties hold where the first position is time.
+
     Attributes:
         features: (N, C), the weighted mean.
-        weights: (N, *pooled positions), non-negative, summing to 1 over them.
-        scores: (N, *pooled positions), before normalisation: comparable between inputs, so
-            between windows of a long video, as weights are not.
+        weights: (N, *positions), non-negative, summing to 1 over the pooled ones; 0 at padding.
+        scores: (N, *positions), before normalisation: comparable between inputs, so between
+            windows of a long video, as weights are not. At padding the lowest finite number.
     """
 
     features: Tensor
     weights: Tensor
     scores: Tensor
+
+    @property
+    def frame_scores(self) -> Tensor:
+        """(N, T), unnormalised: the log-sum-exp of each frame's scores."""
+        return self.scores if self.scores.ndim == 2 else self.scores.flatten(2).logsumexp(2)
+
+    @property
+    def frame_weights(self) -> Tensor:
+        """(N, T): the sum of each frame's weights."""
+        return self.weights if self.weights.ndim == 2 else self.weights.flatten(2).sum(2)
+
+    @property
+    def region_weights(self) -> Tensor:
+        """(N, T, H, W): the softmax of the scores within each frame, 0 at padding."""
+        kept = self.scores > torch.finfo(self.scores.dtype).min
+        inside = masked_softmax(self.scores.flatten(2), kept.flatten(2), dim=2)
+        return inside.reshape(self.scores.shape)

@@ -1,0 +1,25 @@
+"""Layers by number of position axes, for mechanisms that are the same in 1-D, 2-D and 3-D."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from vidattn.errors import ArgumentError
+
+CONVOLUTION: dict[int, Callable[..., nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORM: dict[int, Callable[..., nn.Module]] = {
+    1: nn.BatchNorm1d,
+    2: nn.BatchNorm2d,
+    3: nn.BatchNorm3d,
+}
+LINEAR_INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def kernel_sizes(argument: str, size: int | Sequence[int], spatial_dims: int) -> tuple[int, ...]:
+    """One odd size for each axis, from one for all or one for each; errors name the argument."""
+    sizes = (size,) * spatial_dims if isinstance(size, int) else tuple(size)
+    if len(sizes) != spatial_dims or any(one < 1 or one % 2 == 0 for one in sizes):
+        raise ArgumentError(f"{argument}: expected {spatial_dims} odd sizes or one, got {size}")
+    return sizes
