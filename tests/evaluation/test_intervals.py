@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from vidattn.errors import ArgumentError
+from vidattn.evaluation import intervals
+from vidattn.evaluation.intervals import bootstrap_mean, paired_difference
+
+
+def test_examples() -> None:
+    assert doctest.testmod(intervals).failed == 0
+
+
+def test_interval_is_near_scipys_percentile_bootstrap() -> None:
+    values = np.random.default_rng(0).exponential(size=80)
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    found = bootstrap_mean(values, seed=2, resamples=20_000)
+    assert found.mean == pytest.approx(values.mean())
+    assert found.low == pytest.approx(expected.low, abs=0.01)
+    assert found.high == pytest.approx(expected.high, abs=0.01)
+
+
+def test_clusters_by_brute_force() -> None:
+    generator = np.random.default_rng(3)
+    names = [f"source {number}" for number in generator.integers(0, 12, 90)]
+    offsets = {name: generator.normal() for name in sorted(set(names))}
+    values = np.array([offsets[name] for name in names]) + generator.normal(0, 0.1, 90)
+    members = [[v for v, n in zip(values, names, strict=True) if n == name] for name in offsets]
+    means = []
+    for _ in range(4000):
+        drawn = [members[number] for number in generator.integers(0, len(members), len(members))]
+        means.append(np.mean(np.concatenate(drawn)))
+    found = bootstrap_mean(values, seed=4, clusters=names, resamples=20_000)
+    low, high = np.percentile(means, [2.5, 97.5])
+    width = high - low
+    assert found.low == pytest.approx(low, abs=0.06 * width)
+    assert found.high == pytest.approx(high, abs=0.06 * width)
+    alone = bootstrap_mean(values, seed=4)
+    assert found.high - found.low > 1.8 * (alone.high - alone.low)
+
+
+def test_copies_of_items_do_not_add_certainty() -> None:
+    values = np.random.default_rng(5).normal(size=40)
+    once = bootstrap_mean(values, seed=6)
+    copied = bootstrap_mean(values.repeat(9), seed=6, clusters=np.arange(40).repeat(9).tolist())
+    np.testing.assert_allclose(copied, once)
+
+
+def test_coverage_of_the_interval() -> None:
+    """Of 300 experiments with 60 items, close to 90 % of the 90 % intervals hold the truth."""
+    generator = np.random.default_rng(7)
+    held = 0
+    for seed in range(300):
+        found = bootstrap_mean(generator.random(60), seed=seed, resamples=500, confidence=0.9)
+        held += found.low <= 0.5 <= found.high
+    assert 0.84 <= held / 300 <= 0.95
+
+
+def test_pairing_removes_what_is_common() -> None:
+    generator = np.random.default_rng(8)
+    hardness = generator.normal(size=50)
+    first, second = hardness + 0.2, hardness + generator.normal(0, 0.1, 50)
+    found = paired_difference(first, second, seed=9)
+    assert found.mean == pytest.approx((first - second).mean())
+    assert 0.1 < found.low < found.high < 0.3
+    swapped = paired_difference(second, first, seed=9)
+    np.testing.assert_allclose([swapped.low, swapped.high], [-found.high, -found.low])
+
+
+def test_same_seed_same_interval_however_many_items_fit_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.random.default_rng(0).random(50)
+    whole = bootstrap_mean(values, seed=1)
+    assert whole == bootstrap_mean(values, seed=1)
+    assert whole != bootstrap_mean(values, seed=2)
+    monkeypatch.setattr(intervals, "_NUMBERS_AT_ONCE", 333)
+    assert whole == bootstrap_mean(values, seed=1)
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="clusters"):
+        bootstrap_mean([], seed=0, clusters=[])
+    for values in ([], [1.0], [1.0, np.nan], [[1.0, 2.0]]):
+        with pytest.raises(ArgumentError, match="values"):
+            bootstrap_mean(values, seed=0)
+    with pytest.raises(ArgumentError, match="clusters"):
+        bootstrap_mean([1.0, 2.0], seed=0, clusters=["a", "a"])
+    with pytest.raises(ArgumentError, match="clusters"):
+        bootstrap_mean([1.0, 2.0], seed=0, clusters=["a"])
+    with pytest.raises(ArgumentError, match="second"):
+        paired_difference([1.0, 2.0], [1.0], seed=0)
+    for confidence in (0, 1, float("nan")):
+        with pytest.raises(ArgumentError, match="confidence"):
+            bootstrap_mean([1.0, 2.0], seed=0, confidence=confidence)

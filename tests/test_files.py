@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidattn.errors import ArgumentError
+from vidattn.files import write_bytes, write_csv, write_json, write_text, written_whole
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    target = tmp_path / "video.mp4"
+    target.write_bytes(b"old")
+
+    def write_half() -> None:
+        with written_whole(target) as temporary:
+            temporary.write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["video.mp4"]
+
+
+def test_the_target_appears_only_at_the_end_and_keeps_its_suffix(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "video.mp4"
+    with written_whole(target) as temporary:
+        temporary.write_bytes(b"whole")
+        assert temporary.suffix == ".mp4"
+        assert temporary.parent == target.parent
+        assert not target.exists()
+    assert target.read_bytes() == b"whole"
+    assert os.listdir(target.parent) == ["video.mp4"]
+
+
+def test_names_of_the_greatest_length_and_ordinary_permissions(tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 250 + ".png")
+    write_bytes(target, b"x")
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_json_takes_numpy_and_unusual_text(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    value = {"a": np.float32(0.5), "b": np.arange(3), "ü": [np.bool_(True), None, ("x", 1)]}
+    write_json(path, value)
+    assert json.loads(path.read_text("utf-8")) == {
+        "a": 0.5,
+        "b": [0, 1, 2],
+        "ü": [True, None, ["x", 1]],
+    }
+    name = os.fsdecode(b"caf\xe9.mp4")
+    write_json(path, {"path": Path(name)})
+    assert json.loads(path.read_bytes())["path"] == name
+
+
+@pytest.mark.parametrize("bad", [float("nan"), np.array([1.0, np.inf]), {1, 2}, object()])
+def test_json_refuses_what_json_has_not_and_names_the_place(tmp_path: Path, bad: object) -> None:
+    with pytest.raises(ArgumentError, match=r"\$\.videos\[1\]\.score"):
+        write_json(tmp_path / "x.json", {"videos": [{}, {"score": bad}]})
+    assert os.listdir(tmp_path) == []
+
+
+def test_csv_cells_cannot_be_formulas(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", 'plain, "quoted"', "line\nbreak"]
+    write_csv(path, ["text", "number"], [(text, -0.5) for text in texts])
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["text", "number"]
+    assert [row[0] for row in rows] == ["'" + text for text in texts[:5]] + texts[5:]
+    assert {row[1] for row in rows} == {"-0.5"}
+
+
+def test_csv_refuses_ragged_rows_and_nan(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="row 2"):
+        write_csv(tmp_path / "x.csv", ["a"], [[1], [1, 2]])
+    with pytest.raises(ArgumentError, match="finite"):
+        write_csv(tmp_path / "x.csv", ["a"], [[float("nan")]])
+    assert os.listdir(tmp_path) == []
+
+
+def test_text_is_written_as_it_is(tmp_path: Path) -> None:
+    write_text(tmp_path / "x.txt", "ä\r\nb\n")
+    assert (tmp_path / "x.txt").read_bytes() == "ä\r\nb\n".encode()

@@ -1,0 +1,217 @@
+"""Scores of classes against true classes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vidattn.arrays import FloatArray, IntArray, at_least, finite_array, index_array
+from vidattn.errors import ArgumentError
+
+
+def softmax(logits: ArrayLike) -> FloatArray:
+    """exp(z) / Σ exp(z) over the last axis, safe for large logits.
+
+    Args:
+        logits: (…, C), finite.
+
+    >>> softmax([[1000, 1000], [0, -1000]]).tolist()
+    [[0.5, 0.5], [1.0, 0.0]]
+    """
+    shape = np.shape(logits)
+    if not shape or shape[-1] == 0:
+        raise ArgumentError(f"logits: expected shape (…, classes), got {shape}")
+    values = finite_array("logits", logits, shape)
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def top_k_accuracy(scores: ArrayLike, labels: ArrayLike, k: int = 1) -> float:
+    """Share of items whose true class is among the `k` classes of highest score.
+
+    Of equal scores, the one of the lower class number ranks higher, so that top 1 agrees with
+    `numpy.argmax` and with the diagonal of `confusion_matrix`. With `k` ≥ C it is 1.
+
+    Args:
+        scores: (N, C), finite; logits or probabilities.
+        labels: (N,), classes in [0, C).
+        k: at least 1.
+
+    Returns:
+        In [0, 1].
+
+    >>> top_k_accuracy([[0.1, 0.9], [0.5, 0.5], [0.6, 0.4]], [1, 1, 0])
+    0.6666666666666666
+    """
+    values = _filled("scores", scores)
+    truth = index_array("labels", labels, (len(values),), below=values.shape[1])
+    at_least("k", k, 1)
+    own = values[np.arange(len(truth)), truth][:, None]
+    earlier = np.arange(values.shape[1]) < truth[:, None]
+    ahead = (values > own) | ((values == own) & earlier)
+    return float((ahead.sum(axis=1) < k).mean())
+
+
+def confusion_matrix(predicted: ArrayLike, labels: ArrayLike, class_count: int) -> IntArray:
+    """How many items of each true class (row) were given each class (column).
+
+    Args:
+        predicted, labels: (N,), classes in [0, class_count).
+
+    Returns:
+        (class_count, class_count) int64, summing to N.
+
+    >>> confusion_matrix([0, 1, 1], [0, 1, 0], 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    at_least("class_count", class_count, 1)
+    truth = index_array("labels", labels, (None,), below=class_count)
+    given = index_array("predicted", predicted, (len(truth),), below=class_count)
+    flat = np.bincount(truth * class_count + given, minlength=class_count**2)
+    return flat.reshape(class_count, class_count).astype(np.int64)
+
+
+def class_accuracies(confusion: ArrayLike) -> FloatArray:
+    """Share of each true class that was recognised (its recall): (C,), NaN for absent classes."""
+    counts = index_array("confusion", confusion, (None, len(np.asarray(confusion))))
+    totals = counts.sum(axis=1)
+    shares = np.full(len(counts), np.nan)
+    np.divide(np.diag(counts), totals, out=shares, where=totals > 0)
+    return shares
+
+
+def mean_class_accuracy(confusion: ArrayLike) -> float:
+    """Mean of `class_accuracies` over the classes that have at least one true item.
+
+    >>> mean_class_accuracy([[1, 1, 0], [0, 4, 0], [0, 0, 0]])
+    0.75
+    """
+    shares = class_accuracies(confusion)
+    if np.isnan(shares).all():
+        raise ArgumentError("confusion: expected at least one item, got none")
+    return float(np.nanmean(shares))
+
+
+def average_views(
+    logits: ArrayLike,
+    video_ids: Sequence[Hashable],
+    *,
+    method: Literal["probabilities", "logits"] = "probabilities",
+) -> tuple[list[Hashable], FloatArray]:
+    """Logits of many views -> scores of each video.
+
+    "probabilities" averages softmax outputs (PySlowFast, mmaction2 `average_clips="prob"`),
+    "logits" averages the logits (TSM). The two rank classes differently; name the one used.
+
+    Args:
+        logits: (V, C), finite.
+        video_ids: V names; the views of a video need not lie together.
+
+    Returns:
+        video ids in order of first appearance, and their (videos, C) means.
+
+    >>> average_views([[0, 0], [9, 0], [0, 4]], ["a", "b", "a"], method="logits")[1].tolist()
+    [[0.0, 2.0], [9.0, 0.0]]
+    """
+    values = _filled("logits", logits)
+    if len(video_ids) != len(values):
+        raise ArgumentError(f"video_ids: expected {len(values)}, got {len(video_ids)}")
+    if method not in ("probabilities", "logits"):
+        raise ArgumentError(f"method: expected 'probabilities' or 'logits', got {method!r}")
+    if method == "probabilities":
+        values = softmax(values)
+    numbers: dict[Hashable, int] = {}
+    places = np.array([numbers.setdefault(name, len(numbers)) for name in video_ids])
+    sums = np.zeros((len(numbers), values.shape[1]))
+    np.add.at(sums, places, values)
+    return list(numbers), sums / np.bincount(places)[:, None]
+
+
+def average_precisions(scores: ArrayLike, targets: ArrayLike) -> FloatArray:
+    """Average precision of each class of a multi-label problem.
+
+    AP = Σ over distinct score levels of (recall gained at the level) · (precision down to it):
+    no interpolation, and items of equal score enter together, so their order cannot matter.
+
+    Args:
+        scores: (N, C), finite; higher means more surely present.
+        targets: (N, C), 0 or 1.
+
+    Returns:
+        (C,), each in [0, 1]; NaN for a class without a positive item.
+
+    >>> average_precisions([[0.9], [0.8], [0.7]], [[1], [0], [1]]).round(4).tolist()
+    [0.8333]
+    """
+    values = _filled("scores", scores)
+    truth = finite_array("targets", targets, values.shape)
+    if not np.isin(truth, (0, 1)).all():
+        raise ArgumentError("targets: expected only 0 and 1")
+    return np.array([_average_precision(*pair) for pair in zip(values.T, truth.T, strict=True)])
+
+
+def mean_average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
+    """Mean of `average_precisions` over the classes that have a positive item.
+
+    Raises:
+        ArgumentError: no class has one.
+    """
+    precisions = average_precisions(scores, targets)
+    if np.isnan(precisions).all():
+        raise ArgumentError("targets: expected at least one positive item, got none")
+    return float(np.nanmean(precisions))
+
+
+def expected_calibration_error(
+    probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15
+) -> float:
+    """How far confidence is from accuracy: Σ (n_b / N) · |accuracy_b − mean confidence_b|.
+
+    Confidence is the highest probability; bin b of B holds confidences in (b/B, (b+1)/B].
+
+    Args:
+        probabilities: (N, C), in [0, 1], rows summing to 1 within 1e-3.
+        labels: (N,), classes in [0, C).
+        bins: B, at least 1.
+
+    Returns:
+        In [0, 1].
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equation 3.
+
+    >>> expected_calibration_error([[0.8, 0.2], [0.8, 0.2]], [0, 1])
+    0.30000000000000004
+    """
+    values = _filled("probabilities", probabilities, minimum=0, maximum=1)
+    truth = index_array("labels", labels, (len(values),), below=values.shape[1])
+    at_least("bins", bins, 1)
+    if np.abs(values.sum(axis=1) - 1).max() > 1e-3:
+        raise ArgumentError("probabilities: expected rows that sum to 1")
+    confidence = values.max(axis=1)
+    right = values.argmax(axis=1) == truth
+    edges = np.linspace(0, 1, bins + 1)
+    places = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    gaps = np.bincount(places, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(values))
+
+
+def _average_precision(scores: FloatArray, truth: FloatArray) -> float:
+    if truth.sum() == 0:
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(truth[order])
+    last = np.append(np.diff(scores[order]) != 0, True)  # the last item of each score level
+    precision = hits[last] / (np.flatnonzero(last) + 1)
+    return float((np.diff(hits[last], prepend=0) * precision).sum() / truth.sum())
+
+
+def _filled(
+    name: str, values: ArrayLike, *, minimum: float = -np.inf, maximum: float = np.inf
+) -> FloatArray:
+    array = finite_array(name, values, (None, None), minimum=minimum, maximum=maximum)
+    if array.size == 0:
+        raise ArgumentError(f"{name}: expected at least one item and class, got {array.shape}")
+    return array

@@ -1,0 +1,109 @@
+"""Result files that are either whole or absent, whatever interrupts the program."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidattn.errors import ArgumentError
+
+# A spreadsheet runs a cell that begins so as a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside `path`, with its suffix, which becomes `path` if all goes well.
+
+    For whatever writes a file itself, such as a video encoder. Parent folders are made. On an
+    error the temporary file is removed and an older file at `path` stays as it was. A reader
+    never sees a part; a power cut may still lose the file (nothing is forced to the disk).
+
+    Raises:
+        OSError: the folder cannot be written, or nothing was written to the temporary path.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".partial-{secrets.token_hex(8)}{target.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a whole file, such as an encoded PNG, or none of it."""
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a whole UTF-8 file with the line ends of `text`, or none of it."""
+    write_bytes(path, text.encode("utf-8", errors="surrogateescape"))
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write `value` as indented UTF-8 JSON. NumPy arrays and numbers become lists and numbers.
+
+    Raises:
+        ArgumentError: NaN or infinity, which JSON does not have, or a value of another type;
+            the message names the place, such as `$.videos[3].score`.
+    """
+    text = json.dumps(_plain(value, "$"), indent=2, ensure_ascii=False, allow_nan=False)
+    # A file name that is no UTF-8 holds lone surrogates, which JSON can only carry escaped.
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        text = json.dumps(_plain(value, "$"), indent=2, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_csv(
+    path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Write rows under a header. Text that a spreadsheet would run as a formula gets a `'`.
+
+    Raises:
+        ArgumentError: a row is longer or shorter than the header, or holds NaN or infinity.
+    """
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([_cell(name, "header") for name in header])
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise ArgumentError(f"row {number}: expected {len(header)} cells, got {len(row)}")
+        writer.writerow([_cell(cell, f"row {number}") for cell in row])
+    write_text(path, buffer.getvalue())
+
+
+def _cell(value: Any, place: str) -> Any:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+    if isinstance(value, float | np.floating) and not math.isfinite(value):
+        raise ArgumentError(f"{place}: expected finite numbers, got {value}")
+    return value
+
+
+def _plain(value: Any, place: str) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{place}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{place}[{number}]") for number, item in enumerate(value)]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ArgumentError(f"{place}: JSON has no {value}")
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise ArgumentError(f"{place}: JSON has no {type(value).__name__}")
