@@ -3,5 +3,19 @@
 from vidattn.lazy import exports
 
 __getattr__, __all__ = exports(
-    __name__, {"Backbone": "backbone", "Stage": "backbone", "Slim": "slim"}
+    __name__,
+    {
+        "Backbone": "backbone",
+        "ImageResNet": "image_resnet",
+        "LoadReport": "pretrained",
+        "Slim": "slim",
+        "SlowFast": "slowfast",
+        "Stage": "backbone",
+        "StagedNetwork": "staged",
+        "WeightsMismatchError": "pretrained",
+        "build": "built_in",
+        "load_weights": "pretrained",
+        "names": "built_in",
+        "published_weights": "published",
+    },
 )

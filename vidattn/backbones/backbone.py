@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from vidattn.errors import ArgumentError
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -36,11 +38,20 @@ class Backbone(nn.Module):
     Attributes:
         stages: in order, shallow to deep; the last one is what `forward` returns.
         mean, std: RGB normalisation the weights expect, on values in [0, 1].
+        head_path: dotted path, inside `source_network`, of all that only `logits` needs.
+        classifier_path: likewise, of the layer whose size is the number of classes.
     """
 
+    head_path: str = "head"
+    classifier_path: str = "head"
     stages: tuple[Stage, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    @property
+    def source_network(self) -> nn.Module:
+        """The module whose state dict a checkpoint of the source network fits."""
+        return self
 
     @abstractmethod
     def features(self, clip: Tensor, stages: Iterable[str] | None = None) -> dict[str, Tensor]:
@@ -65,3 +76,13 @@ class Backbone(nn.Module):
         Raises:
             ArgumentError: the backbone was built without its head (`classes=None`).
         """
+
+    def _wanted(self, clip: Tensor, stages: Iterable[str] | None) -> set[str]:
+        """The stage names asked for, after checking them and the clip's shape."""
+        if clip.ndim != 5 or clip.shape[1] != 3:
+            raise ArgumentError(f"clip: expected (N, 3, T, H, W), got {tuple(clip.shape)}")
+        names = [stage.name for stage in self.stages]
+        wanted = {stages} if isinstance(stages, str) else set(names if stages is None else stages)
+        if unknown := wanted - set(names):
+            raise ArgumentError(f"stages: expected some of {names}, got {sorted(unknown)}")
+        return wanted

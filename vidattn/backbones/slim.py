@@ -93,7 +93,8 @@ class Slim(Backbone):
         widths: channels of the stem and of each stage after it.
         spatial_strides: one for the stem and for each stage.
         temporal_strides: likewise; the product is the stride of the key-frame scores.
-        difference: append the frame difference as a fourth input channel.
+        difference: append the frame difference as a fourth input channel. It reaches one frame
+            further back; the stages' offsets are those of the colours.
     """
 
     mean = (0.45, 0.45, 0.45)
@@ -137,18 +138,15 @@ class Slim(Backbone):
 
     def features(self, clip: Tensor, stages: Iterable[str] | None = None) -> dict[str, Tensor]:
         """See `Backbone.features`."""
-        names = [stage.name for stage in self.stages]
-        wanted = set(names if stages is None else stages)
-        if unknown := wanted - set(names):
-            raise ArgumentError(f"stages: expected some of {names}, got {sorted(unknown)}")
+        wanted = self._wanted(clip, stages)
         found: dict[str, Tensor] = {}
         x = self.difference(clip)
-        for name in names:
-            x = self.get_submodule(name)(x)
-            if name in wanted:
-                found[name] = x
+        for stage in self.stages:
             if len(found) == len(wanted):
                 break
+            x = self.get_submodule(stage.module)(x)
+            if stage.name in wanted:
+                found[stage.name] = x
         return found
 
     def logits(self, clip: Tensor) -> Tensor:

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib import import_module
+from inspect import signature
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from vidattn.errors import ArgumentError, UnknownNameError
+
+if TYPE_CHECKING:
+    from vidattn.backbones.backbone import Backbone
+
+
+# name -> module of this package and class in it; a class with "variant" first serves several.
+BUILT_IN = {
+    "slim": ("slim", "Slim"),
+    "r3d_18": ("video_resnet", "VideoResNet"),
+    "mc3_18": ("video_resnet", "VideoResNet"),
+    "r2plus1d_18": ("video_resnet", "VideoResNet"),
+    "s3d": ("video_resnet", "S3D"),
+    "slow_r50": ("pytorchvideo_networks", "VideoBlocks"),
+    "c2d_r50": ("pytorchvideo_networks", "VideoBlocks"),
+    "i3d_r50": ("pytorchvideo_networks", "VideoBlocks"),
+    "r2plus1d_r50": ("pytorchvideo_networks", "VideoBlocks"),
+    "csn_r101": ("pytorchvideo_networks", "VideoBlocks"),
+    "x3d_xs": ("pytorchvideo_networks", "VideoBlocks"),
+    "x3d_s": ("pytorchvideo_networks", "VideoBlocks"),
+    "x3d_m": ("pytorchvideo_networks", "VideoBlocks"),
+    "slowfast_r50": ("slowfast", "SlowFast"),
+    "resnet18_2d": ("image_resnet", "ImageResNet"),
+    "resnet34_2d": ("image_resnet", "ImageResNet"),
+    "resnet50_2d": ("image_resnet", "ImageResNet"),
+}
+
+
+def names() -> list[str]:
+    """The built-in backbones. Imports no torch."""
+    return list(BUILT_IN)
+
+
+def build(name: str, *, weights: str | PathLike[str] | None = None, **settings: Any) -> Backbone:
+    """Build a backbone by name.
+
+    Args:
+        name: one of `names()`.
+        weights: None for a random initialisation; "DEFAULT" or another name in
+            `published_weights(name)`; a URL; or a file. Loaded strictly: see `load_weights`.
+        settings: the backbone's own, such as `classes` (None: no head; else the source's head
+            of that size) and `temporal_stride`.
+
+    Raises:
+        UnknownNameError: no such backbone or weights.
+        ArgumentError: no such setting, or a wrong value.
+        CheckpointError: the weights cannot be read, or do not fit.
+    """
+    if name not in BUILT_IN:
+        raise UnknownNameError(f"backbone {name!r} is unknown{_close(name, BUILT_IN)}")
+    module, class_name = BUILT_IN[name]
+    made = getattr(import_module(f"vidattn.backbones.{module}"), class_name)
+    parameters = signature(made).parameters
+    known = [parameter for parameter in parameters if parameter != "variant"]
+    for setting in settings:
+        if setting not in known:
+            raise ArgumentError(
+                f"backbone {name}: setting {setting!r} is unknown{_close(setting, known)}"
+            )
+    backbone: Backbone = made(*([name] if "variant" in parameters else []), **settings)
+    if weights is not None:
+        from vidattn.backbones.pretrained import load_weights
+
+        load_weights(backbone, weights)
+    return backbone
+
+
+def _close(name: str, known: Iterable[str]) -> str:
+    matches = get_close_matches(name, known, n=3, cutoff=0.5)
+    if matches:
+        return f"; did you mean {' or '.join(matches)}?"
+    return f"; expected one of {', '.join(known)}"

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import math
+import warnings
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vidattn.backbones.staged import StagedNetwork, Step, WindowAverage, check_classes
+
+
+class Recipe(NamedTuple):
+    """How the source builds a network, and where its strides lie.
+
+    Attributes:
+        builder: module and function under `pytorchvideo.models`.
+        settings: what the source's hub passes to it.
+        widths: channels of the stem and of each layer.
+        spatial: stride along H and W of the stem and of each layer, likewise.
+        temporal: stride along T, likewise.
+        softmax: whether the source's head ends in a softmax.
+    """
+
+    builder: str
+    settings: dict[str, Any]
+    widths: tuple[int, ...] = (64, 256, 512, 1024, 2048)
+    spatial: tuple[int, ...] = (4, 1, 2, 2, 2)
+    temporal: tuple[int, ...] = (1, 1, 1, 1, 1)
+    softmax: bool = False
+
+
+def _x3d(frames: int, size: int) -> Recipe:
+    return Recipe(
+        "x3d.create_x3d",
+        {"input_clip_length": frames, "input_crop_size": size, "head_activation": None},
+        widths=(24, 24, 48, 96, 192),
+        spatial=(2, 2, 2, 2, 2),
+        softmax=True,
+    )
+
+
+RECIPES = {
+    "slow_r50": Recipe(
+        "resnet.create_resnet",
+        {"stem_conv_kernel_size": (1, 7, 7), "head_pool_kernel_size": (8, 7, 7)},
+    ),
+    "c2d_r50": Recipe(
+        "resnet.create_resnet",
+        {
+            "stem_conv_kernel_size": (1, 7, 7),
+            "stage1_pool": nn.MaxPool3d,
+            "stage_conv_a_kernel_size": ((1, 1, 1),) * 4,
+        },
+        temporal=(1, 1, 2, 1, 1),
+    ),
+    "i3d_r50": Recipe(
+        "resnet.create_resnet",
+        {
+            "stem_conv_kernel_size": (5, 7, 7),
+            "stage1_pool": nn.MaxPool3d,
+            "stage_conv_a_kernel_size": (
+                (3, 1, 1),
+                [(3, 1, 1), (1, 1, 1)],
+                [(3, 1, 1), (1, 1, 1)],
+                [(1, 1, 1), (3, 1, 1)],
+            ),
+        },
+        temporal=(1, 1, 2, 1, 1),
+    ),
+    "r2plus1d_r50": Recipe(
+        "r2plus1d.create_r2plus1d",
+        {"dropout_rate": 0.5, "head_activation": None},
+        spatial=(2, 2, 2, 2, 2),
+        temporal=(1, 1, 1, 2, 2),
+        softmax=True,
+    ),
+    "csn_r101": Recipe(
+        "csn.create_csn",
+        {"model_depth": 101, "stem_pool": nn.MaxPool3d, "head_pool_kernel_size": (4, 7, 7)},
+        temporal=(1, 1, 2, 2, 2),
+    ),
+    "x3d_xs": _x3d(4, 160),
+    "x3d_s": _x3d(13, 160),
+    "x3d_m": _x3d(16, 224),
+}
+
+
+class VideoBlocks(StagedNetwork):
+    """pytorchvideo's single-pathway networks: Slow, C2D, I3D, R(2+1)D, CSN and X3D.
+
+    Stages: stem, layer1 … layer4. c2d_r50 and i3d_r50 pool pairs of frames before layer2: from
+    there on features are centred on frame 0.5 + 2·t; all others on multiples of the stride.
+
+    Args:
+        variant: one of `RECIPES`.
+        classes: size of the source's head; None for no head.
+        temporal_stride: total stride along T; None keeps the source's.
+    """
+
+    mean = (0.45, 0.45, 0.45)
+    std = (0.225, 0.225, 0.225)
+
+    def __init__(
+        self, variant: str, *, classes: int | None = None, temporal_stride: int | None = None
+    ) -> None:
+        recipe = RECIPES[variant]
+        network = create(recipe.builder, recipe.settings, check_classes(classes))
+        pooled = "stage1_pool" in recipe.settings
+        last = len(network.blocks) - 1
+        super().__init__(
+            network,
+            steps=_steps(recipe, pooled=pooled),
+            variant=variant,
+            classes=classes,
+            head_path=f"blocks.{last}",
+            classifier_path=f"blocks.{last}.proj",
+            temporal_stride=temporal_stride,
+        )
+        if classes is not None:
+            lowered = math.prod(recipe.temporal) // self.stages[-1].stride[0]
+            _open_head(network.blocks[last], lowered, softmax=recipe.softmax)
+
+    def _classify(self, x: Tensor) -> Tensor:
+        return self.network.get_submodule(self.head_path)(x)
+
+
+class AverageProbabilities(nn.Module):
+    """Logits at several positions -> logits of the mean of their softmax.
+
+    Some sources apply softmax at each position, then average. These logits, (N, C), have exactly
+    that average as their softmax; from a single position they are the position's own.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C)."""
+        x = x.flatten(2)
+        level = torch.logsumexp(x, 1, keepdim=True)
+        mean = torch.logsumexp(x - level, 2) - math.log(x.shape[2])
+        return mean + level.mean(2)
+
+
+def create(builder: str, settings: dict[str, Any], classes: int | None) -> Any:
+    """Call a function of `pytorchvideo.models`, such as "resnet.create_resnet"."""
+    module, _, function = builder.partition(".")
+    with warnings.catch_warnings():
+        # fvcore, which it imports, still scripts two losses with torch.jit.
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.")
+        package = import_module(f"pytorchvideo.models.{module}")
+    return getattr(package, function)(**settings, model_num_class=classes or 1)
+
+
+def _steps(recipe: Recipe, *, pooled: bool) -> list[Step]:
+    steps, block = [], 0
+    for number, width in enumerate(recipe.widths):
+        modules: tuple[str, ...] = (f"blocks.{block}",)
+        shift = 0.0
+        if pooled and number == 2:
+            block += 1
+            modules, shift = (*modules, f"blocks.{block}"), 0.5
+        spatial, temporal = recipe.spatial[number], recipe.temporal[number]
+        name = f"layer{number}" if number else "stem"
+        steps.append(Step(name, width, (temporal, spatial, spatial), modules, (shift, 0.0, 0.0)))
+        block += 1
+    return steps
+
+
+def _open_head(head: Any, lowered: int, *, softmax: bool) -> None:
+    """Let the head take other clip sizes, and return logits.
+
+    Args:
+        head: the source's.
+        lowered: how many times longer T' is than with the source's stride; the pooling window
+            grows with it, to span the same frames.
+        softmax: whether the source's head ends in one.
+    """
+    holder = head.pool if hasattr(head.pool, "pool") else head
+    frames, height, width = (int(size) for size in holder.pool.kernel_size)
+    holder.pool = WindowAverage((frames * lowered, height, width))
+    if softmax:
+        head.output_pool = AverageProbabilities()
