@@ -111,15 +111,13 @@ class VideoDataModule(LightningDataModule):
         self.val_dataset: ClipDataset | None = None
         self.test_dataset: ClipDataset | None = None
         self.train_transform = TrainTransform(
-            clip.crop_size,
-            mean=clip.mean,
-            std=clip.std,
+            clip,
             crop_scale=crop_scale,
             flip=flip,
             colour_jitter=colour_jitter,
             generator=torch.Generator().manual_seed(seed),
         )
-        self.evaluation_transform = EvaluationTransform(clip.mean, clip.std)
+        self.evaluation_transform = EvaluationTransform(clip)
         self.mixing: Mixing | None = None
         if mixup_alpha or cutmix_alpha:
             self.mixing = Mixing(

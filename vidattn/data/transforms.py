@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
+from vidattn.data.spec import ClipSpec
 from vidattn.errors import ArgumentError
 from vidattn.video.clip import Geometry
 
@@ -16,24 +17,19 @@ class EvaluationTransform(nn.Module):
     """uint8 clips -> normalised floats, on the device.
 
     Args:
-        mean, std: RGB, of values in [0, 1].
+        clip: its `mean` and `std` are used.
         dtype: of the result.
     """
 
     scale: Tensor
     offset: Tensor
 
-    def __init__(
-        self,
-        mean: Sequence[float],
-        std: Sequence[float],
-        *,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
+    def __init__(self, clip: ClipSpec, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.dtype = dtype
-        scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
-        offset = -torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
+        mean, std = torch.tensor([clip.mean, clip.std], dtype=torch.float64)
+        # (value / 255 − mean) / std as one product and one sum.
+        scale, offset = 1 / (255 * std), -mean / std
         self.register_buffer("scale", scale.float().view(3, 1, 1, 1), persistent=False)
         self.register_buffer("offset", offset.float().view(3, 1, 1, 1), persistent=False)
 
@@ -74,8 +70,7 @@ class TrainTransform(nn.Module):
     Each clip is changed in its own way, all its frames alike.
 
     Args:
-        crop_size: height and width of the result.
-        mean, std: RGB, of values in [0, 1].
+        clip: its `crop_size`, `mean` and `std` are used.
         crop_scale: smallest and largest share of the area that a crop has.
         crop_ratio: smallest and largest width / height of a crop; log-uniform between.
         flip: mirror half of the clips left to right; off where classes differ by direction.
@@ -89,10 +84,8 @@ class TrainTransform(nn.Module):
 
     def __init__(
         self,
-        crop_size: int,
+        clip: ClipSpec,
         *,
-        mean: Sequence[float],
-        std: Sequence[float],
         crop_scale: tuple[float, float] = (0.5, 1.0),
         crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
         flip: bool = True,
@@ -107,13 +100,13 @@ class TrainTransform(nn.Module):
             raise ArgumentError(f"crop_ratio: expected 0 < low ≤ high, got {crop_ratio}")
         if not 0 <= colour_jitter < 1:
             raise ArgumentError(f"colour_jitter: expected 0 ≤ value < 1, got {colour_jitter}")
-        self.crop_size = crop_size
+        self.crop_size = clip.crop_size
         self.crop_scale = crop_scale
         self.crop_ratio = crop_ratio
         self.flip = flip
         self.colour_jitter = colour_jitter
         self.generator = generator
-        self.normalise = EvaluationTransform(mean, std, dtype=dtype)
+        self.normalise = EvaluationTransform(clip, dtype=dtype)
 
     def draw(self, count: int, size: tuple[int, int]) -> Augmentation:
         """Random choices for `count` clips of (height, width) `size`."""
