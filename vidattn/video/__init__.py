@@ -1,4 +1,4 @@
-"""From a path to frames: one reader interface, several decoders behind it."""
+"""Video files and folders of frame images, as exact frames with their times."""
 
 from vidattn.lazy import exports
 
@@ -9,5 +9,6 @@ __getattr__, __all__ = exports(
         "Frames": "frames",
         "Geometry": "clip",
         "VideoReader": "reader",
+        "VideoWriter": "writer",
     },
 )

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from vidattn.errors import ArgumentError
+from vidattn.video import VideoWriter
+
+
+def noise(count: int, size: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, *size, 3), dtype=np.uint8)
+
+
+def write(path: Path, frames: np.ndarray, **settings: object) -> bytes:
+    settings = {"fps": 25, "size": frames.shape[1:3], **settings}
+    with VideoWriter(path, **settings) as writer:  # type: ignore[arg-type]
+        for frame in frames:
+            writer.write(frame)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_same_input_same_bytes(tmp_path: Path, suffix: str) -> None:
+    frames = noise(12, (48, 64))
+    first = write(tmp_path / f"a{suffix}", frames)
+    assert first == write(tmp_path / f"b{suffix}", frames)
+    assert first != write(tmp_path / f"c{suffix}", frames[::-1])
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    frames = np.zeros((10, 48, 64, 3), np.uint8)
+    for index, frame in enumerate(frames):
+        frame[:, : 6 * index] = (200, 100, 50)
+    write(tmp_path / "a.mp4", frames, fps=Fraction(30000, 1001))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        stream = container.streams.video[0]
+        assert stream.average_rate == Fraction(30000, 1001)
+        decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    assert np.abs(np.stack(decoded).astype(int) - frames).mean() < 4
+
+
+def test_odd_sizes(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match=r"divisible by \(2, 2\).*got \(47, 64\)"):
+        write(tmp_path / "a.mp4", noise(1, (47, 64)))
+    write(tmp_path / "b.mp4", noise(1, (47, 63)), pixel_format="yuv444p")
+    assert [path.name for path in tmp_path.iterdir()] == ["b.mp4"]
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    target = tmp_path / "a.mp4"
+    target.write_bytes(b"old")
+
+    def fail() -> None:
+        with VideoWriter(target, fps=25, size=(48, 64)) as writer:
+            writer.write(noise(1, (48, 64))[0])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    with pytest.raises(ArgumentError, match="no frame"):
+        VideoWriter(target, fps=25, size=(48, 64)).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+    assert target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fps": 0}, "fps"),
+        ({"fps": float("nan")}, "fps"),
+        ({"crf": 52}, "crf"),
+        ({"preset": "warp"}, "cannot write"),
+        ({"pixel_format": "rgb24"}, "pixel_format"),
+        ({"size": (0, 64)}, "size"),
+        ({"size": (32, 64)}, r"expected uint8 of shape \(32, 64, 3\)"),
+    ],
+)
+def test_wrong_settings(tmp_path: Path, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        write(tmp_path / "a.mp4", noise(1, (48, 64)), **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_target(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="ending"):
+        VideoWriter(tmp_path / "a.txt", fps=25, size=(48, 64))
+    with pytest.raises(ArgumentError, match="folder"):
+        VideoWriter(tmp_path / "none" / "a.mp4", fps=25, size=(48, 64))

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from vidattn.data.failures import Failure
+from vidattn.errors import ArgumentError
+from vidattn.video.clip import Clip, Geometry
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledClip:
+    """A clip and what it shows.
+
+    Attributes:
+        labels: class index, int64 of shape (); or multi-hot, float32 (classes,).
+    """
+
+    clip: Clip
+    labels: Tensor
+
+
+@dataclass(eq=False)
+class ClipBatch:
+    """Clips of one size, stacked.
+
+    Attributes:
+        pixels: uint8 (N, 3, T, H, W), `channels_last_3d`; float and normalised once a device
+            transform has run.
+        labels: int64 (N,); or float32 (N, classes), multi-hot or mixed.
+        valid: bool (N, T), False where a frame is padding.
+        seconds: float64 (N, T), on each source's clock; stays on the CPU.
+        indices: int64 (N, T), frame positions in each source; stays on the CPU.
+        geometry: where each clip's pixels lie in its source.
+        video_id: each clip's video.
+        view: number of each clip among those of its video.
+        failures: videos that were meant to be in the batch and could not be read.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    valid: Tensor
+    seconds: Tensor
+    indices: Tensor
+    geometry: list[Geometry]
+    video_id: list[str]
+    view: list[int]
+    failures: list[Failure] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.pixels.shape[0]
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> ClipBatch:
+        """The batch with pixels, labels and mask on a device."""
+        return replace(
+            self,
+            pixels=self.pixels.to(device, non_blocking=non_blocking),
+            labels=self.labels.to(device, non_blocking=non_blocking),
+            valid=self.valid.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> ClipBatch:
+        """The batch with what goes to the device in page-locked memory."""
+        return replace(
+            self,
+            pixels=self.pixels.pin_memory(),
+            labels=self.labels.pin_memory(),
+            valid=self.valid.pin_memory(),
+        )
+
+
+def collate_clips(items: Iterable[Sequence[LabelledClip] | Failure]) -> ClipBatch:
+    """Stack the clips of several videos, in order.
+
+    Args:
+        items: for each video its clips, or why it has none. Failures shrink the batch: one of
+            nothing but failures has N = 0 (and T = H = W = 0), which `ClipLoader` leaves out.
+
+    Raises:
+        ArgumentError: clips differ in size.
+    """
+    clips: list[LabelledClip] = []
+    failures: list[Failure] = []
+    for item in items:
+        if isinstance(item, Failure):
+            failures.append(item)
+        else:
+            clips.extend(item)
+    if not clips:
+        return _empty(failures)
+    return ClipBatch(
+        pixels=_stack_pixels([item.clip for item in clips]),
+        labels=torch.stack([item.labels for item in clips]),
+        valid=torch.stack([item.clip.valid for item in clips]),
+        seconds=torch.stack([item.clip.seconds for item in clips]),
+        indices=torch.stack([item.clip.indices for item in clips]),
+        geometry=[item.clip.geometry for item in clips],
+        video_id=[item.clip.video_id for item in clips],
+        view=[item.clip.view for item in clips],
+        failures=failures,
+    )
+
+
+def _stack_pixels(clips: list[Clip]) -> Tensor:
+    shapes = {tuple(clip.pixels.shape) for clip in clips}
+    if len(shapes) > 1:
+        raise ArgumentError(f"clips: expected one shape (T, 3, H, W), got {sorted(shapes)}")
+    # Stacking T·H·W·3 storage and permuting gives channels_last_3d; stacking permuted views
+    # would write N·T·3·H·W and cost a copy later.
+    rows = torch.stack([clip.pixels.permute(0, 2, 3, 1) for clip in clips])
+    return rows.permute(0, 4, 1, 2, 3)
+
+
+def _empty(failures: list[Failure]) -> ClipBatch:
+    return ClipBatch(
+        pixels=torch.zeros(0, 3, 0, 0, 0, dtype=torch.uint8),
+        labels=torch.zeros(0, dtype=torch.int64),
+        valid=torch.zeros(0, 0, dtype=torch.bool),
+        seconds=torch.zeros(0, 0, dtype=torch.float64),
+        indices=torch.zeros(0, 0, dtype=torch.int64),
+        geometry=[],
+        video_id=[],
+        view=[],
+        failures=failures,
+    )

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vidattn.data.annotations import Sample
+from vidattn.data.collate import LabelledClip
+from vidattn.data.failures import Failure, UnreadableVideosError
+from vidattn.data.framing import square_crop
+from vidattn.data.labels import encode_labels
+from vidattn.data.source import FrameSource
+from vidattn.data.spec import ClipSpec
+from vidattn.errors import ArgumentError, VideoError
+from vidattn.sampling import crop_positions
+from vidattn.video.clip import Clip
+from vidattn.video.frames import Frames
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Which random clip is meant; the same draw is the same clip, in any process.
+
+    Attributes:
+        index: of the sample.
+        epoch: of the training.
+        occurrence: 0 for the first time the sample comes up in the epoch, then 1, 2, …
+    """
+
+    index: int
+    epoch: int = 0
+    occurrence: int = 0
+
+
+class ClipDataset(Dataset[list[LabelledClip] | Failure]):
+    """Clips of annotated videos; each item is the clips of one video, or why it has none.
+
+    In training an item is one clip at a random time. Its frames are squares of `short_side`
+    pixels at a random place along the longer side, so that clips stack; the random resized crop
+    to `crop_size` and the flip follow on the device (`TrainTransform`). In evaluation an item is
+    views × crops clips of `crop_size`, views in order of time, numbered `view · crops + crop`.
+    Frames smaller than `short_side` are enlarged to it.
+
+    The clip drawn depends on the seed and the `Draw` alone, not on the number of workers. Files
+    are opened where the item is made, so inside the worker.
+
+    Args:
+        samples: what `read_annotations` gives.
+        spec: what a clip is.
+        classes: names; a label's position is its class index.
+        training: random clips, else the test clips.
+        views, crops: test clips a video, spread over time, and over the longer side (1 or 3).
+        multi_label: labels as multi-hot vectors; else each sample has exactly one label.
+        decoder: see `vidattn.open_video`.
+        cache_frames: keep every video's resized frames in memory after its first decode. Each
+            worker process has its own memory: call `fill_cache` before the workers start, and
+            they share it.
+        maximum_failures: unreadable videos that `record` allows; None for any number.
+        seed: of the random clips.
+
+    Raises:
+        ArgumentError: a label is not among the classes, or a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        spec: ClipSpec,
+        classes: Sequence[str],
+        training: bool,
+        views: int = 1,
+        crops: int = 1,
+        multi_label: bool = False,
+        decoder: str = "pyav",
+        cache_frames: bool = False,
+        maximum_failures: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if views < 1 or crops not in (1, 3):
+            raise ArgumentError(f"expected views ≥ 1 and crops 1 or 3, got {views} and {crops}")
+        if training and (views, crops) != (1, 1):
+            raise ArgumentError("views and crops are for evaluation: in training both are 1")
+        if seed < 0:
+            raise ArgumentError(f"seed: expected 0 or more, got {seed}")
+        self.samples = list(samples)
+        self.spec = spec
+        self.classes = list(classes)
+        self.training = training
+        self.views = views
+        self.crops = crops
+        self.multi_label = multi_label
+        self.source = FrameSource(short_side=spec.short_side, decoder=decoder, keep=cache_frames)
+        self.maximum_failures = maximum_failures
+        self.seed = seed
+        self.failures: dict[str, str] = {}
+        self.labels: Tensor = encode_labels(self.samples, self.classes, multi_label=multi_label)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, draw: int | Draw) -> list[LabelledClip] | Failure:
+        """The clips of one video. A plain index is its first draw of epoch 0."""
+        draw = draw if isinstance(draw, Draw) else Draw(range(len(self))[draw])
+        sample = self.samples[draw.index]
+        known = self.failures.get(str(sample.path))
+        if known is not None:
+            return Failure(str(sample.path), known)
+        try:
+            clips = self._training(draw) if self.training else self._evaluation(draw.index)
+        except VideoError as error:
+            failure = Failure(str(sample.path), error.reason)
+            self.failures[failure.path] = failure.reason
+            return failure
+        return [LabelledClip(clip, self.labels[draw.index]) for clip in clips]
+
+    def record(self, failures: Iterable[Failure]) -> None:
+        """Remember what workers could not read.
+
+        Raises:
+            UnreadableVideosError: more videos than `maximum_failures` have failed by now.
+        """
+        self.failures.update({failure.path: failure.reason for failure in failures})
+        if self.maximum_failures is not None and len(self.failures) > self.maximum_failures:
+            raise UnreadableVideosError(self.failures, self.maximum_failures)
+
+    def fill_cache(self, *, threads: int = 1) -> None:
+        """Decode every video now, so that workers that are started later share the frames.
+
+        Raises:
+            UnreadableVideosError: see `record`.
+        """
+        if not self.source.keep:
+            raise ArgumentError("cache_frames is off: there is no cache to fill")
+
+        def load(sample: Sample) -> Failure | None:
+            try:
+                self.source.load(sample.path)
+            except VideoError as error:
+                return Failure(str(sample.path), error.reason)
+            return None
+
+        with ThreadPoolExecutor(threads) as pool:
+            self.record(failure for failure in pool.map(load, self.samples) if failure)
+
+    def _training(self, draw: Draw) -> list[Clip]:
+        generator = np.random.default_rng([self.seed, draw.epoch, draw.occurrence, draw.index])
+        frames, valid = self.source.select(
+            self.samples[draw.index].path,
+            lambda count, fps: self.spec.training_indices(count, fps, generator),
+        )
+        side = self.spec.short_side
+        position = generator.integers(np.array(frames.size) - side + 1)
+        return [self._clip(draw.index, frames, valid, position, side, 0)]
+
+    def _evaluation(self, index: int) -> list[Clip]:
+        frames, valid = self.source.select(
+            self.samples[index].path,
+            lambda count, fps: self.spec.evaluation_indices(count, fps, self.views),
+        )
+        side = self.spec.crop_size
+        positions = crop_positions(frames.size, (side, side), self.crops)
+        clips = []
+        for view in range(self.views):
+            part = slice(view * self.spec.frames, (view + 1) * self.spec.frames)
+            shown = replace(
+                frames,
+                pixels=frames.pixels[part],
+                seconds=frames.seconds[part],
+                indices=frames.indices[part],
+            )
+            for crop, position in enumerate(positions):
+                number = view * self.crops + crop
+                clips.append(self._clip(index, shown, valid[part], position, side, number))
+        return clips
+
+    def _clip(
+        self,
+        index: int,
+        frames: Frames,
+        valid: np.ndarray,
+        position: np.ndarray,
+        side: int,
+        view: int,
+    ) -> Clip:
+        pixels, geometry = square_crop(frames, int(position[0]), int(position[1]), side)
+        return Clip(
+            pixels=pixels,
+            seconds=frames.seconds,
+            indices=frames.indices,
+            valid=torch.from_numpy(valid),
+            geometry=geometry,
+            video_id=self.samples[index].video_id,
+            view=view,
+        )

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning import LightningDataModule
+
+from vidattn.data.annotations import Sample, read_annotations
+from vidattn.data.collate import ClipBatch
+from vidattn.data.dataset import ClipDataset
+from vidattn.data.labels import balancing_weights, class_names
+from vidattn.data.loader import ClipLoader, evaluation_loader, training_loader
+from vidattn.data.mixing import Mixing
+from vidattn.data.spec import ClipSpec
+from vidattn.data.split import split_by_fold, split_by_group
+from vidattn.data.transforms import EvaluationTransform, TrainTransform
+from vidattn.errors import ArgumentError
+
+
+class Splits(NamedTuple):
+    """Who is trained on, validated on and tested on; the last two may be empty."""
+
+    training: list[Sample]
+    validation: list[Sample]
+    test: list[Sample]
+
+
+class VideoDataModule(LightningDataModule):
+    """Annotated videos for a Lightning trainer; batches arrive on the device, normalised.
+
+    Validation is at most one of: other annotations, a fraction split off by group, or (where
+    test folds are named and no fraction) the test folds.
+
+    Args:
+        annotations: folder of class folders, `.txt` list or `.csv` file.
+        root: folder that the videos lie under; by default that of the annotations.
+        validation: annotations of videos to validate on.
+        validation_fraction: share of the training videos to validate on; groups stay whole.
+        test_folds: folds to leave out of training and to test on.
+        clip: what a clip is.
+        batch_size: videos a batch.
+        workers: processes that decode; 0 decodes in this one.
+        repeat: passes over the videos in an epoch: small data sets spend their time in what
+            happens between epochs.
+        class_weighted_sampling: draw videos so that classes come up equally often.
+        multi_label: videos have any number of labels.
+        cache_frames: decode every video once, before training, and keep its frames in memory.
+        decoder: see `vidattn.open_video`.
+        flip: mirror half of the training clips; off where classes differ by direction.
+        crop_scale: share of the area that random crops have.
+        colour_jitter: 0 to 1; see `TrainTransform`.
+        mixup_alpha, cutmix_alpha: see `Mixing`; 0 is off.
+        maximum_failures: unreadable videos allowed in training.
+        seed: of splits, order and clips.
+
+    Attributes:
+        classes: names of all labels, sorted; known before training.
+        train_dataset, val_dataset, test_dataset: after `setup`; None where there is none.
+    """
+
+    def __init__(
+        self,
+        annotations: str,
+        *,
+        root: str | None = None,
+        validation: str | None = None,
+        validation_fraction: float | None = None,
+        test_folds: list[int] | None = None,
+        clip: ClipSpec = ClipSpec(),  # noqa: B008 - frozen
+        batch_size: int = 8,
+        workers: int = 0,
+        repeat: int = 1,
+        class_weighted_sampling: bool = False,
+        multi_label: bool = False,
+        cache_frames: bool = False,
+        decoder: str = "pyav",
+        flip: bool = True,
+        crop_scale: tuple[float, float] = (0.5, 1.0),
+        colour_jitter: float = 0.0,
+        mixup_alpha: float = 0.0,
+        cutmix_alpha: float = 0.0,
+        maximum_failures: int = 10,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if validation is not None and (validation_fraction is not None or test_folds is not None):
+            raise ArgumentError(
+                "validation: expected it alone, or validation_fraction or test_folds without it"
+            )
+        for name, value in (("batch_size", batch_size), ("repeat", repeat)):
+            if value < 1:
+                raise ArgumentError(f"{name}: expected 1 or more, got {value}")
+        self.annotations = annotations
+        self.root = root
+        self.validation = validation
+        self.validation_fraction = validation_fraction
+        self.test_folds = test_folds
+        self.clip = clip
+        self.batch_size = batch_size
+        self.workers = workers
+        self.repeat = repeat
+        self.class_weighted_sampling = class_weighted_sampling
+        self.multi_label = multi_label
+        self.cache_frames = cache_frames
+        self.decoder = decoder
+        self.maximum_failures = maximum_failures
+        self.seed = seed
+        self.train_dataset: ClipDataset | None = None
+        self.val_dataset: ClipDataset | None = None
+        self.test_dataset: ClipDataset | None = None
+        self.train_transform = TrainTransform(
+            clip,
+            crop_scale=crop_scale,
+            flip=flip,
+            colour_jitter=colour_jitter,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        self.evaluation_transform = EvaluationTransform(clip)
+        self.mixing: Mixing | None = None
+        if mixup_alpha or cutmix_alpha:
+            self.mixing = Mixing(
+                len(self.classes), mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha
+            )
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The samples of each side, read and split once."""
+        samples = self._read(self.annotations)
+        if self.validation is not None:
+            return Splits(samples, self._read(self.validation), [])
+        test: list[Sample] = []
+        if self.test_folds is not None:
+            samples, test = split_by_fold(samples, self.test_folds)
+        if self.validation_fraction is None:
+            return Splits(samples, test, test)
+        training, validation = split_by_group(samples, self.validation_fraction, seed=self.seed)
+        return Splits(training, validation, test)
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Names of all labels in the annotations, sorted."""
+        return class_names([*self.splits.training, *self.splits.validation, *self.splits.test])
+
+    def setup(self, stage: str) -> None:
+        """Make the datasets, and with `cache_frames` decode what this stage needs."""
+        if self.train_dataset is None:
+            self.train_dataset = self._dataset(self.splits.training, training=True)
+            if self.splits.validation:
+                self.val_dataset = self._dataset(self.splits.validation, training=False)
+            if self.splits.test is self.splits.validation:
+                self.test_dataset = self.val_dataset
+            elif self.splits.test:
+                self.test_dataset = self._dataset(self.splits.test, training=False)
+        if self.cache_frames:
+            for dataset in self._datasets_of(stage):
+                dataset.fill_cache(threads=max(self.workers, 1))
+
+    def train_dataloader(self) -> ClipLoader:
+        """Random clips, shuffled."""
+        assert self.train_dataset is not None, "setup() comes first"
+        weights = None
+        if self.class_weighted_sampling:
+            weights = balancing_weights(self.train_dataset.samples)
+        return training_loader(
+            self.train_dataset,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            repeat=self.repeat,
+            weights=weights,
+            seed=self.seed,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
+        """One centred clip of each validation video; none where there are no such videos."""
+        return self._evaluation_loader(self.val_dataset)
+
+    def test_dataloader(self) -> ClipLoader | list[ClipLoader]:
+        """One centred clip of each video of the test folds; none where none are named."""
+        return self._evaluation_loader(self.test_dataset)
+
+    def on_after_batch_transfer(self, batch: ClipBatch, dataloader_idx: int) -> ClipBatch:
+        """Augment (in training) and normalise, on the device."""
+        device = batch.pixels.device
+        if self.trainer is None or not self.trainer.training:
+            return replace(batch, pixels=self.evaluation_transform.to(device)(batch.pixels))
+        size = (batch.pixels.shape[3], batch.pixels.shape[4])
+        augmentation = self.train_transform.draw(len(batch), size)
+        batch = replace(
+            batch,
+            pixels=self.train_transform.to(device)(batch.pixels, augmentation),
+            geometry=augmentation.apply_to(batch.geometry, self.clip.crop_size),
+        )
+        if self.mixing is not None:
+            batch = self.mixing(batch)
+        return batch
+
+    def _read(self, annotations: str) -> list[Sample]:
+        separator = "," if self.multi_label else None
+        return read_annotations(annotations, root=self.root, label_separator=separator)
+
+    def _dataset(self, samples: list[Sample], *, training: bool) -> ClipDataset:
+        return ClipDataset(
+            samples,
+            spec=self.clip,
+            classes=self.classes,
+            training=training,
+            multi_label=self.multi_label,
+            decoder=self.decoder,
+            cache_frames=self.cache_frames,
+            maximum_failures=self.maximum_failures if training else None,
+            seed=self.seed,
+        )
+
+    def _datasets_of(self, stage: str) -> list[ClipDataset]:
+        wanted: dict[str, list[Any]] = {
+            "fit": [self.train_dataset, self.val_dataset],
+            "validate": [self.val_dataset],
+            "test": [self.test_dataset],
+        }
+        return [dataset for dataset in wanted.get(stage, []) if dataset is not None]
+
+    def _evaluation_loader(self, dataset: ClipDataset | None) -> ClipLoader | list[ClipLoader]:
+        if dataset is None:
+            return []
+        return evaluation_loader(
+            dataset,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+        )

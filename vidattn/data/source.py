@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from vidattn.data.framing import enlarge_to
+from vidattn.errors import DecodeError
+from vidattn.video.frames import Frames
+
+# (number of frames, fps) -> indices and valid mask, of one shape
+Choose = Callable[[int, float], tuple[np.ndarray, np.ndarray]]
+
+
+class _Video(NamedTuple):
+    frames: Frames
+    fps: float
+
+
+class FrameSource:
+    """Frames of video files at one short side, decoded on demand or kept in memory.
+
+    Args:
+        short_side: pixels of the shorter side; smaller frames are enlarged.
+        decoder: see `vidattn.open_video`.
+        keep: decode a file whole when it is first asked for, and keep its resized frames.
+    """
+
+    def __init__(self, *, short_side: int, decoder: str = "pyav", keep: bool = False) -> None:
+        self.short_side = short_side
+        self.decoder = decoder
+        self.keep = keep
+        self._kept: dict[Path, _Video] = {}
+
+    def select(self, path: Path, choose: Choose) -> tuple[Frames, np.ndarray]:
+        """The frames that `choose` picks once it knows the video's length and rate.
+
+        Returns:
+            The frames in order, and the valid mask, bool, flattened.
+
+        Raises:
+            VideoError: the file cannot be used.
+        """
+        if self.keep:
+            video = self.load(path)
+            indices, valid = choose(len(video.frames), video.fps)
+            return _at(video.frames, torch.from_numpy(indices.ravel())), valid.ravel()
+        from vidattn.video import open_video
+
+        with open_video(str(path), decoder=self.decoder) as reader:
+            indices, valid = choose(_length(path, len(reader)), reader.fps)
+            frames = reader.frames_at(indices.ravel().tolist(), short_side=self.short_side)
+        return enlarge_to(frames, self.short_side, str(path)), valid.ravel()
+
+    def load(self, path: Path) -> _Video:
+        """The whole video, decoded now unless it was before; it stays in memory."""
+        if path not in self._kept:
+            from vidattn.video import open_video
+
+            with open_video(str(path), decoder=self.decoder) as reader:
+                everything = range(_length(path, len(reader)))
+                frames = reader.frames_at(everything, short_side=self.short_side)
+                frames = enlarge_to(frames, self.short_side, str(path))
+                self._kept[path] = _Video(frames, reader.fps)
+        return self._kept[path]
+
+
+def _length(path: Path, count: int) -> int:
+    if count < 1:
+        raise DecodeError(path, "no frame can be decoded")
+    return count
+
+
+def _at(frames: Frames, indices: torch.Tensor) -> Frames:
+    # Indexing the T·H·W·3 storage keeps that order; indexing the permuted view might not.
+    rows = frames.pixels.permute(0, 2, 3, 1)[indices]
+    return replace(
+        frames,
+        pixels=rows.permute(0, 3, 1, 2),
+        seconds=frames.seconds[indices],
+        indices=frames.indices[indices],
+    )

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+
+from vidattn import sampling as sample
+from vidattn.errors import ArgumentError
+
+Sampling = Literal["dense", "segments"]
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """What a clip is: which frames of a video, at what size, normalised how.
+
+    A checkpoint stores it, so that every later clip is made like those the model was trained on.
+
+    Attributes:
+        frames: T, frames a clip.
+        sampling: "dense", frames a fixed step apart; "segments", one from each of T equal parts
+            of the whole video.
+        frame_stride: frames from one to the next (dense only).
+        short_side: pixels that the shorter side of a frame is resized to, aspect ratio kept.
+        crop_size: height and width of the crop that the network sees, at most `short_side`.
+        mean, std: RGB normalisation of values in [0, 1].
+        frames_per_second: count strides at this rate and not at the video's own (dense only),
+            so that clips from 12-fps and 30-fps sources last equally long.
+    """
+
+    frames: int = 16
+    sampling: Sampling = "dense"
+    frame_stride: int = 1
+    short_side: int = 128
+    crop_size: int = 112
+    mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
+    std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
+    frames_per_second: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "frame_stride", "short_side", "crop_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ArgumentError(f"{name}: expected a whole number from 1, got {value!r}")
+        if self.sampling not in get_args(Sampling):
+            raise ArgumentError(
+                f"sampling: expected one of {get_args(Sampling)}, got {self.sampling!r}"
+            )
+        if self.crop_size > self.short_side:
+            raise ArgumentError(
+                f"crop_size: expected at most short_side = {self.short_side}, got {self.crop_size}"
+            )
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _three_numbers(name, getattr(self, name)))
+        if min(self.std) <= 0:
+            raise ArgumentError(f"std: expected three numbers above 0, got {self.std}")
+        self._check_rate()
+
+    def _check_rate(self) -> None:
+        rate = self.frames_per_second
+        if rate is not None and (not _is_number(rate) or not 0 < rate < float("inf")):
+            raise ArgumentError(f"frames_per_second: expected a number above 0, got {rate!r}")
+        if self.sampling == "segments" and (self.frame_stride != 1 or rate is not None):
+            raise ArgumentError(
+                'sampling "segments" spreads the frames over the whole video: frame_stride must '
+                f"be 1 and frames_per_second null, got {self.frame_stride} and {rate}"
+            )
+
+    def stride_at(self, fps: float) -> float:
+        """Frames of a video with that rate from one frame of a clip to the next."""
+        if self.frames_per_second is None:
+            return float(self.frame_stride)
+        if not fps > 0:
+            raise ArgumentError(f"fps: expected more than 0, got {fps}")
+        return self.frame_stride * fps / self.frames_per_second
+
+    def training_indices(
+        self, frame_count: int, fps: float, generator: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Frames of a random clip and which of them are real: int64 and bool, (T,).
+
+        Args:
+            frame_count: frames of the video.
+            fps: of the video.
+        """
+        if self.sampling == "segments":
+            if frame_count < self.frames:
+                return sample.pad(np.arange(self.frames), frame_count)
+            indices = sample.random_segments(frame_count, self.frames, generator)
+        else:
+            stride = self.stride_at(fps)
+            start = sample.random_start(frame_count, self.frames, stride, generator)
+            indices = sample.dense_clips(start, self.frames, stride)
+        return sample.pad(indices, frame_count)
+
+    def evaluation_indices(
+        self, frame_count: int, fps: float, views: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Frames of each test clip and which of them are real: int64 and bool, (views, T).
+
+        A video with fewer frames than segments is padded at its end like any short video, not
+        stretched.
+        """
+        if self.sampling == "segments":
+            if frame_count < self.frames:
+                indices = np.tile(np.arange(self.frames), (views, 1))
+            else:
+                indices = sample.segment_views(frame_count, self.frames, views)
+        else:
+            stride = self.stride_at(fps)
+            starts = sample.view_starts(frame_count, self.frames, stride, views)
+            indices = sample.dense_clips(starts, self.frames, stride)
+        return sample.pad(indices, frame_count)
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as what JSON knows: numbers, strings, lists, null."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """What `to_json` gave; absent fields take their defaults.
+
+        Raises:
+            ArgumentError: an unknown field, or a value of the wrong type or range.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ArgumentError(f"clip: unknown fields {unknown}; known are {sorted(known)}")
+        return cls(**values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _three_numbers(name: str, value: Any) -> tuple[float, float, float]:
+    if (
+        not isinstance(value, tuple | list)
+        or len(value) != 3
+        or not all(_is_number(part) for part in value)
+    ):
+        raise ArgumentError(f"{name}: expected three numbers, got {value!r}")
+    red, green, blue = (float(part) for part in value)
+    return red, green, blue

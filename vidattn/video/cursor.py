@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidattn.video.demuxer import open_container, typed_errors
+from vidattn.video.index import PacketTable
+from vidattn.video.limits import Limits
+
+
+class DecodingCursor:
+    """One decoder in one open file: a place in the packets, and the frames that come from there.
+
+    Attributes:
+        position: of the next packet to be decoded, in decoding order.
+        emitted: frames handed out since the last rewind or seek.
+        last_timestamp: of the last frame handed out; None after a rewind or seek.
+    """
+
+    def __init__(self, path: str, file: Path, limits: Limits) -> None:
+        self._path, self._file, self._limits = path, file, limits
+        self._container: Any = None
+        self.rewind()
+
+    @property
+    def container(self) -> Any:
+        """The open PyAV container."""
+        return self._container
+
+    @property
+    def stream(self) -> Any:
+        """Its video stream."""
+        return self._stream
+
+    def rewind(self) -> None:
+        """Start over with a fresh decoder; some keep old pictures after their end."""
+        self.close()
+        self._container, self._stream = open_container(self._path, self._file, self._limits)
+        self._start(self._container.demux(self._stream))
+
+    def seek(self, table: PacketTable, start: int, names: dict[tuple[int, int], int]) -> None:
+        """Make the key packet at decoding position `start` the next to be decoded.
+
+        Demuxers may land after the packet that was asked for: the packets read say where it
+        really is, and an earlier place is tried, at last the beginning of the file.
+
+        Args:
+            table: all packets.
+            start: position of a key packet.
+            names: (presentation time, size) -> position, of every packet.
+        """
+        keys = np.flatnonzero(table.keys[: start + 1])
+        for key in keys[::-1][:3] if start > keys[0] else []:
+            if self._seek_to(table, int(key), start, names):
+                return
+        self.rewind()
+        self._skip_to(start, names)
+
+    def scan(self) -> PacketTable:
+        """Read the table of all packets, and rewind."""
+        table = PacketTable.scan(self._path, self._container, self._stream, self._limits)
+        self.rewind()
+        return table
+
+    def next_frame(self) -> Any | None:
+        """The next frame the decoder gives, in presentation order, or None at the end.
+
+        Raises:
+            DecodeError: the decoder refuses a packet; the cursor must then be moved.
+            LimitError: the frame is larger than allowed.
+        """
+        while not self._ready and not self._drained:
+            with typed_errors(self._path, f"cannot decode packet {self.position}"):
+                self._decode_one()
+        if not self._ready:
+            return None
+        frame = self._ready.popleft()
+        self._limits.check_size(self._path, frame.height, frame.width)
+        self.emitted += 1
+        self.last_timestamp = frame.pts
+        return frame
+
+    def close(self) -> None:
+        """Close the file."""
+        self._ready: deque[Any] = deque()
+        self._packets: Any = iter(())
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    @property
+    def spent(self) -> bool:
+        """Whether the decoder is at its end or has failed, so that it gives no more frames."""
+        return self._drained and not self._ready
+
+    def _start(self, packets: Any) -> None:
+        self._packets = packets
+        self._ready = deque()
+        self._drained = False
+        self.position = 0
+        self.emitted = 0
+        self.last_timestamp: int | None = None
+
+    def _decode_one(self) -> None:
+        packet = next(self._packets, None)
+        if packet is None:
+            self._drained = True
+            return
+        self._drained = True  # stays so if the decoder fails
+        self._ready.extend(packet.decode())
+        self._drained = packet.size == 0 and packet.dts is None
+        self.position += 1
+
+    def _seek_to(self, table: PacketTable, key: int, start: int, names: dict[Any, int]) -> bool:
+        times = table.decoding if table.decoding[key] != table.missing else table.presentation
+        if self.spent:
+            self.rewind()
+        try:
+            with typed_errors(self._path, "cannot seek"):
+                self._container.seek(int(times[key]), stream=self._stream)
+        except Exception:  # no seeking in this file: the caller starts from its beginning
+            return False
+        self._start(self._container.demux(self._stream))
+        return self._skip_to(start, names)
+
+    def _skip_to(self, start: int, names: dict[tuple[int, int], int]) -> bool:
+        """Read packets without decoding them until the next one is `start`; False if past it."""
+        with typed_errors(self._path, "cannot read its packets"):
+            for packet in self._packets:
+                found = names.get((packet.pts, packet.size))
+                if found == start:
+                    self._packets = _chain(packet, self._packets)
+                    self.position = start
+                    return True
+                if found is not None and found > start:
+                    return False
+        return False
+
+
+def _chain(first: Any, rest: Any) -> Any:
+    yield first
+    yield from rest

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+
+from vidattn.errors import DecodeError, LimitError, NotAVideoError, VideoError
+from vidattn.video.limits import Limits
+
+# Containers that hold their own pictures: none of these opens another file.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,"
+    "h264,hevc,vvc,m4v,av1,obu,ivf,mxf,nut,dv,rm,wtv,mjpeg,apng,y4m,yuv4mpegpipe,h261,h263,vc1"
+)
+
+
+@contextmanager
+def typed_errors(path: str, doing: str, kind: type[VideoError] = DecodeError) -> Iterator[None]:
+    """Turn whatever PyAV raises into an error of ours that names the file."""
+    try:
+        yield
+    except (av.error.FFmpegError, ValueError, OverflowError, RuntimeError, MemoryError) as error:
+        if "max pixel count" in str(error):
+            raise LimitError(path, "a frame has more pixels than allowed") from error
+        raise kind(path, f"{doing}: {_reason(error)}") from error
+
+
+def open_container(path: str, file: Path, limits: Limits) -> tuple[Any, Any]:
+    """Open a file for reading: (container, its first video stream that is not a cover picture).
+
+    Args:
+        path: as the caller named it, for messages.
+        file: absolute, so that FFmpeg sees no protocol.
+        limits: what it may ask for.
+
+    Raises:
+        NotAVideoError: not a media file, not an allowed container, or without a video stream.
+        LimitError: the header asks for too much.
+    """
+    # Options reach the demuxer and, while it probes, the decoders.
+    options = {
+        "format_whitelist": CONTAINERS,
+        "protocol_whitelist": "file",
+        "max_pixels": str(limits.maximum_pixels),
+    }
+    with typed_errors(path, "not a video file that can be read", NotAVideoError):
+        container = av.open(str(file), metadata_errors="ignore", options=options)
+    try:
+        with typed_errors(path, "cannot read the header", NotAVideoError):
+            stream = _first_video(path, container)
+            _check_header(path, container, stream, limits)
+            # One thread: frame threads hang when a loop over them ends early.
+            stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"max_pixels": str(limits.maximum_pixels)}
+    except BaseException:
+        container.close()
+        raise
+    return container, stream
+
+
+def _first_video(path: str, container: Any) -> Any:
+    for stream in container.streams.video:
+        if not stream.disposition & 0x0400:  # AV_DISPOSITION_ATTACHED_PIC: a cover
+            if stream.codec_context is None:
+                raise DecodeError(path, "its video codec is not known here")
+            return stream
+    kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+    raise NotAVideoError(path, f"a media file without a video stream (it holds {', '.join(kinds)})")
+
+
+def _check_header(path: str, container: Any, stream: Any, limits: Limits) -> None:
+    limits.check_size(path, stream.codec_context.height, stream.codec_context.width)
+    limits.check_packets(path, stream.frames)
+    limits.check_seconds(path, (container.duration or 0) / 1e6)
+    if stream.duration and stream.time_base:
+        limits.check_seconds(path, float(stream.duration * stream.time_base))
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    log = getattr(error, "log", None)
+    return f"{text} ({log[2].strip()})" if log else text

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vidattn.video.demuxer import typed_errors
+from vidattn.video.limits import Limits
+
+_NONE = np.iinfo(np.int64).min  # stands for a missing timestamp
+
+# Containers that store presentation times. AVI and raw streams do not: there FFmpeg guesses.
+_TIMED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "flv"}
+# Codecs whose every packet becomes one frame, when the packet table has no oddity.
+_ONE_FRAME_A_PACKET = {
+    *("h264", "hevc", "vvc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mpeg2video"),
+    *("mpeg1video", "mjpeg", "prores", "dnxhd", "ffv1", "h263", "flv"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class PacketTable:
+    """What the demuxer says about the packets of one video stream, in decoding order.
+
+    Attributes:
+        presentation: int64 timestamps, in units of the stream's time base; `missing` marks none.
+        decoding: the same for decoding timestamps.
+        durations: int64, 0 where unknown.
+        sizes: int64, bytes.
+        keys: bool, a decoder may start here.
+        discarded: bool, needed by others but not shown (edit lists).
+        damaged: bool, known to be incomplete.
+    """
+
+    presentation: np.ndarray
+    decoding: np.ndarray
+    durations: np.ndarray
+    sizes: np.ndarray
+    keys: np.ndarray
+    discarded: np.ndarray
+    damaged: np.ndarray
+    missing: int = _NONE
+
+    def __len__(self) -> int:
+        return len(self.presentation)
+
+    @classmethod
+    def scan(cls, path: str, container: Any, stream: Any, limits: Limits) -> PacketTable:
+        """Read all packets without decoding any."""
+        rows: list[tuple[int, int, int, int, bool, bool, bool]] = []
+        with typed_errors(path, "cannot read its packets"):
+            for packet in container.demux(stream):
+                if packet.size == 0 and packet.dts is None:
+                    continue  # the demuxer's mark for the end
+                rows.append(_row(packet))
+                limits.check_packets(path, len(rows))
+        columns = zip(*rows, strict=True) if rows else [()] * 7
+        kinds = [np.int64] * 4 + [np.bool_] * 3
+        return cls(*(np.array(c, dtype=k) for c, k in zip(columns, kinds, strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class FrameIndex:
+    """The frames of a video in presentation order, and where decoding must start for each.
+
+    Attributes:
+        timestamps: int64 (n,), strictly increasing, in units of the time base.
+        packets: int64 (n,), position of each frame's packet in decoding order.
+        starts: int64 (n,), position of the key packet from which each frame decodes exactly.
+    """
+
+    timestamps: np.ndarray
+    packets: np.ndarray
+    starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+    @classmethod
+    def build(cls, table: PacketTable) -> FrameIndex:
+        """Sort the shown packets by time; `suspicion` must have found nothing."""
+        shown = np.flatnonzero(~table.discarded)
+        order = shown[np.argsort(table.presentation[shown], kind="stable")]
+        times = table.presentation[order]
+        keys = np.flatnonzero(table.keys)
+        # The last key packet at or before each frame's packet. Frames that follow a key packet
+        # but are shown before it (open groups of pictures) refer to the group before: go back.
+        group = np.searchsorted(keys, order, side="right") - 1
+        key_times = table.presentation[keys]
+        while (early := (group > 0) & (times < key_times[group])).any():
+            group = np.where(early, group - 1, group)
+        return cls(times, order, keys[group])
+
+
+def suspicion(table: PacketTable, container: Any, stream: Any) -> str | None:
+    """Why the packets may not be the frames, so that only a full decode can tell; else None."""
+    context = stream.codec_context
+    shown = table.presentation[~table.discarded]
+    timed = container.format.name in _TIMED_CONTAINERS
+    unordered_avi = container.format.name == "avi" and not context.has_b_frames
+    first_time = table.presentation[0] if len(table) else 0
+    reasons = {
+        "no packets": not len(shown),
+        "missing timestamps": (table.presentation == table.missing).any(),
+        "repeated timestamps": len(np.unique(shown)) != len(shown),
+        "incomplete packets": table.damaged.any(),
+        "does not start with a key frame": not len(table) or not table.keys[0],
+        "frames before the first key frame": (shown < first_time).any(),
+        "another number of frames in the header": stream.frames not in (0, len(table)),
+        "a container without presentation times": not (timed or unordered_avi),
+        "a codec that may hide or repeat frames": context.name not in _ONE_FRAME_A_PACKET,
+        "packets without a picture": context.name == "mpeg4" and (table.sizes < 16).any(),
+        "interlaced": getattr(context, "field_order", 0) > 1,
+    }
+    return next((reason for reason, found in reasons.items() if found), None)
+
+
+def _row(packet: Any) -> tuple[int, int, int, int, bool, bool, bool]:
+    return (
+        _NONE if packet.pts is None else packet.pts,
+        _NONE if packet.dts is None else packet.dts,
+        packet.duration or 0,
+        packet.size,
+        packet.is_keyframe,
+        packet.is_discard,
+        packet.is_corrupt,
+    )

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from vidattn.errors import NotAVideoError, UnsafePathError, VideoNotFoundError
+
+# FFmpeg takes these characters before a colon for a protocol: http:, concat:, subfile,,start,0:
+_PROTOCOL = re.compile(r"^[A-Za-z0-9+.,_-]{2,}:")
+# The openings of files that only name other files, which a demuxer would go and read.
+_PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"<smil", b"<asx", b"v=0\r", b"v=0\n")
+_MANIFESTS = (b"<mpd", b"<smoothstreamingmedia", b"<cpl", b"<assetmap")
+
+
+def checked_path(path: str | os.PathLike[str]) -> Path:
+    """The absolute path of an existing file or folder that is safe to hand to FFmpeg.
+
+    Raises:
+        UnsafePathError: a protocol, a leading `-`, a NUL, or a playlist.
+        VideoNotFoundError: nothing there.
+        NotAVideoError: empty, or neither a file nor a folder (a pipe would block for ever).
+    """
+    name = os.fspath(path)
+    if isinstance(name, bytes) or not name:
+        raise UnsafePathError(path, "expected the path of a file, as text that is not empty")
+    if "\0" in name:
+        raise UnsafePathError(name.replace("\0", "\\0"), "a NUL is in the path")
+    if name.startswith("-"):
+        raise UnsafePathError(name, "a leading '-' looks like an option; write './' before it")
+    if _PROTOCOL.match(name):
+        raise UnsafePathError(name, "a protocol where the path of a file was expected")
+    absolute = Path(os.path.abspath(name))
+    try:
+        status = absolute.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise VideoNotFoundError(name, "no such file or folder") from None
+    except OSError as error:
+        raise VideoNotFoundError(name, f"cannot be reached: {error.strerror}") from None
+    if stat.S_ISDIR(status.st_mode):
+        return absolute
+    if not stat.S_ISREG(status.st_mode):
+        raise NotAVideoError(name, "neither a file nor a folder")
+    if status.st_size == 0:
+        raise NotAVideoError(name, "the file is empty (zero bytes)")
+    _refuse_playlist(name, absolute)
+    return absolute
+
+
+def _refuse_playlist(name: str, absolute: Path) -> None:
+    try:
+        with absolute.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise VideoNotFoundError(name, f"cannot be read: {error.strerror}") from None
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    is_manifest = text.startswith(b"<") and any(mark in text for mark in _MANIFESTS)
+    if text.startswith(_PLAYLISTS) or is_manifest:
+        raise UnsafePathError(name, "a playlist that names other files, not a video")

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from vidattn.errors import DecodeError
+from vidattn.video.cursor import DecodingCursor
+from vidattn.video.frames import Frames
+from vidattn.video.index import FrameIndex, PacketTable, suspicion
+from vidattn.video.limits import Limits
+from vidattn.video.orientation import Orientation
+from vidattn.video.paths import checked_path
+from vidattn.video.reader import VideoReader, checked_indices
+from vidattn.video.resize import resized_size
+
+
+class PyavReader(VideoReader):
+    """Exact frames of the first video stream of a file, decoded by FFmpeg through PyAV.
+
+    Opening reads the packets without decoding them and sorts their times. Where the packets may
+    not be the frames (missing, repeated or guessed timestamps, a truncated file, a header that
+    says otherwise, …) every frame is decoded once instead and counted, and later requests
+    decode from the beginning: slower, never wrong.
+
+    Frames are turned and mirrored by the file's display matrix. Pixels that are not square
+    are left as stored; more than 8 bits are rounded to 8 without tone mapping.
+
+    Args:
+        path: a video file.
+        limits: what the file may ask for.
+
+    Attributes:
+        sample_aspect_ratio: width of a pixel over its height.
+        full_decode_reason: why the packets were not trusted; None where they were.
+        damage: what the decoder refused while it counted; None where it refused nothing. The
+            frames that the packets promise count in `len`, and asking for them raises.
+        stream_index: which of the file's streams this is.
+
+    Raises:
+        VideoNotFoundError, NotAVideoError, UnsafePathError, LimitError: as they say.
+        DecodeError: its packets cannot be read, or no frame can be decoded.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, limits: Limits = Limits()) -> None:
+        self.path = os.fspath(path)
+        self.decoder = f"pyav {av.__version__}"
+        self._limits = limits
+        self._reformatter = VideoReformatter()
+        self._orientation: Orientation | None = None
+        self._stored_size: tuple[int, int] | None = None
+        self.damage: str | None = None
+        self._closed = False
+        self._cursor = DecodingCursor(self.path, checked_path(path), limits)
+        try:
+            self._read_index()
+        except BaseException:
+            self.close()
+            raise
+
+    @cached_property
+    def size(self) -> tuple[int, int]:  # type: ignore[override]
+        """(height, width) as shown; decodes the first frame where none was yet."""
+        if self._orientation is None:
+            self._cursor.rewind()
+            self._learn(self._next_frame(0))
+        assert self._orientation is not None
+        assert self._stored_size is not None
+        return self._orientation.shown_size(self._stored_size)
+
+    def __len__(self) -> int:
+        return len(self._seconds)
+
+    def seconds_of(self, indices: Sequence[int]) -> list[float]:
+        return self._seconds[checked_indices(self, indices)].tolist()
+
+    def frames_at(self, indices: Sequence[int], *, short_side: int | None = None) -> Frames:
+        wanted = self._checked(indices)
+        unique, places = np.unique(wanted, return_inverse=True)
+        size = resized_size(self.size, short_side)
+        rows = np.empty((len(unique), *size, 3), np.uint8)
+        for row, frame in zip(rows, self._decode(unique), strict=True):
+            self._convert(frame, row)
+        if len(unique) != len(wanted) or (places[1:] < places[:-1]).any():
+            rows = rows[places]
+        return Frames.from_rows(
+            torch.from_numpy(rows),
+            seconds=torch.from_numpy(self._seconds[wanted]),
+            indices=torch.from_numpy(wanted),
+            source_size=self.size,
+            timestamps_made_up=self.timestamps_made_up,
+        )
+
+    def frames_between(
+        self, start_seconds: float, end_seconds: float, *, short_side: int | None = None
+    ) -> Frames:
+        inside = (self._seconds >= start_seconds) & (self._seconds < end_seconds)
+        return self.frames_at(np.flatnonzero(inside).tolist(), short_side=short_side)
+
+    def close(self) -> None:
+        self._closed = True
+        if hasattr(self, "_cursor"):
+            self._cursor.close()
+
+    # -- opening ---------------------------------------------------------------------------
+
+    def _read_index(self) -> None:
+        stream = self._cursor.stream
+        self.stream_index = stream.index
+        self.sample_aspect_ratio = float(stream.sample_aspect_ratio or 1)
+        self._declared_frames = stream.frames
+        declared_rate = float(stream.average_rate or stream.guessed_rate or 0)
+        table = self._cursor.scan()
+        stream = self._cursor.stream
+        self._table = table
+        self.full_decode_reason = suspicion(table, self._cursor.container, stream)
+        self._index: FrameIndex | None = None
+        if self.full_decode_reason is None:
+            self._index = FrameIndex.build(table)
+            self._seconds = _seconds(self._index.timestamps.tolist(), stream.time_base)
+            tail = int(table.durations[self._index.packets[-1]]) * stream.time_base
+            self._lost = len(self)
+        else:
+            times, tail = self._decode_all()
+            self.timestamps_made_up = None in times
+            step = 1 / (declared_rate or 25.0)
+            self._seconds = _fill(times, step, max(self._promised() - len(times), 0))
+        self._names = {
+            (int(time), int(size)): position
+            for position, (time, size) in enumerate(
+                zip(table.presentation, table.sizes, strict=True)
+            )
+        }
+        self.fps = _rate(self._seconds, declared_rate)
+        self.duration_seconds = float(np.ptp(self._seconds)) + (float(tail) or 1 / self.fps)
+        self._limits.check_seconds(self.path, self.duration_seconds)
+
+    def _decode_all(self) -> tuple[list[float | None], float]:
+        """Time of every frame that decodes, in the decoder's order, and the last one's length."""
+        times: list[float | None] = []
+        tail = 0.0
+        try:
+            while (frame := self._cursor.next_frame()) is not None:
+                self._learn(frame)
+                times.append(None if frame.pts is None else frame.time)
+                tail = float((frame.duration or 0) * frame.time_base)
+        except DecodeError as error:
+            self.damage = error.reason
+            if not times:
+                raise
+        self._lost = len(times)
+        if not times:
+            raise DecodeError(self.path, "it has a video stream, but no frame that can be decoded")
+        self._cursor.rewind()
+        return times, tail
+
+    def _promised(self) -> int:
+        """How many frames complete packets stand for, where the decoder refused one of them."""
+        if self.damage is None or self._table.damaged.any():
+            return 0  # nothing refused, or only what the end of the file cuts off
+        return int((~self._table.discarded).sum())
+
+    def _learn(self, frame: Any) -> None:
+        size = (frame.height, frame.width)
+        if self._stored_size is None:
+            self._stored_size = size
+            self._orientation = Orientation.of(frame)
+        elif size != self._stored_size:
+            expected = "x".join(map(str, self._stored_size[::-1]))
+            raise DecodeError(
+                self.path,
+                f"the picture changes from {expected} to {frame.width}x{frame.height} pixels "
+                f"at {frame.time or 0:.3f} s; such videos must be split first",
+            )
+
+    # -- decoding --------------------------------------------------------------------------
+
+    def _checked(self, indices: Sequence[int]) -> np.ndarray:
+        if self._closed:
+            raise DecodeError(self.path, "the reader is closed")
+        wanted = np.asarray(indices)
+        beyond = wanted[(wanted >= len(self)) & (wanted < self._declared_frames)]
+        if self.damage is not None and len(beyond):
+            raise DecodeError(
+                self.path,
+                f"frame {beyond[0]}: the header declares {self._declared_frames} frames, "
+                f"only {len(self)} can be decoded ({self.damage})",
+            )
+        return checked_indices(self, wanted)
+
+    def _decode(self, unique: np.ndarray) -> Iterator[Any]:
+        """The frames with these ascending indices, one after the other."""
+        for position in unique.tolist():
+            if position >= self._lost:
+                raise DecodeError(self.path, f"frame {position}: {self.damage}")
+            if self._index is None:
+                yield self._count_to(position)
+            else:
+                yield self._find(position, self._index)
+
+    def _count_to(self, position: int) -> Any:
+        if self._cursor.spent or self._cursor.emitted > position:
+            self._cursor.rewind()
+        while self._cursor.emitted < position:
+            self._next_frame(position)
+        return self._next_frame(position)
+
+    def _find(self, position: int, index: FrameIndex) -> Any:
+        time, start = int(index.timestamps[position]), int(index.starts[position])
+        cursor = self._cursor
+        behind = cursor.last_timestamp is not None and cursor.last_timestamp >= time
+        if behind or cursor.spent or start > cursor.position:
+            cursor.seek(self._table, start, self._names)
+        while True:
+            frame = self._next_frame(position)
+            if frame.pts == time:
+                return frame
+            if frame.pts is not None and frame.pts > time:
+                raise DecodeError(
+                    self.path, f"frame {position}: nothing decodes at {self._seconds[position]} s"
+                )
+
+    def _next_frame(self, position: int) -> Any:
+        frame = self._cursor.next_frame()
+        if frame is None:
+            raise DecodeError(self.path, f"frame {position}: the video ends before it")
+        return frame
+
+    def _convert(self, frame: Any, row: np.ndarray) -> None:
+        """Write a decoded frame into `row` (H, W, 3): one pass from its planes to small RGB."""
+        self._learn(frame)
+        assert self._orientation is not None
+        height, width = self._orientation.shown_size((row.shape[0], row.shape[1]))
+        smaller = (height, width) != self._stored_size
+        with_interpolation = {"interpolation": Interpolation.AREA} if smaller else {}
+        picture = self._reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", **with_interpolation
+        )
+        plane = picture.planes[0]
+        stored = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        stored = stored[:, : width * 3].reshape(height, width, 3)
+        row[:] = self._orientation.apply(stored)
+
+
+def _seconds(timestamps: Sequence[int], time_base: Any) -> np.ndarray:
+    times = np.array(timestamps, np.float64)
+    return times * time_base.numerator / time_base.denominator
+
+
+def _fill(times: Sequence[float | None], step: float, lost: int) -> np.ndarray:
+    """Times with the missing ones made up from the one before; `lost` more at the end."""
+    filled = np.empty(len(times) + lost)
+    anchor, steps = 0.0, 0
+    for place, time in enumerate([*times, *[None] * lost]):
+        if time is not None:
+            anchor, steps = time, 0
+        filled[place] = anchor + steps * step
+        steps += 1
+    return filled
+
+
+def _rate(seconds: np.ndarray, declared: float) -> float:
+    """Frames per second: the header's, unless the timestamps tell another."""
+    span = float(seconds[-1] - seconds[0])
+    measured = (len(seconds) - 1) / span if span > 0 else 0.0
+    if declared and (not measured or abs(measured / declared - 1) < 0.1):
+        return declared
+    return measured or 25.0

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from vidattn.errors import ArgumentError
+
+
+class VideoWriter:
+    """Writes H.264 frame by frame: the same frames and settings give the same bytes.
+
+    The target appears, whole, when the `with` block ends; until then the frames go to a hidden
+    file beside it, which is removed if anything fails.
+
+    Args:
+        path: target; its ending chooses the container (.mp4, .mkv, .mov).
+        fps: frames per second, above 0; a float is taken as the nearest fraction whose
+            denominator is at most 1001, so that 29.97002997 is 30000/1001.
+        size: (height, width) of every frame, in pixels; both even where the pixel format
+            stores colour at half the resolution.
+        crf: x264's quality, 0 (lossless) to 51 (worst).
+        preset: x264's speed, "ultrafast" to "placebo".
+        pixel_format: "yuv420p" (plays everywhere), "yuv422p" or "yuv444p" (any size).
+
+    Raises:
+        ArgumentError: a setting is out of range, a frame does not fit, or none was written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fps: float | Fraction,
+        size: tuple[int, int],
+        crf: int = 18,
+        preset: str = "medium",
+        pixel_format: str = "yuv420p",
+    ) -> None:
+        self.path = Path(path)
+        self.size = (int(size[0]), int(size[1]))
+        self.frames_written = 0
+        rate = _rate(fps)
+        _check(self.path, self.size, crf, pixel_format)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{self.path.stem}.", suffix=self.path.suffix, dir=self.path.absolute().parent
+        )
+        os.close(handle)
+        self._temporary = Path(temporary)
+        self._pixel_format = pixel_format
+        self._reformatter = VideoReformatter()
+        self._open = True
+        try:
+            # Absolute, so that no name can be taken for a protocol. Bit-exact: Matroska would
+            # otherwise write random identifiers.
+            self._container = av.open(temporary, "w", options={"fflags": "+bitexact"})
+            self._stream = self._container.add_stream(
+                "libx264", rate=rate, options={"crf": str(crf), "preset": preset}
+            )
+            self._stream.height, self._stream.width = self.size
+            self._stream.pix_fmt = pixel_format
+            context = self._stream.codec_context
+            context.time_base = 1 / rate
+            context.thread_count = 1  # more threads change the bytes
+            context.open()
+        except Exception as error:
+            self.abort()
+            raise ArgumentError(f"{self.path}: cannot write such a video: {error}") from error
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append one RGB frame, uint8 of shape (H, W, 3)."""
+        if not self._open:
+            raise ArgumentError(f"{self.path}: the writer is closed")
+        frame = np.asarray(frame)
+        if frame.dtype != np.uint8 or frame.shape != (*self.size, 3):
+            raise ArgumentError(
+                f"{self.path}: frame {self.frames_written}: expected uint8 of shape "
+                f"{(*self.size, 3)}, got {frame.dtype} of shape {frame.shape}"
+            )
+        picture = self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
+            format=self._pixel_format,
+        )
+        picture.pts = self.frames_written
+        picture.time_base = self._stream.codec_context.time_base
+        self._container.mux(self._stream.encode(picture))
+        self.frames_written += 1
+
+    def close(self) -> None:
+        """Finish the file and move it to its name. Closing twice is harmless."""
+        if not self._open:
+            return
+        if not self.frames_written:
+            self.abort()
+            raise ArgumentError(f"{self.path}: no frame was written")
+        try:
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+            os.chmod(self._temporary, 0o666 & ~_umask())
+            os.replace(self._temporary, self.path)
+        except BaseException:
+            self.abort()
+            raise
+        self._open = False
+
+    def abort(self) -> None:
+        """Drop everything written; the target stays as it was."""
+        self._open = False
+        if hasattr(self, "_container"):
+            with contextlib.suppress(Exception):  # it may be the container that failed
+                self._container.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+def _rate(fps: float | Fraction) -> Fraction:
+    rate = fps if isinstance(fps, Fraction) else None
+    if rate is None and 0 < fps < float("inf"):
+        rate = Fraction(fps).limit_denominator(1001)
+    if rate is None or rate <= 0:
+        raise ArgumentError(f"fps: expected a number above 0, got {fps}")
+    return rate
+
+
+def _check(path: Path, size: tuple[int, int], crf: int, pixel_format: str) -> None:
+    if path.suffix.lower() not in {".mp4", ".mkv", ".mov"}:
+        raise ArgumentError(f"{path}: expected a name ending in .mp4, .mkv or .mov")
+    if not path.absolute().parent.is_dir():
+        raise ArgumentError(f"{path}: its folder does not exist")
+    if pixel_format not in {"yuv420p", "yuv422p", "yuv444p"}:
+        raise ArgumentError(
+            f"pixel_format: expected yuv420p, yuv422p or yuv444p, got {pixel_format!r}"
+        )
+    if not 0 <= crf <= 51:
+        raise ArgumentError(f"crf: expected 0 to 51, got {crf}")
+    steps = {"yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1)}[pixel_format]
+    if min(size) < 1 or size[0] % steps[0] or size[1] % steps[1]:
+        raise ArgumentError(
+            f"size: expected (height, width) of at least 1 and divisible by {steps} "
+            f"for {pixel_format}, got {size}; yuv444p takes odd sizes"
+        )
+
+
+def _umask() -> int:
+    # mkstemp makes private files; the finished video gets what an ordinary open() would give.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
