@@ -5,7 +5,7 @@ from vidattn.lazy import exports
 __getattr__, __all__ = exports(
     __name__,
     {
-        "Insertion": "spec",
+        "InsertionSpec": "spec",
         "LoadedRecogniser": "checkpoint",
         "Locator": "locate",
         "Recogniser": "recogniser",

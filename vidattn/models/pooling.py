@@ -36,18 +36,22 @@ class AveragePooling(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor) -> Evidence:
         """x (N, C, T', H', W'), valid bool (N, T')."""
-        weights = _uniform(valid)
-        features = (x.mean((3, 4)) * weights.unsqueeze(1)).sum(2)
+        weights = valid / valid.sum(1, keepdim=True).clamp(min=1)
+        features = (x.mean((3, 4)) * weights.unsqueeze(1).to(x.dtype)).sum(2)
         return Evidence(features, torch.zeros_like(weights), weights, _uniform_regions(x))
 
 
 class TemporalPooling(nn.Module):
-    """Attention over time of features averaged within each frame; regions weigh the same."""
+    """Attention over time on features averaged within each frame; regions weigh the same."""
 
-    def __init__(self, channels: int, *, hidden: int = 64, gated: bool = True) -> None:
+    def __init__(self, channels: int, *, hidden_channels: int = 64, gated: bool = True) -> None:
         super().__init__()
         self.time = attention.build(
-            "temporal_pooling", channels, spatial_dims=1, hidden=hidden, gated=gated
+            "temporal_attention_pooling",
+            channels,
+            spatial_dims=1,
+            hidden_channels=hidden_channels,
+            gated=gated,
         )
 
     def forward(self, x: Tensor, valid: Tensor) -> Evidence:
@@ -56,50 +60,40 @@ class TemporalPooling(nn.Module):
         return Evidence(pooled.features, pooled.scores, pooled.weights, _uniform_regions(x))
 
 
-class FactorisedPooling(nn.Module):
-    """Attention within each frame, then attention over time."""
+class SpatiotemporalPooling(nn.Module):
+    """Attention over time and space, by a pooler that returns weights (N, T', H', W')."""
 
-    def __init__(self, channels: int, *, hidden: int = 64, gated: bool = True) -> None:
-        super().__init__()
-        self.space = attention.build(
-            "spatial_pooling", channels, spatial_dims=2, hidden=hidden, gated=gated
-        )
-        self.time = attention.build(
-            "temporal_pooling", channels, spatial_dims=1, hidden=hidden, gated=gated
-        )
-
-    def forward(self, x: Tensor, valid: Tensor) -> Evidence:
-        """x (N, C, T', H', W'), valid bool (N, T')."""
-        count, steps = x.shape[0], x.shape[2]
-        frames = self.space(x.transpose(1, 2).reshape(count * steps, x.shape[1], *x.shape[3:]))
-        pooled = self.time(
-            frames.features.reshape(count, steps, -1).transpose(1, 2), mask=valid.unsqueeze(1)
-        )
-        regions = frames.weights.reshape(count, steps, *x.shape[3:])
-        return Evidence(pooled.features, pooled.scores, pooled.weights, regions)
-
-
-class JointPooling(nn.Module):
-    """One softmax over all positions in time and space.
-
-    A frame's score is the log-sum-exp of its positions' scores, its weight the sum of theirs.
-    """
-
-    def __init__(self, channels: int, *, hidden: int = 64, gated: bool = True) -> None:
+    def __init__(
+        self, mechanism: str, channels: int, *, hidden_channels: int = 64, gated: bool = True
+    ) -> None:
         super().__init__()
         self.positions = attention.build(
-            "joint_pooling", channels, spatial_dims=3, hidden=hidden, gated=gated
+            mechanism, channels, hidden_channels=hidden_channels, gated=gated
         )
 
     def forward(self, x: Tensor, valid: Tensor) -> Evidence:
         """x (N, C, T', H', W'), valid bool (N, T')."""
         pooled = self.positions(x, mask=valid[:, None, :, None, None])
-        scores = pooled.scores.flatten(2)
         return Evidence(
-            pooled.features,
-            scores.logsumexp(2),
-            pooled.weights.sum((2, 3)),
-            scores.softmax(2).reshape(pooled.scores.shape),
+            pooled.features, pooled.frame_scores, pooled.frame_weights, pooled.region_weights
+        )
+
+
+class JointPooling(SpatiotemporalPooling):
+    """One softmax over all positions; see `JointAttentionPooling`."""
+
+    def __init__(self, channels: int, *, hidden_channels: int = 64, gated: bool = True) -> None:
+        super().__init__(
+            "joint_attention_pooling", channels, hidden_channels=hidden_channels, gated=gated
+        )
+
+
+class FactorisedPooling(SpatiotemporalPooling):
+    """Regions within each frame, then frames; see `FactorisedAttentionPooling`."""
+
+    def __init__(self, channels: int, *, hidden_channels: int = 64, gated: bool = True) -> None:
+        super().__init__(
+            "factorised_attention_pooling", channels, hidden_channels=hidden_channels, gated=gated
         )
 
 
@@ -109,11 +103,6 @@ POOLINGS: dict[str, Callable[..., nn.Module]] = {
     "factorised": FactorisedPooling,
     "joint": JointPooling,
 }
-
-
-def _uniform(valid: Tensor) -> Tensor:
-    """Equal weights on the valid steps; zeros where there is none."""
-    return valid / valid.sum(1, keepdim=True).clamp(min=1)
 
 
 def _uniform_regions(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from vidattn.backbones import Backbone, Stage
 from vidattn.errors import ArgumentError
 from vidattn.models.locate import Locator
 from vidattn.models.pooling import POOLINGS
-from vidattn.models.spec import Insertion, RecogniserSpec
+from vidattn.models.spec import InsertionSpec, RecogniserSpec
 from vidattn.naming import choose
 
 
@@ -104,19 +104,12 @@ def _build_backbone(spec: RecogniserSpec, weights: str | None, allow: Collection
     return found
 
 
-def _insert(backbone: Backbone, insertion: Insertion) -> nn.Module:
+def _insert(backbone: Backbone, insertion: InsertionSpec) -> nn.Module:
     """Put one mechanism behind one stage; returns what was added, for the optimiser's groups."""
     stages = {stage.name: stage for stage in backbone.stages}
     stage = stages[choose("stage", insertion.stage, stages)]
-    dimensions = {"clip": 3, "frame": 2, "time": 1}[insertion.view]
     mechanism = attention.build(
-        insertion.mechanism, stage.channels, spatial_dims=dimensions, **insertion.settings
+        insertion.mechanism, stage.channels, scope=insertion.scope, **insertion.settings
     )
-    if insertion.view == "frame":
-        mechanism = attention.PerFrame(mechanism)
-    elif insertion.view == "time":
-        mechanism = attention.OverTime(mechanism)
-    [added] = attention.insert(
-        backbone, {stage.module: mechanism}, placement=insertion.placement
-    )
+    [added] = attention.insert(backbone, {stage.module: mechanism}, placement=insertion.placement)
     return added

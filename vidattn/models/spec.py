@@ -6,18 +6,18 @@ from typing import Any, Literal
 
 from vidattn.errors import ArgumentError
 
-View = Literal["clip", "frame", "time"]
+Scope = Literal["clip", "frame", "time"]
 Placement = Literal["after", "branch", "replace"]
 
 
 @dataclass(frozen=True)
-class Insertion:
+class InsertionSpec:
     """One attention mechanism put into the backbone.
 
     Attributes:
         mechanism: a name of `vidattn.attention.catalogue()`.
         stage: name of the backbone stage that it follows.
-        view: "clip" attends over time and space together, "frame" within each frame, "time"
+        scope: "clip" attends over time and space together, "frame" within each frame, "time"
             along time at each place.
         placement: see `vidattn.attention.insert`.
         settings: the mechanism's own arguments.
@@ -25,7 +25,7 @@ class Insertion:
 
     mechanism: str
     stage: str
-    view: View = "clip"
+    scope: Scope = "clip"
     placement: Placement = "after"
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -49,7 +49,7 @@ class RecogniserSpec:
     classes: tuple[str, ...]
     backbone: str = "slim"
     backbone_settings: dict[str, Any] = field(default_factory=dict)
-    attention: tuple[Insertion, ...] = ()
+    attention: tuple[InsertionSpec, ...] = ()
     pooling: str = "joint"
     pooling_settings: dict[str, Any] = field(default_factory=dict)
     stage: str | None = None
@@ -79,12 +79,12 @@ class RecogniserSpec:
         """The inverse of `to_json`; unknown keys are an error."""
         _refuse_unknown(values, cls)
         for insertion in values.get("attention", ()):
-            _refuse_unknown(insertion, Insertion)
+            _refuse_unknown(insertion, InsertionSpec)
         return cls(
             **{
                 **values,
                 "classes": tuple(values["classes"]),
-                "attention": tuple(Insertion(**each) for each in values.get("attention", ())),
+                "attention": tuple(InsertionSpec(**each) for each in values.get("attention", ())),
             }
         )
 

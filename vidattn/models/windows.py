@@ -96,9 +96,7 @@ class WindowedRecogniser:
     def windows(self) -> Iterator[Window]:
         """Half-overlapping windows that cover the video to its last frame, in order."""
         yield from self._in_batches(
-            *sampling.sliding_windows(
-                len(self.reader), self.loaded.clip.frames, stride=self.stride
-            )
+            *sampling.sliding_windows(len(self.reader), self.loaded.clip.frames, stride=self.stride)
         )
 
     def around(self, frame_indices: NDArray[np.int64]) -> Iterator[Window]:
@@ -109,16 +107,12 @@ class WindowedRecogniser:
         clips = sampling.dense_clips(starts, length, self.stride)
         yield from self._in_batches(*sampling.pad(clips, frame_count))
 
-    def _in_batches(
-        self, indices: NDArray[np.int64], valid: NDArray[np.bool_]
-    ) -> Iterator[Window]:
+    def _in_batches(self, indices: NDArray[np.int64], valid: NDArray[np.bool_]) -> Iterator[Window]:
         for start in range(0, len(indices), self.batch_size):
             batch = slice(start, start + self.batch_size)
             yield from self._recognise(indices[batch], valid[batch])
 
-    def _recognise(
-        self, indices: NDArray[np.int64], valid: NDArray[np.bool_]
-    ) -> Iterator[Window]:
+    def _recognise(self, indices: NDArray[np.int64], valid: NDArray[np.bool_]) -> Iterator[Window]:
         unique, places = np.unique(indices, return_inverse=True)
         places = places.reshape(indices.shape)
         short_side = self.loaded.clip.short_side
@@ -134,9 +128,7 @@ class WindowedRecogniser:
             multi_label = self.loaded.recogniser.spec.multi_label
             logits = recognition.logits.float()
             probabilities = logits.sigmoid() if multi_label else logits.softmax(1)
-        yield from self._split(
-            indices, places, frames, pixels, (probabilities, *recognition[1:])
-        )
+        yield from self._split(indices, places, frames, pixels, (probabilities, *recognition[1:]))
 
     def _split(
         self,
@@ -150,11 +142,14 @@ class WindowedRecogniser:
         geometry = Geometry.whole(frames.source_size, frames.size)
         parts = [part.float().cpu().numpy() for part in outputs]
         seconds = frames.seconds.numpy()
-        for number in range(len(indices)):
+        for number, (probabilities, scores, weights, regions) in enumerate(zip(*parts, strict=True)):
             yield Window(
-                indices[number],
-                seconds[places[number]],
-                *(part[number] for part in parts),
+                indices=indices[number],
+                seconds=seconds[places[number]],
+                probabilities=probabilities,
+                frame_scores=scores,
+                frame_weights=weights,
+                region_weights=regions,
                 locator=locator,
                 geometry=geometry,
             )

@@ -3,5 +3,6 @@
 from vidattn.lazy import exports
 
 __getattr__, __all__ = exports(
-    __name__, {"RecognitionTask": "recognition", "freeze": "parameters", "parameter_groups": "parameters"}
+    __name__,
+    {"RecognitionTask": "recognition", "freeze": "parameters", "parameter_groups": "parameters"},
 )

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
@@ -14,7 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy, MultilabelAveragePre
 
 from vidattn.data import ClipBatch, ClipSpec
 from vidattn.errors import ArgumentError
-from vidattn.models import Insertion, Recogniser, RecogniserSpec, Recognition
+from vidattn.models import InsertionSpec, Recogniser, RecogniserSpec, Recognition
 from vidattn.models.checkpoint import KEY, describe
 from vidattn.training.parameters import freeze, parameter_groups
 
@@ -39,6 +40,7 @@ class RecognitionTask(lightning.LightningModule):
         attention_entropy: weight of the entropy of the attention over all positions, as a share
             of its maximum, added to the loss: positive values sharpen the maps.
         frozen_stages: the backbone's first stages, kept as they are.
+        channels_last: lay weights out as `channels_last_3d`, as batches are: faster on CPUs.
         compiled: run the network through `torch.compile`.
     """
 
@@ -50,7 +52,7 @@ class RecognitionTask(lightning.LightningModule):
         backbone: str = "slim",
         backbone_settings: dict[str, Any] | None = None,
         weights: str | None = None,
-        attention: Sequence[Insertion] = (),
+        attention: Sequence[InsertionSpec] = (),
         pooling: str = "joint",
         pooling_settings: dict[str, Any] | None = None,
         stage: str | None = None,
@@ -64,6 +66,7 @@ class RecognitionTask(lightning.LightningModule):
         label_smoothing: float = 0.0,
         attention_entropy: float = 0.0,
         frozen_stages: Sequence[str] = (),
+        channels_last: bool = True,
         compiled: bool = False,
     ) -> None:
         super().__init__()
@@ -91,6 +94,8 @@ class RecognitionTask(lightning.LightningModule):
         # The configuration is the user's own, so a class path in it may be followed.
         self.recogniser = Recogniser(self.spec, weights=weights, allow=self.spec.class_paths)
         self.frozen_norms = freeze(self.recogniser, frozen_stages)
+        if channels_last:
+            self.recogniser.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if compiled:
             self.recogniser.compile()
         count = len(self.spec.classes)
@@ -127,9 +132,11 @@ class RecognitionTask(lightning.LightningModule):
         loss = self._classification_loss(logits, batch.labels, training=False)
         self.metric.update(logits, batch.labels.long())
         self.log("validation/loss", loss, batch_size=len(batch))
-        self.log(f"validation/{self.metric_name}", self.metric, prog_bar=True, batch_size=len(batch))
+        self.log(
+            f"validation/{self.metric_name}", self.metric, prog_bar=True, batch_size=len(batch)
+        )
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Groups by depth, a linear warm-up, then a cosine to 0."""
         groups = parameter_groups(
             self.recogniser,
@@ -148,7 +155,7 @@ class RecognitionTask(lightning.LightningModule):
         )
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "learning_rate"},
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -86,7 +86,5 @@ def checked_indices(reader: VideoReader, indices: Sequence[int]) -> np.ndarray:
     wanted = wanted.astype(np.int64)
     outside = wanted[(wanted < 0) | (wanted >= len(reader))]
     if outside.size:
-        raise IndexError(
-            f"{reader.path}: frame {outside[0]}: expected 0 to {len(reader) - 1}"
-        )
+        raise IndexError(f"{reader.path}: frame {outside[0]}: expected 0 to {len(reader) - 1}")
     return wanted

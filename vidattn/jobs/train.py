@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from vidattn.data import VideoDataModule
+from vidattn.training import RecognitionTask
+
+DESCRIPTION = """\
+Train a recogniser. Everything is an option here and a key of the YAML configuration, by
+Lightning's conventions: trainer.*, model.*, data.*, seed_everything, ckpt_path (resume).
+
+examples:
+  vidattn train --config configs/demo.yaml
+  vidattn train --config configs/demo.yaml --model.backbone r2plus1d_18 --trainer.max_epochs 20
+  vidattn train --config configs/demo.yaml --ckpt_path runs/demo/last.ckpt
+"""
+
+
+class TrainingCLI(LightningCLI):
+    """Lightning's command line with class names and clips linked from the data to the model."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link what both sides must agree on, and add `ckpt_path`."""
+        parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
+        parser.link_arguments("data.clip", "model.clip", apply_on="instantiate")
+        parser.link_arguments("data.multi_label", "model.multi_label")
+        parser.add_argument("--ckpt_path", type=str | None, help="checkpoint to go on from")
+
+
+def train(arguments: Sequence[str]) -> Path:
+    """Train as configured.
+
+    Args:
+        arguments: as on the command line, such as `["--config", "configs/demo.yaml"]`.
+
+    Returns:
+        the folder of checkpoints, logs and the full configuration.
+    """
+    cli = TrainingCLI(
+        RecognitionTask,
+        VideoDataModule,
+        args=list(arguments),
+        run=False,
+        auto_configure_optimizers=False,
+        seed_everything_default=0,
+        parser_kwargs={"prog": "vidattn train", "description": DESCRIPTION},
+        save_config_kwargs={"overwrite": True},
+    )
+    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.config.ckpt_path)
+    return Path(cli.trainer.default_root_dir)
