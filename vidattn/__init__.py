@@ -9,7 +9,16 @@ __getattr__, __all__ = exports(
     {
         "attention": "attention",
         "backbones": "backbones",
+        "data": "data",
+        "evaluate": "jobs",
+        "evaluation": "evaluation",
+        "explain": "jobs",
+        "extract_keyframes": "jobs",
+        "load": "models",
         "models": "models",
         "open_video": "video",
+        "selection": "selection",
+        "train": "jobs",
+        "write_keyframes": "jobs",
     },
 )

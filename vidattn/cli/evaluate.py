@@ -49,7 +49,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate and print a short table."""
-    from vidattn.jobs.evaluate import evaluate
+    from vidattn.jobs import evaluate
 
     evaluation = evaluate(
         parsed.checkpoint,

@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Explain one video."""
-    from vidattn.jobs.explain import explain
+    from vidattn.jobs import explain
 
     explanation = explain(
         parsed.video,

@@ -53,7 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Extract, write, and say in a line what each video gave."""
-    from vidattn.jobs.keyframes import write_keyframes
+    from vidattn.jobs import write_keyframes
 
     failures = write_keyframes(
         parsed.videos,

@@ -12,7 +12,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Train; `parsed.rest` holds everything after `train`."""
-    from vidattn.jobs.train import train
+    from vidattn.jobs import train
 
     train(parsed.rest)
     return 0

@@ -1,0 +1,18 @@
+"""The use cases: what a person calls, from Python or from the command line."""
+
+from vidattn.lazy import exports
+
+__getattr__, __all__ = exports(
+    __name__,
+    {
+        "Evaluation": "evaluation_run",
+        "Explanation": "explanation",
+        "KeyFrame": "extraction",
+        "KeyFrames": "extraction",
+        "evaluate": "evaluation_run",
+        "explain": "explanation",
+        "extract_keyframes": "extraction",
+        "train": "training_run",
+        "write_keyframes": "keyframe_files",
+    },
+)

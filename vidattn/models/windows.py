@@ -142,7 +142,9 @@ class WindowedRecogniser:
         geometry = Geometry.whole(frames.source_size, frames.size)
         parts = [part.float().cpu().numpy() for part in outputs]
         seconds = frames.seconds.numpy()
-        for number, (probabilities, scores, weights, regions) in enumerate(zip(*parts, strict=True)):
+        for number, (probabilities, scores, weights, regions) in enumerate(
+            zip(*parts, strict=True)
+        ):
             yield Window(
                 indices=indices[number],
                 seconds=seconds[places[number]],

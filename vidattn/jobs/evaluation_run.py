@@ -196,9 +196,7 @@ def evaluate(
         CheckpointError, AnnotationError, ArgumentError: what was given cannot be used.
     """
     loaded = (
-        models.load(checkpoint, device=device)
-        if isinstance(checkpoint, str | Path)
-        else checkpoint
+        models.load(checkpoint, device=device) if isinstance(checkpoint, str | Path) else checkpoint
     )
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
     clips = score_clips(
@@ -244,9 +242,7 @@ def summarise(clips: ClipScores, classes: Sequence[str], settings: dict[str, Any
     )
 
 
-Figures = tuple[
-    dict[str, float], dict[str, tuple[float, float]], list[str], NDArray[np.float64]
-]
+Figures = tuple[dict[str, float], dict[str, tuple[float, float]], list[str], NDArray[np.float64]]
 
 
 def _single_label_figures(clips: ClipScores, class_count: int) -> Figures:

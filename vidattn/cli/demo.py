@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "make videos, train, evaluate, extract key frames and regions, write a page"
+
+EPILOG = """\
+writes to the output folder: report.html (open it in a browser), summary.json, predictions.json
+(per video; the summary can be recomputed from it), model.ckpt, and without --videos the actions
+themselves.
+
+examples:
+  vidattn demo
+  vidattn demo --videos my_videos    # a folder with one folder of videos for each class
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's options."""
+    parser = commands.add_parser(
+        "demo",
+        help=HELP,
+        description=HELP,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--videos", type=Path, help="your own folder of class folders")
+    parser.add_argument("--output", type=Path, default=Path("runs/demo"), metavar="DIR")
+    parser.add_argument("--seed", type=int, default=0, help="of data and training (default: 0)")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Run it all and print a short table."""
+    from vidattn.jobs import demo
+
+    demo(parsed.output, videos=parsed.videos, seed=parsed.seed)
+    return 0

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from vidattn import models, report, selection
+from vidattn.errors import ArgumentError
+from vidattn.files import write_bytes, write_json
+from vidattn.models import LoadedRecogniser
+from vidattn.models.windows import Window, WindowedRecogniser
+from vidattn.video import VideoReader, VideoWriter, open_video
+
+# Full-resolution frames held at once.
+CHUNK = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What a model looked at in one video.
+
+    Attributes:
+        label: the class of highest mean probability over the windows.
+        probability: of that class.
+        frame_scores: (T,), unnormalised.
+        frame_weights: (T,), the softmax of the scores over the whole video.
+        details: video, checkpoint, decoder, all class probabilities.
+    """
+
+    label: str
+    probability: float
+    frame_scores: NDArray[np.float64]
+    frame_weights: NDArray[np.float64]
+    details: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `explanation.json` holds."""
+        return {
+            **self.details,
+            "label": self.label,
+            "probability": self.probability,
+            "frame_scores": self.frame_scores.round(6),
+            "frame_weights": self.frame_weights.round(9),
+        }
+
+
+def explain(
+    path: str | Path,
+    *,
+    checkpoint: str | Path | LoadedRecogniser,
+    output: str | Path | None = None,
+    frames: int = 6,
+    decoder: str = "pyav",
+    progress: bool = True,
+) -> Explanation:
+    """Say what a model sees in a video and, with `output`, paint where and when it looks.
+
+    Heat is the weight of a region in its frame times the weight of the frame, relative to the
+    hottest place of the video, so that frames that do not count stay clear; the strip below
+    shows the frame weights.
+
+    Args:
+        path: a video file, or a folder of frame images.
+        checkpoint: a file, or what `vidattn.models.load` returned.
+        output: folder for `overlay.mp4`, `overlay.png` and `explanation.json`.
+        frames: frames in the PNG: those of the highest scores, kept apart.
+
+    Raises:
+        VideoError, CheckpointError: what was given cannot be used.
+    """
+    if frames < 1:
+        raise ArgumentError(f"frames: expected at least 1, got {frames}")
+    loaded = models.load(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
+    with open_video(path, decoder=decoder) as reader:
+        windows = list(WindowedRecogniser(loaded, reader).windows())
+        found = _explanation(windows, loaded, reader)
+        if output is not None:
+            output = Path(output)
+            output.mkdir(parents=True, exist_ok=True)
+            painter = _Painter(windows, found)
+            _write_video(output / "overlay.mp4", reader, painter, progress)
+            write_bytes(output / "overlay.png", _sheet(reader, painter, found, frames))
+            write_json(output / "explanation.json", found.to_json())
+    return found
+
+
+def _explanation(
+    windows: list[Window], loaded: LoadedRecogniser, reader: VideoReader
+) -> Explanation:
+    probabilities = np.mean([window.probabilities for window in windows], axis=0)
+    scores = selection.merge_windows(window.scores_by_frame() for window in windows)
+    weights = np.exp(scores - scores.max())
+    best = int(probabilities.argmax())
+    details = {
+        "video": reader.path,
+        "decoder": reader.decoder,
+        "checkpoint": loaded.path,
+        "checkpoint_sha256": loaded.digest,
+        "probabilities": dict(zip(loaded.classes, probabilities.astype(float), strict=True)),
+    }
+    return Explanation(
+        loaded.classes[best],
+        float(probabilities[best]),
+        scores,
+        weights / weights.sum(),
+        details,
+    )
+
+
+class _Painter:
+    """Paints any frame of a video from the window whose centre is nearest to it."""
+
+    def __init__(self, windows: list[Window], found: Explanation) -> None:
+        self.windows = windows
+        self.found = found
+        self.middles = np.array([window.centres.mean() for window in windows])
+        peaks = [self._joint(index).max() for index in range(len(found.frame_scores))]
+        self.maximum = float(max(peaks))
+
+    def paint(self, index: int, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """One frame, uint8 (H, W, 3), under its heat, the strip below."""
+        window = self._window(index)
+        joint = self._joint(index)
+        rows, columns = window.locator.cell_centres(*joint.shape)
+        # Cell centres, through the clip, to the source; pixel centres there are at j + 1/2.
+        across = np.stack([columns, np.zeros_like(columns)], 1)
+        down = np.stack([np.zeros_like(rows), rows], 1)
+        centres_x = window.geometry.to_source(np.tile(across, 2))[:, 0] - 0.5
+        centres_y = window.geometry.to_source(np.tile(down, 2))[:, 1] - 0.5
+        heat = report.paint_map(joint, centres_y, centres_x, frame.shape[:2])
+        return report.draw_overlay(
+            frame,
+            heat,
+            maximum=self.maximum,
+            frame_weights=self.found.frame_weights,
+            position=index,
+            label=f"{self.found.label} {self.found.probability:.0%}",
+        )
+
+    def _window(self, index: int) -> Window:
+        return self.windows[int(np.abs(self.middles - index).argmin())]
+
+    def _joint(self, index: int) -> NDArray[np.float64]:
+        return self._window(index).regions_at(index) * self.found.frame_weights[index]
+
+
+def _frames(reader: VideoReader) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    for start in range(0, len(reader), CHUNK):
+        indices = range(start, min(start + CHUNK, len(reader)))
+        pixels = reader.frames_at(indices).pixels.permute(0, 2, 3, 1).numpy()
+        yield from zip(indices, pixels, strict=True)
+
+
+def _write_video(path: Path, reader: VideoReader, painter: _Painter, progress: bool) -> None:
+    writer: VideoWriter | None = None
+    try:
+        for index, frame in track(
+            _frames(reader),
+            total=len(reader),
+            description="painting",
+            disable=not progress,
+            transient=True,
+        ):
+            picture = painter.paint(index, frame)
+            if writer is None:
+                height, width = picture.shape[:2]
+                writer = VideoWriter(path, fps=reader.fps, size=(height, width))
+            writer.write(picture)
+    except BaseException:
+        if writer is not None:
+            writer.abort()
+        raise
+    if writer is not None:
+        writer.close()
+
+
+def _sheet(reader: VideoReader, painter: _Painter, found: Explanation, frames: int) -> bytes:
+    gap = max(len(reader) // (2 * frames), 1)
+    indices = selection.select_frames(found.frame_scores, frames, minimum_gap=gap)
+    shown = reader.frames_at(indices.tolist())
+    pixels = shown.pixels.permute(0, 2, 3, 1).numpy()
+    panels = [painter.paint(int(i), frame) for i, frame in zip(indices, pixels, strict=True)]
+    captions = [
+        f"{seconds:.2f} s · frame {index}"
+        for index, seconds in zip(indices, shown.seconds.tolist(), strict=True)
+    ]
+    return report.encode_image(report.draw_overlay_sheet(panels, captions))

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from vidattn import report
+from vidattn.errors import VideoError
+from vidattn.files import write_bytes, write_json
+from vidattn.jobs.extraction import KeyFrames, extract_keyframes, full_frames
+
+
+def write_keyframes(
+    videos: Sequence[str | Path],
+    output: str | Path,
+    *,
+    checkpoint: str | Path | None = None,
+    decoder: str = "pyav",
+    **settings: Any,
+) -> list[VideoError]:
+    """Extract the key frames of videos and write them down.
+
+    In `output`: a folder for each video with its frames at full resolution and
+    `contact_sheet.png`, and `keyframes.json` over all. Videos that cannot be read are recorded
+    there and the others go on; if none can be read, nothing is written.
+
+    Args:
+        settings: of `extract_keyframes`.
+
+    Returns:
+        what went wrong, a typed error for each such video.
+    """
+    output = Path(output)
+    loaded = None
+    if checkpoint is not None:
+        from vidattn import models
+
+        loaded = models.load(checkpoint)
+    records: list[dict[str, Any]] = []
+    failures: list[VideoError] = []
+    folders = folder_names(videos)
+    for video in track(videos, description="extracting", disable=len(videos) == 1, transient=True):
+        try:
+            found = extract_keyframes(video, checkpoint=loaded, decoder=decoder, **settings)
+            images = write_images(found, output / folders[str(video)], decoder=decoder)
+        except VideoError as error:
+            failures.append(error)
+            continue
+        record = found.to_json()
+        for frame, image in zip(record["frames"], images, strict=True):
+            frame["image"] = image.relative_to(output).as_posix()
+        records.append(record)
+    if records:
+        reasons = [{"video": error.path, "reason": error.reason} for error in failures]
+        write_json(output / "keyframes.json", {"videos": records, "failures": reasons})
+    return failures
+
+
+def write_images(found: KeyFrames, folder: Path, *, decoder: str) -> list[Path]:
+    """The key frames at full resolution as PNG files, and a contact sheet beside them."""
+    indices = [frame.frame_index for frame in found.frames]
+    pixels = full_frames(found.path, indices, decoder=decoder)
+    paths = []
+    tiles = []
+    for frame, picture in zip(found.frames, pixels, strict=True):
+        path = folder / f"frame_{frame.frame_index:06d}.png"
+        write_bytes(path, report.encode_image(picture))
+        paths.append(path)
+        boxes = np.array(frame.regions).reshape(-1, 4)
+        tiles.append(report.KeyFrame(picture, frame.frame_index, frame.seconds, frame.score, boxes))
+    sheet = report.draw_contact_sheet(tiles, title=Path(found.path).name)
+    write_bytes(folder / "contact_sheet.png", report.encode_image(sheet))
+    return paths
+
+
+def folder_names(videos: Iterable[str | Path]) -> dict[str, str]:
+    """A folder name for each video: its stem, numbered where several have the same."""
+    names: dict[str, str] = {}
+    for video in videos:
+        stem = Path(video).stem or "video"
+        name, number = stem, 1
+        while name in names.values():
+            number += 1
+            name = f"{stem}_{number}"
+        names[str(video)] = name
+    return names

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vidattn import report
+from vidattn.evaluation import Interval
+from vidattn.files import write_text
+
+if TYPE_CHECKING:
+    from vidattn.jobs.evaluation_run import Evaluation
+
+WORST = 20
+
+
+def write_evaluation_page(path: Path, found: Evaluation) -> None:
+    """Figures, per-class table, confusion matrix and the worst videos as one HTML page."""
+    sections: list[report.Table | report.Confusion] = [_figures(found)]
+    if not found.multi_label:
+        sections += [
+            report.Confusion(
+                "Confusion matrix", found.confusion.tolist(), found.classes, note="Rows: truth."
+            ),
+            _worst(found),
+        ]
+    if found.failures:
+        rows = [[name, reason] for name, reason in found.failures.items()]
+        sections.append(report.Table("Videos that could not be read", ["video", "reason"], rows))
+    settings = found.settings
+    page = report.render_page(
+        "Evaluation",
+        sections,
+        summary=(
+            f"{len(found.video_ids)} of {settings['videos_expected']} videos, "
+            f"{settings['views']} × {settings['crops']} clips each; "
+            f"{settings['aggregation']}."
+        ),
+        facts={
+            "checkpoint": f"{settings['checkpoint']} ({settings['checkpoint_sha256'][:12]})",
+            "data": str(settings["data"]),
+            "decoder": settings["decoder"],
+            **settings["versions"],
+        },
+    )
+    write_text(path, page)
+
+
+def _figures(found: Evaluation) -> report.Table:
+    rows: list[list[str | float | Interval]] = []
+    for name, value in found.figures.items():
+        bounds = found.intervals.get(name)
+        rows.append([name.replace("_", " "), Interval(value, *bounds) if bounds else value])
+    return report.Table("Figures", ["figure", "value"], rows, percent=True)
+
+
+def _worst(found: Evaluation) -> report.Table:
+    own = found.scores[np.arange(len(found.labels)), found.labels]
+    order = np.argsort(own, kind="stable")[:WORST]
+    rows = [
+        [
+            found.video_ids[i],
+            found.classes[int(found.labels[i])],
+            found.classes[int(found.scores[i].argmax())],
+            float(own[i]),
+        ]
+        for i in order
+    ]
+    header = ["video", "truth", "predicted", "score of the truth"]
+    return report.Table("The videos it is most wrong about", header, rows)
