@@ -32,7 +32,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--root", type=Path, help="folder that paths in --data are relative to")
     parser.add_argument(
-        "--folds", nargs="+", metavar="FOLD", help="use only these values of the CSV's fold column"
+        "--folds",
+        type=int,
+        nargs="+",
+        metavar="FOLD",
+        help="use only these values of the CSV's fold column",
     )
     parser.add_argument("--views", type=int, default=1, help="clips over time (default: 1)")
     parser.add_argument("--crops", type=int, default=1, choices=(1, 3), help="(default: 1)")
@@ -49,7 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate and print a short table."""
-    from vidattn.jobs import evaluate
+    from vidattn.jobs import evaluate, print_figures
 
     evaluation = evaluate(
         parsed.checkpoint,
@@ -67,5 +71,5 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print((parsed.output / "evaluation.json").read_text(encoding="utf-8"), end="")
     else:
-        evaluation.print()
+        print_figures(evaluation)
     return 1 if evaluation.failures else 0

@@ -291,9 +291,10 @@ def _samples(
     multi_label: bool,
 ) -> list[Sample]:
     if isinstance(data, str | Path):
-        separator = "," if multi_label else None
-        data = read_annotations(data, root=root, label_separator=separator)
-    chosen = [sample for sample in data if folds is None or sample.fold in folds]
+        samples = read_annotations(data, root=root, label_separator="," if multi_label else None)
+    else:
+        samples = list(data)
+    chosen = [sample for sample in samples if folds is None or sample.fold in folds]
     if not chosen:
         raise ArgumentError(f"folds: no video is in any of {list(folds or [])}")
     return chosen

@@ -47,6 +47,22 @@ def write_evaluation_page(path: Path, found: Evaluation) -> None:
     write_text(path, page)
 
 
+def print_figures(found: Evaluation) -> None:
+    """The figures as a table on the terminal, with what went wrong below."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("figure", "value", "95 % interval")
+    for name, value in found.figures.items():
+        bounds = found.intervals.get(name)
+        interval = f"{bounds[0]:.1%} – {bounds[1]:.1%}" if bounds else ""
+        table.add_row(name.replace("_", " "), f"{value:.1%}", interval)
+    console = Console()
+    console.print(table)
+    for path, reason in found.failures.items():
+        console.print(f"not evaluated: {path}: {reason}", style="red", markup=False)
+
+
 def _figures(found: Evaluation) -> report.Table:
     rows: list[list[str | float | Interval]] = []
     for name, value in found.figures.items():

@@ -95,7 +95,7 @@ class RecognitionTask(lightning.LightningModule):
         self.recogniser = Recogniser(self.spec, weights=weights, allow=self.spec.class_paths)
         self.frozen_norms = freeze(self.recogniser, frozen_stages)
         if channels_last:
-            self.recogniser.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            self.recogniser.to(memory_format=torch.channels_last_3d)
         if compiled:
             self.recogniser.compile()
         count = len(self.spec.classes)
@@ -171,7 +171,7 @@ class RecognitionTask(lightning.LightningModule):
 
 
 def warmup_cosine(step: int, *, steps: int, warmup: float) -> float:
-    """Factor on the learning rate at a step: linear up over `warmup · steps`, then a cosine to 0."""
+    """Factor on the rate at a step: linear up over `warmup · steps`, then a cosine to 0."""
     rising = max(round(steps * warmup), 1)
     if step < rising:
         return (step + 1) / rising
