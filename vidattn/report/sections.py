@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -13,9 +12,8 @@ import numpy as np
 from vidattn.arrays import finite_array, index_array
 from vidattn.errors import ArgumentError
 from vidattn.evaluation.intervals import Interval
+from vidattn.report.formatting import Cell, format_cell, nice_ticks
 from vidattn.report.pictures import Pixels, encode_image
-
-Cell = str | int | float | Interval | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Table:
 
     def formatted(self) -> list[list[tuple[str, str, bool]]]:
         """Cells as (text, quiet text after it, is a number)."""
-        return [[_formatted(cell, self.percent) for cell in row] for row in self.rows]
+        return [[format_cell(cell, self.percent) for cell in row] for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ class Bars:
         top = self.maximum or max((max(numbers) for numbers in values), default=0.0) or 1.0
         placed = []
         for bar in self.bars:
-            text, after, _ = _formatted(bar.interval or float(bar.value), self.percent)
+            text, after, _ = format_cell(bar.interval or float(bar.value), self.percent)
             low, high = (bar.interval.low, bar.interval.high) if bar.interval else (None, None)
             placed.append(
                 {
@@ -184,9 +182,11 @@ class Lines:
             curves.append({"name": line.name, "points": points, "last": last, "end": line.y[-1]})
         return {
             "curves": [{**curve, "end": f"{curve['end']:.3g}"} for curve in curves],
-            "x_ticks": [(round((tick - left) / width * 100, 2), f"{tick:g}") for tick in x_ticks],
+            "x_ticks": [
+                (round((tick - left) / width * 100, 2), f"{tick:.10g}") for tick in x_ticks
+            ],
             "y_ticks": [
-                (round((top - tick) / (top - bottom) * 100, 2), f"{tick:g}") for tick in y_ticks
+                (round((top - tick) / (top - bottom) * 100, 2), f"{tick:.10g}") for tick in y_ticks
             ],
         }
 
@@ -211,7 +211,7 @@ class Confusion:
 
     def placed(self) -> list[dict[str, object]]:
         """Per true class: its name, its accuracy in per cent, cells as (count, per cent)."""
-        rows = []
+        rows: list[dict[str, object]] = []
         for number, (name, row) in enumerate(zip(self.classes, self.counts, strict=True)):
             total = int(sum(row))
             shares = [100 * int(count) / total if total else 0.0 for count in row]
@@ -266,44 +266,5 @@ class Gallery:
 Section = Text | Figures | Table | Bars | Lines | Confusion | Gallery
 
 
-def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """About `count` round numbers at equal steps that enclose [low, high].
-
-    >>> nice_ticks(0.13, 0.97)
-    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    """
-    if not high > low:
-        low, high = low - (abs(low) / 2 or 0.5), high + (abs(high) / 2 or 0.5)
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = power * min((1, 2, 2.5, 5, 10), key=lambda factor: abs(factor * power - rough))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(number * step, 12) for number in range(first, last + 1)]
-
-
 def _share(value: float, top: float) -> float:
     return round(100 * min(value / top, 1.0), 2)
-
-
-def _formatted(cell: Cell, percent: bool) -> tuple[str, str, bool]:
-    if cell is None:
-        return "–", "", True
-    if isinstance(cell, str):
-        return cell, "", False
-    if isinstance(cell, Interval):
-        return _number(cell.mean, percent), _bounds(cell, percent), True
-    if isinstance(cell, int | np.integer):
-        return f"{cell:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"), "", True
-    return _number(float(cell), percent), "", True
-
-
-def _number(value: float, percent: bool) -> str:
-    if not math.isfinite(value):
-        return "–"
-    return f"{100 * value:.1f} %" if percent else f"{value:.3g}"
-
-
-def _bounds(interval: Interval, percent: bool) -> str:
-    if percent:
-        return f"{100 * interval.low:.1f} – {100 * interval.high:.1f}"
-    return f"{interval.low:.3g} – {interval.high:.3g}"

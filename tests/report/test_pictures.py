@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import doctest
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vidattn.errors import ArgumentError
+from vidattn.report import pictures
+from vidattn.report.pictures import drawable, encode_image, font, heat_colours, shortened
+
+
+def test_examples() -> None:
+    assert doctest.testmod(pictures).failed == 0
+
+
+def test_heat_gets_lighter_all_the_way_in_equal_steps() -> None:
+    """CIE lightness, computed here from the definition, rises nearly linearly."""
+    colours = heat_colours(np.linspace(0, 1, 65)) / 255
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    lightness = np.where(luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance)
+    steps = np.diff(lightness)
+    assert steps.min() > 0
+    assert lightness[-1] - lightness[0] > 80
+    assert np.corrcoef(lightness, np.arange(65))[0, 1] > 0.995
+    with pytest.raises(ArgumentError, match="values"):
+        heat_colours([1.01])
+
+
+def test_images_decode_to_what_went_in() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(Image.open(io.BytesIO(encode_image(pixels))), pixels)
+    smooth = np.full((16, 16, 3), (200, 30, 90), np.uint8)
+    decoded = np.asarray(Image.open(io.BytesIO(encode_image(smooth, "jpeg"))), dtype=int)
+    assert np.abs(decoded - smooth).max() < 8
+    with pytest.raises(ArgumentError, match="encoding"):
+        encode_image(pixels, "gif")  # type: ignore[arg-type]
+
+
+def test_text_is_cut_in_the_middle_and_never_breaks() -> None:
+    name = "a_very_long_name_of_a_recording_from_somewhere.mp4"
+    cut = shortened(name, 16, 200)
+    assert font(16).getlength(cut) <= 200
+    assert cut.startswith("a_very")
+    assert cut.endswith(".mp4")
+    assert shortened("short", 16, 200) == "short"
+    assert drawable("a\nb\udce9") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
