@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vidattn.attention.mechanism import Pooled
@@ -61,7 +62,8 @@ class OverTime(nn.Module):
     """Applies a 1-D module to the time axis at every site (h, w) by itself.
 
     (N, C, T, H, W) -> (N, C', T', H, W); a pooler's `Pooled` -> features (N, C, H, W), weights
-    and scores (N, T, H, W). The sites are folded into the batch, which copies x. To let frames
+    and scores (N, T, H, W). The sites are folded into the batch, which copies x and the
+    result, whose memory format is that of x. To let frames
     be judged as wholes instead, pool over space and apply the 1-D module to (N, C, T).
 
     Args:
@@ -87,7 +89,7 @@ class OverTime(nn.Module):
             mask = _fold_sites(mask.expand(sites[0], 1, *x.shape[2:]))
         out = call_lifted(lift, self.module, _fold_sites(x), mask=mask, context=context)
         if not isinstance(out, Pooled):
-            return _unfold_sites(out, sites)
+            return _stored_like(x, _unfold_sites(out, sites))
         return Pooled(*(_unfold_sites(part, sites) for part in out))
 
 
@@ -135,13 +137,19 @@ def _fold_context(context: Any) -> Any:
 
 
 def _fold_sites(x: Tensor) -> Tensor:
-    """(N, C, T, H, W) -> (N·H·W, C, T)."""
-    return x.permute(0, 3, 4, 1, 2).flatten(0, 2)
+    """(N, C, T, H, W) -> (N·H·W, C, T), stored as N·H·W, T, C: sequences of features."""
+    return x.permute(0, 3, 4, 2, 1).flatten(0, 2).transpose(1, 2)
 
 
 def _unfold_sites(x: Tensor, sites: tuple[int, int, int]) -> Tensor:
     """(N·H·W, *rest) -> (N, *rest, H, W)."""
     return x.unflatten(0, sites).movedim((1, 2), (-2, -1))
+
+
+def _stored_like(x: Tensor, out: Tensor) -> Tensor:
+    """The result in the memory format of x, which what comes next is fast in."""
+    last = x.is_contiguous(memory_format=torch.channels_last_3d) and not x.is_contiguous()
+    return out.contiguous(memory_format=torch.channels_last_3d if last else torch.contiguous_format)
 
 
 def _check_clip(view: nn.Module, x: Tensor) -> None:

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from vidattn.attention import build, record_maps
+
+
+def attention(tokens, w, prefix, heads):
+    """One sequence (L, C), head by head, from Vaswani et al., equation 1; also (heads, L, L)."""
+    normed = F.layer_norm(
+        tokens, tokens.shape[1:], w[f"{prefix}.norm.weight"], w[f"{prefix}.norm.bias"]
+    )
+    joint = normed @ w[f"{prefix}.query_key_value.weight"].T + w[f"{prefix}.query_key_value.bias"]
+    width = tokens.shape[1] // heads
+    mixed, rows = [], []
+    for head in range(heads):
+        q, k, v = (part[:, head * width : (head + 1) * width] for part in joint.chunk(3, dim=1))
+        scores = (q @ k.T / width**0.5).exp()
+        rows.append(scores / scores.sum(1, keepdim=True))
+        mixed.append(rows[-1] @ v)
+    out = torch.cat(mixed, 1) @ w[f"{prefix}.output.weight"].T + w[f"{prefix}.output.bias"]
+    return tokens + out, torch.stack(rows)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_equals_formula_and_maps_are_laid_out_in_the_clip(training, randomise):
+    module = randomise(build("divided_space_time", 8, heads=2)).double().train(training)
+    w = module.state_dict()
+    x = torch.randn(2, 8, 4, 3, 5, dtype=torch.float64)
+    expected = x.clone()
+    in_time = torch.empty(2, 2, 4, 3, 5, dtype=torch.float64)
+    in_space = torch.empty_like(in_time)
+    for n in range(2):
+        for i in range(3):
+            for j in range(5):
+                out, rows = attention(expected[n, :, :, i, j].T, w, "temporal.module", 2)
+                expected[n, :, :, i, j] = out.T
+                in_time[n, :, :, i, j] = rows.mean(1)
+        for t in range(4):
+            frame = expected[n, :, t].reshape(8, -1).T
+            out, rows = attention(frame, w, "spatial.module", 2)
+            expected[n, :, t] = out.T.reshape(8, 3, 5)
+            in_space[n, :, t] = rows.mean(1).reshape(2, 3, 5)
+    with record_maps(module) as maps:
+        out = module(x)
+    torch.testing.assert_close(out, expected, atol=1e-12, rtol=1e-12)
+    close = {"atol": 1e-12, "rtol": 1e-12}
+    torch.testing.assert_close(maps.named("temporal.module").values, in_time, **close)
+    torch.testing.assert_close(maps.named("spatial.module").values, in_space, **close)
