@@ -30,7 +30,8 @@ def test_clusters_by_brute_force() -> None:
     generator = np.random.default_rng(3)
     names = [f"source {number}" for number in generator.integers(0, 12, 90)]
     offsets = {name: generator.normal() for name in sorted(set(names))}
-    values = np.array([offsets[name] for name in names]) + generator.normal(0, 0.1, 90)
+    # Far from 0, where a wrong denominator (clusters differ in size) would show.
+    values = 5 + np.array([offsets[name] for name in names]) + generator.normal(0, 0.1, 90)
     members = [[v for v, n in zip(values, names, strict=True) if n == name] for name in offsets]
     means = []
     for _ in range(4000):

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.report import formatting
@@ -17,6 +17,7 @@ def test_examples() -> None:
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+@settings(deadline=None)
 def test_ticks_enclose_the_range_in_few_equal_round_steps(low: float, width: float) -> None:
     ticks = nice_ticks(low, low + width)
     steps = [b - a for a, b in pairwise(ticks)]

@@ -84,9 +84,7 @@ def draw_overlay(
     top = float(weights.max()) if maximum is None else maximum
     if not (np.isfinite(top) and (top > 0 or maximum is None)):
         raise ArgumentError(f"maximum: expected a positive number, got {maximum}")
-    shares = np.minimum(weights / top, 1.0) if top > 0 else weights
-    cover = (opacity * shares**0.75)[..., None]
-    blended = np.round(pixels * (1 - cover) + heat_colours(shares) * cover).astype(np.uint8)
+    blended = _blend(pixels, np.minimum(weights / top, 1.0) if top > 0 else weights, opacity)
     height, width = blended.shape[:2]
     blended = np.pad(blended, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     image = Image.fromarray(blended)
@@ -166,6 +164,16 @@ def draw_overlay_sheet(panels: Sequence[Pixels], captions: Sequence[str] | None 
             text = shortened(captions[number], size, width)
             pen.text((x, y + height + size), text, (214, 214, 218), font(size), anchor="lm")
     return np.asarray(sheet).copy()
+
+
+def _blend(pixels: Pixels, shares: FloatArray, opacity: float) -> Pixels:
+    """`pixels` under the colours of `shares` in [0, 1], in 256 steps: tables make it fast."""
+    steps = np.linspace(0, 1, 256)
+    cover = (opacity * steps**0.75)[:, None]
+    colours = (heat_colours(steps) * cover + 0.5).astype(np.float32)  # the half rounds
+    left = (1 - cover).astype(np.float32)
+    levels = np.rint(shares * 255).astype(np.uint8)
+    return (pixels * left[levels] + colours[levels]).astype(np.uint8)
 
 
 def _interpolation(name: str, centres: ArrayLike, cells: int, length: int) -> FloatArray:
