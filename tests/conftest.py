@@ -1,9 +1,19 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
+
+from vidattn.backbones import Backbone, Stage
+from vidattn.data import ClipSpec
+from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec
+from vidattn.video import VideoWriter
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +26,80 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set VIDATTN_SHARED_DATA to its folder")
     return folder
+
+
+class Brightness(Backbone):
+    """Features are local mean brightness: where it is bright, everybody can see.
+
+    Stride 2 over time and 4 over space, by kernels as wide as odd numbers allow (3 and 5), padded
+    so that the first field is centred on pixel 0: as in most video networks.
+    """
+
+    mean = (0.0, 0.0, 0.0)
+    std = (1.0, 1.0, 1.0)
+    stages = (Stage("only", 1, (2, 4, 4), (0.0, 0.0, 0.0), "pool"),)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool3d((3, 5, 5), stride=(2, 4, 4), padding=(1, 2, 2))
+
+    def features(self, clip: Tensor, stages: Iterable[str] | None = None) -> dict[str, Tensor]:
+        return {"only": self.pool(clip.mean(1, keepdim=True))}
+
+    def logits(self, clip: Tensor) -> Tensor:
+        return self(clip).mean((2, 3, 4))
+
+
+def brightness_recogniser(pooling: str = "joint") -> Recogniser:
+    """A recogniser whose attention is larger where it is brighter, and nothing else."""
+    spec = RecogniserSpec(
+        classes=("dark", "bright"),
+        backbone=f"{Brightness.__module__}.{Brightness.__qualname__}",
+        pooling=pooling,
+        pooling_settings={"hidden_channels": 1, "gated": False},
+    )
+    sys.modules.setdefault(Brightness.__module__, sys.modules[__name__])
+    recogniser = Recogniser(spec, allow=spec.class_paths).eval()
+    with torch.no_grad():
+        for name, parameter in recogniser.pooling.named_parameters():
+            parameter.fill_(8.0 if name.endswith("score.weight") else 1.0)
+            if name.endswith("bias"):
+                parameter.zero_()
+        recogniser.head.weight.copy_(torch.tensor([[-10.0], [10.0]]))
+        recogniser.head.bias.zero_()
+    return recogniser
+
+
+@pytest.fixture
+def loaded_brightness() -> LoadedRecogniser:
+    """The brightness recogniser as if loaded from a file, on clips of 8 frames."""
+    clip = ClipSpec(frames=8, short_side=64, crop_size=64, mean=(0, 0, 0), std=(1, 1, 1))
+    return LoadedRecogniser(brightness_recogniser(), clip, "brightness.ckpt", "0" * 64)
+
+
+@pytest.fixture
+def write_flash(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a dark, noisy video with a bright box for a while."""
+
+    def write(
+        name: str = "flash.mp4",
+        *,
+        frame_count: int = 48,
+        size: tuple[int, int] = (64, 96),
+        span: tuple[int, int] = (20, 30),
+        box: tuple[int, int, int, int] = (60, 16, 84, 40),
+        fps: float = 25.0,
+    ) -> Path:
+        generator = np.random.default_rng(0)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        x1, y1, x2, y2 = box
+        with VideoWriter(path, fps=fps, size=size, preset="ultrafast") as writer:
+            for index in range(frame_count):
+                frame = generator.integers(20, 40, (*size, 3), dtype=np.uint8)
+                if span[0] <= index < span[1]:
+                    frame[y1:y2, x1:x2] = 240
+                writer.write(frame)
+        return path
+
+    return write
