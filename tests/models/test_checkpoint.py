@@ -90,9 +90,7 @@ def test_other_files_are_refused_by_name(content: bytes, tmp_path: Path) -> None
         load(path)
 
 
-def test_a_checkpoint_of_something_else_is_refused(
-    recogniser: Recogniser, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_something_else_is_refused(recogniser: Recogniser, tmp_path: Path) -> None:
     path = tmp_path / "other.ckpt"
     torch.save({"state_dict": recogniser.state_dict()}, path)
     with pytest.raises(CheckpointError, match="not a vidattn checkpoint"):

@@ -90,9 +90,7 @@ def test_inserted_attention_starts_as_the_identity_and_then_learns() -> None:
         ({"attention": (InsertionSpec("squeeze_excitatoin", "stem"),)}, "squeeze_excitation"),
     ],
 )
-def test_unknown_names_answer_with_close_matches(
-    settings: dict[str, object], message: str
-) -> None:
+def test_unknown_names_answer_with_close_matches(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         build(**settings)
 

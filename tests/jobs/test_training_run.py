@@ -1,0 +1,150 @@
+"""Training through the command line's own parser, on files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import vidattn
+from vidattn.models import load
+
+# Lightning remarks on resumed folders, few workers and its own dependencies.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:lightning_utilities"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:pytorch_lightning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:pytorch_lightning"),
+]
+
+
+@pytest.fixture
+def folder(write_flash: Callable[..., Path], tmp_path: Path) -> Path:
+    """Two classes: a flash early, a flash late."""
+    for label, first in (("early", 2), ("late", 11)):
+        for number in range(4):
+            span = (first + number % 2, first + number % 2 + 3)
+            write_flash(
+                f"videos/{label}/{number}.mp4",
+                frame_count=16,
+                size=(32, 32),
+                span=span,
+                box=(4 + 4 * number, 8, 16 + 4 * number, 20),
+            )
+    return tmp_path / "videos"
+
+
+def configuration(folder: Path, output: Path, **trainer: object) -> dict[str, object]:
+    best = {"dirpath": str(output), "filename": "best", "monitor": "validation/top1", "mode": "max"}
+    last = {"dirpath": str(output), "filename": "last", "enable_version_counter": False}
+    return {
+        "seed_everything": 1,
+        "trainer": {
+            "max_epochs": 3,
+            "accelerator": "cpu",
+            "log_every_n_steps": 1,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "logger": [
+                {
+                    "class_path": "pytorch_lightning.loggers.CSVLogger",
+                    "init_args": {"save_dir": str(output), "name": "csv"},
+                },
+                {
+                    "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
+                    "init_args": {"save_dir": str(output), "name": "tensorboard"},
+                },
+            ],
+            "callbacks": [
+                {
+                    "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
+                    "init_args": settings,
+                }
+                for settings in (best, last)
+            ],
+            **trainer,
+        },
+        "model": {
+            "backbone": "slim",
+            "backbone_settings": {
+                "widths": [4, 8],
+                "spatial_strides": [2, 2],
+                "temporal_strides": [1, 2],
+            },
+            "attention": [
+                {"mechanism": "squeeze_excitation", "stage": "stem", "settings": {"reduction": 2}}
+            ],
+            "learning_rate": 0.01,
+        },
+        "data": {
+            "annotations": str(folder),
+            "validation_fraction": 0.25,
+            "batch_size": 2,
+            "cache_frames": True,
+            "clip": {"frames": 8, "frame_stride": 2, "short_side": 32, "crop_size": 32},
+        },
+    }
+
+
+def run(path: Path, values: dict[str, object], *more: str) -> None:
+    path.write_text(yaml.safe_dump(values))
+    vidattn.train(["--config", str(path), *more])
+
+
+def test_train_resume_and_load(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    values = configuration(folder, output)
+    run(tmp_path / "train.yaml", values)
+    assert {"best.ckpt", "last.ckpt", "csv", "tensorboard"} <= {p.name for p in output.iterdir()}
+    with (output / "csv" / "version_0" / "metrics.csv").open() as file:
+        columns = next(csv.reader(file))
+    assert {"train/loss", "validation/loss", "validation/top1"} <= set(columns)
+
+    found = load(output / "last.ckpt")
+    assert found.classes == ("early", "late")
+    assert found.clip.frames == 8
+    state = torch.load(output / "last.ckpt", weights_only=True)
+    assert json.loads(state["vidattn"])["recogniser"]["backbone"] == "slim"
+    assert state["epoch"] == 2
+
+    values["trainer"]["max_epochs"] = 5  # type: ignore[index]
+    run(tmp_path / "more.yaml", values, "--ckpt_path", str(output / "last.ckpt"))
+    assert torch.load(output / "last.ckpt", weights_only=True)["epoch"] == 4
+
+
+def test_the_same_seed_trains_the_same_network(folder: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        values = configuration(folder, tmp_path / name, max_epochs=1)
+        run(tmp_path / f"{name}.yaml", values)
+    first, second = (load(tmp_path / name / "last.ckpt") for name in ("first", "second"))
+    for ours, theirs in zip(
+        first.recogniser.parameters(), second.recogniser.parameters(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_moving_average_mixup_and_a_frozen_stage_go_together(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    values = configuration(folder, output, max_epochs=1, accumulate_grad_batches=2)
+    values["trainer"]["callbacks"].append(  # type: ignore[index]
+        {
+            "class_path": "pytorch_lightning.callbacks.EMAWeightAveraging",
+            "init_args": {"decay": 0.5},
+        }
+    )
+    values["model"] |= {"frozen_stages": ["stem"], "layer_decay": 0.7}  # type: ignore[operator]
+    values["data"] |= {"mixup_alpha": 0.4, "class_weighted_sampling": True}  # type: ignore[operator]
+    run(tmp_path / "train.yaml", values)
+    state = torch.load(output / "last.ckpt", weights_only=True)
+    moved = [
+        name
+        for name, value in state["state_dict"].items()
+        if value.is_floating_point() and not torch.equal(value, state["current_model_state"][name])
+    ]
+    assert moved
+    load(output / "last.ckpt")

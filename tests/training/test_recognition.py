@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from vidattn.data import ClipSpec
+from vidattn.errors import ArgumentError
+from vidattn.models import Recognition
+from vidattn.training import RecognitionTask
+from vidattn.training.recognition import normalised_entropy, warmup_cosine
+
+SLIM = {"widths": [4, 8], "spatial_strides": [2, 2], "temporal_strides": [1, 1]}
+
+
+def test_the_rate_rises_linearly_and_falls_along_a_cosine() -> None:
+    factors = [warmup_cosine(step, steps=100, warmup=0.1) for step in range(100)]
+    assert factors[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert factors[10] == 1.0
+    assert factors[55] == pytest.approx(0.5)
+    assert factors[99] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
+    assert warmup_cosine(100, steps=100, warmup=0.1) == 0.0
+
+
+def test_entropy_is_a_share_of_its_maximum() -> None:
+    frames = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+    regions = torch.full((2, 2, 2, 2), 0.25)
+    logits = torch.zeros(2, 3)
+    # All 8 positions alike: 1. The 4 of one frame alike: log 4 / log 8.
+    expected = (1 + math.log(4) / math.log(8)) / 2
+    found = normalised_entropy(Recognition(logits, frames, frames, regions))
+    assert found.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_frozen_norms_stay_in_evaluation_mode() -> None:
+    task = RecognitionTask(
+        ["a", "b"], clip=ClipSpec(), backbone_settings=SLIM, frozen_stages=["stem"]
+    )
+    task.train()
+    stem = task.recogniser.backbone.get_submodule("stem")
+    norms = [m for m in stem.modules() if isinstance(m, torch.nn.BatchNorm3d)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+    assert task.recogniser.backbone.get_submodule("layer1.first.1").training
+
+
+def test_the_loss_is_the_cross_entropy_by_hand() -> None:
+    task = RecognitionTask(["a", "b"], clip=ClipSpec(), backbone_settings=SLIM, label_smoothing=0.2)
+    logits = torch.tensor([[2.0, -1.0], [0.5, 0.0]])
+    logs = logits.double().log_softmax(1)
+    plain = -(logs[0, 1] + logs[1, 0]) / 2
+    smooth = 0.8 * plain - 0.2 * logs.mean(1).mean()
+    labels = torch.tensor([1, 0])
+    loss = task._classification_loss(logits, labels, training=False)
+    assert loss.item() == pytest.approx(plain.item(), abs=1e-6)
+    loss = task._classification_loss(logits, labels, training=True)
+    assert loss.item() == pytest.approx(smooth.item(), abs=1e-6)
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="warmup_fraction"):
+        RecognitionTask(["a"], clip=ClipSpec(), backbone_settings=SLIM, warmup_fraction=1.0)
