@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+LIBRARIES = {"decord": "decord", "torchcodec": "torchcodec.decoders"}
 CHUNK = 16  # frames held at a time, per decoder
 
 
@@ -18,7 +19,10 @@ def main() -> int:
     files = sorted(file for file in arguments.folder.rglob("*") if file.is_file())
     files = [file for file in files if file.suffix.lower() not in {".csv", ".json", ".txt", ".md"}]
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "vidattn.video.opening"])
+    # Imported once, in the process that all others are copies of.
+    context.set_forkserver_preload(
+        ["vidattn.video.pyav_reader", *map(LIBRARIES.get, arguments.decoders)]
+    )
     results = []
     for file in files:
         for decoder in arguments.decoders:
@@ -38,7 +42,7 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("folder", type=Path, help="its files, and those of its folders")
-    parser.add_argument("--decoders", nargs="+", default=["decord", "torchcodec"])
+    parser.add_argument("--decoders", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
     parser.add_argument("--seconds", type=float, default=30, help="limit for one file")
     parser.add_argument(
         "--tolerance", type=int, default=2, help="largest difference of a value called near"

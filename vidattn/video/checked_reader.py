@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -38,11 +37,8 @@ class CheckedReader(IndexedReader):
             self.size, self.fps = index.size, index.fps
             self.duration_seconds = index.duration_seconds
             self.stream_index = index.stream_index
-            self._check_kind(index)
-
-    @abstractmethod
-    def _check_kind(self, index: PyavReader) -> None:
-        """Refuse files that this decoder is known to get wrong."""
+            if index.orientation.mirrored:
+                self._refuse("the picture is to be shown mirrored")
 
     @abstractmethod
     def _read(self, indices: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -63,11 +59,9 @@ class CheckedReader(IndexedReader):
     def _refuse(self, reason: str) -> None:
         raise DecodeError(self.path, f"{reason}: {self.name} may be wrong here; use pyav")
 
-    def _check_count(self, count: int, seconds: Sequence[float] | np.ndarray | None) -> None:
+    def _check_count(self, count: int) -> None:
         if count != len(self):
             self._refuse(f"{self.name} counts {count} frames, the file has {len(self)}")
-        if seconds is not None:
-            self._check_times(self._seconds, np.asarray(seconds))
 
     def _check_frames(
         self, indices: np.ndarray, rows: np.ndarray, seconds: np.ndarray | None

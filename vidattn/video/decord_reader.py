@@ -9,7 +9,6 @@ from vidattn.errors import DecodeError, DecoderUnavailableError
 from vidattn.video.checked_reader import CheckedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.paths import checked_path
-from vidattn.video.pyav_reader import PyavReader
 
 
 class DecordReader(CheckedReader):
@@ -36,13 +35,12 @@ class DecordReader(CheckedReader):
         try:
             self._video: Any = library.VideoReader(str(checked_path(path)), num_threads=1)
             count = len(self._video)
-            times = self._video.get_frame_timestamp(range(count))[:, 0] if count else None
+            times = self._video.get_frame_timestamp(range(count))[:, 0]
         except (library.DECORDError, RuntimeError, IndexError) as error:
             raise DecodeError(self.path, f"decord cannot open it: {_first(error)}") from error
-        self._check_count(count, times)
-
-    def _check_kind(self, index: PyavReader) -> None:
-        pass
+        self._check_count(count)
+        # decord's clock starts at the first frame.
+        self._check_times(self._seconds - self._seconds[0], times - times[0])
 
     def _read(self, indices: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
         library = _library()

@@ -72,6 +72,13 @@ class PyavReader(IndexedReader):
         assert self._stored_size is not None
         return self._orientation.shown_size(self._stored_size)
 
+    @property
+    def orientation(self) -> Orientation:
+        """How the stored picture is turned to be shown; applied already."""
+        self.size  # noqa: B018 - learns it from the first frame
+        assert self._orientation is not None
+        return self._orientation
+
     def close(self) -> None:
         """Release the file; asking for frames afterwards is an error."""
         self._closed = True

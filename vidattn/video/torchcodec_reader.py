@@ -9,7 +9,6 @@ from vidattn.errors import DecodeError, DecoderUnavailableError
 from vidattn.video.checked_reader import CheckedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.paths import checked_path
-from vidattn.video.pyav_reader import PyavReader
 
 
 class TorchcodecReader(CheckedReader):
@@ -40,10 +39,7 @@ class TorchcodecReader(CheckedReader):
             )
         except (RuntimeError, ValueError) as error:
             raise DecodeError(self.path, f"torchcodec cannot open it: {error}") from error
-        self._check_count(len(self._video), None)
-
-    def _check_kind(self, index: PyavReader) -> None:
-        pass  # it tells the time of every frame, which is checked instead
+        self._check_count(len(self._video))
 
     def _read(self, indices: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
         try:
