@@ -80,6 +80,8 @@ def _check_header(path: str, container: Any, stream: Any, limits: Limits) -> Non
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, av.error.ArgumentError):
+        return "not one of the video containers that are allowed"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     log = getattr(error, "log", None)
     return f"{text} ({log[2].strip()})" if log else text
