@@ -185,6 +185,12 @@ def test_links_out_of_the_root_loops_and_pipes(root: Path):
         assert caught.value.line == 2
 
 
+def test_a_frame_that_is_a_link_out_of_the_root(root: Path):
+    (root / "walk/frames/0002.jpg").symlink_to(root.parent / "outside.mp4")
+    with pytest.raises(AnnotationError, match="leads out of the data root"):
+        read_annotations(listing(root, "walk/frames walk"))
+
+
 def test_links_within_the_root_are_followed(root: Path):
     (root / "same.mp4").symlink_to(root / "run" / "a.mp4")
     assert read_annotations(listing(root, "same.mp4 x"))[0].path == (root / "run/a.mp4").resolve()

@@ -133,8 +133,9 @@ def test_training_clips_reach_all_times_and_places(make_video, make_sample):
 @pytest.mark.parametrize("training", [True, False])
 def test_cached_frames_are_the_same_frames(small_set: Path, training):
     samples = read_annotations(small_set)
-    fresh = dataset_of(samples, training=training)
-    kept = dataset_of(samples, training=training, cache_frames=True)
+    spec = ClipSpec(frames=4, frames_per_second=10, short_side=32, crop_size=24)
+    fresh = dataset_of(samples, training=training, spec=spec)
+    kept = dataset_of(samples, training=training, spec=spec, cache_frames=True)
     kept.fill_cache(threads=2)
     for index in range(len(samples)):
         one, two = only(fresh[index]), only(kept[index])

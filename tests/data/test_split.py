@@ -24,7 +24,7 @@ def sample(number: int, label: str, group: str | None, fold: int | None = None) 
         min_size=4,
         max_size=60,
     ),
-    st.floats(0.1, 0.5),
+    st.floats(0.1, 0.9),
     st.integers(0, 1000),
 )
 def test_no_group_is_on_both_sides_and_every_class_is_trained(rows, fraction, seed):
@@ -37,6 +37,13 @@ def test_no_group_is_on_both_sides_and_every_class_is_trained(rows, fraction, se
     assert sorted(training + validation, key=lambda s: int(s.path.stem)) == samples
     assert validation
     assert {s.labels for s in training} == {s.labels for s in samples}
+
+
+def test_the_only_group_of_a_class_is_trained_on_whatever_the_balance():
+    rows = ["a"] * 4 + ["a"] * 6 + ["b"]
+    samples = [sample(n, label, "small" if n < 4 else "large") for n, label in enumerate(rows)]
+    _, validation = split_by_group(samples, 0.6)
+    assert {s.group for s in validation} == {"small"}
 
 
 def test_is_stratified_as_well_as_brute_force_can():

@@ -25,10 +25,15 @@ def test_clip_is_an_arithmetic_progression(start, length, stride):
 
 
 @given(lengths, st.integers(1, 120), st.integers(1, 120))
-def test_fractional_strides_show_the_frame_on_show(length, source_rate, target_rate):
+def test_fractional_strides_take_the_nearest_frame(length, source_rate, target_rate):
     clip = dense_clips(0, length, source_rate / target_rate)
-    exact = [floor(Fraction(k * source_rate, target_rate)) for k in range(length)]
-    assert clip.tolist() == exact
+    exact = [Fraction(k * source_rate, target_rate) for k in range(length)]
+    assert clip.tolist() == [floor(place + Fraction(1, 2)) for place in exact]
+    assert dense_span(length, source_rate / target_rate) == clip[-1] + 1
+
+
+def test_a_rate_measured_a_little_low_is_no_other_clip():
+    assert dense_clips(0, 6, 29.9985 / 6).tolist() == dense_clips(0, 6, 5).tolist()
 
 
 def test_several_starts_give_several_clips():

@@ -160,20 +160,30 @@ class _Files:
         if "\0" in name:
             raise AnnotationError(self.annotations, line, f"NUL character in the path {name!r}")
         try:
-            path = (self.root / name).resolve()
-            if not path.is_relative_to(self.root) or path == self.root:
-                raise AnnotationError(
-                    self.annotations, line, f"{name!r} leads out of the data root {self.root}"
-                )
-            kind = "folder" if path.is_dir() else "file" if path.is_file() else "nothing"
-            holds_images = kind == "folder" and _holds_images(path)
+            return self._video(name, line)
         except (OSError, RuntimeError) as error:  # too long a name; a loop of links
             raise AnnotationError(self.annotations, line, f"{name!r}: {error}") from error
-        if kind == "nothing":
+
+    def _video(self, name: str, line: int) -> Path:
+        path = self._inside(self.root / name, name, line)
+        if path.is_file():
+            return path
+        if not path.is_dir():
             raise AnnotationError(self.annotations, line, f"no such file: {path}")
-        if kind == "folder" and not holds_images:
+        images = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
+        if not images:
             raise AnnotationError(self.annotations, line, f"folder without images: {path}")
+        for image in images:
+            if image.is_symlink():
+                self._inside(image, name, line)
         return path
+
+    def _inside(self, path: Path, name: str, line: int) -> Path:
+        resolved = path.resolve()
+        if not resolved.is_relative_to(self.root) or resolved == self.root:
+            reason = f"{name!r} leads out of the data root {self.root}"
+            raise AnnotationError(self.annotations, line, reason)
+        return resolved
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -182,10 +192,6 @@ def _visible(folder: Path) -> list[Path]:
 
 def _may_be_video(entry: Path) -> bool:
     return entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES
-
-
-def _holds_images(folder: Path) -> bool:
-    return any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in folder.iterdir())
 
 
 def _text(path: Path) -> str:

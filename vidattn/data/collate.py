@@ -108,8 +108,8 @@ def _stack_pixels(clips: list[Clip]) -> Tensor:
     shapes = {tuple(clip.pixels.shape) for clip in clips}
     if len(shapes) > 1:
         raise ArgumentError(f"clips: expected one shape (T, 3, H, W), got {sorted(shapes)}")
-    # Stacking T·H·W·3 storage and permuting gives channels_last_3d; stacking permuted views
-    # would write N·T·3·H·W and cost a copy later.
+    # T·H·W·3 storage stacked, then permuted, is channels_last_3d, whatever `stack` does with
+    # the strides of permuted views; any other order costs a copy later.
     rows = torch.stack([clip.pixels.permute(0, 2, 3, 1) for clip in clips])
     return rows.permute(0, 4, 1, 2, 3)
 

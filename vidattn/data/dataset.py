@@ -57,9 +57,9 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         views, crops: test clips a video, spread over time, and over the longer side (1 or 3).
         multi_label: labels as multi-hot vectors; else each sample has exactly one label.
         decoder: see `vidattn.open_video`.
-        cache_frames: keep every video's resized frames in memory after its first decode. Each
-            worker process has its own memory: call `fill_cache` before the workers start, and
-            they share it.
+        cache_frames: keep every video's resized frames in memory after its first decode, about
+            4 · short_side² bytes a frame. Each worker process has its own memory: call
+            `fill_cache` before the workers start, and they share it.
         maximum_failures: unreadable videos that `record` allows; None for any number.
         seed: of the random clips.
 

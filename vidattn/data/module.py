@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -224,6 +225,8 @@ class VideoDataModule(LightningDataModule):
 
     def _evaluation_loader(self, dataset: ClipDataset | None) -> ClipLoader | list[ClipLoader]:
         if dataset is None:
+            # Lightning asks whether this was intended: it was.
+            warnings.filterwarnings("ignore", "Total length of `list` across ranks is zero")
             return []
         return evaluation_loader(
             dataset,

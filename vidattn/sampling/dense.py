@@ -6,15 +6,15 @@ import numpy as np
 
 from vidattn.sampling.padding import require_positive
 
-# 0.1 · 30 is 3.0000000000000004 and 0.7 · 10 is 6.999…: a step that close to a frame is on it.
-_ROUNDING = 1e-6
+# Halves go up, also where a product that should be a half comes out a little below it.
+_HALF = 0.5 + 1e-6
 
 
 def dense_span(length: int, stride: float) -> int:
-    """Frames from the first to the last of a clip, both counted: ⌊(length − 1) · stride⌋ + 1."""
+    """Frames from the first to the last of a clip: (length − 1) · stride, rounded, and 1."""
     require_positive("length", length)
     require_positive("stride", stride)
-    return math.floor((length - 1) * stride + _ROUNDING) + 1
+    return math.floor((length - 1) * stride + _HALF) + 1
 
 
 def dense_clips(starts: np.ndarray | int, length: int, stride: float = 1) -> np.ndarray:
@@ -24,14 +24,15 @@ def dense_clips(starts: np.ndarray | int, length: int, stride: float = 1) -> np.
         starts: first frame of each clip, any shape (one integer: one clip).
         length: frames a clip.
         stride: frames from one to the next. A fraction resamples in time: the k-th frame is
-            start + ⌊k · stride⌋, the one on show at that moment, so that below 1 frames repeat.
+            start + k · stride rounded, halves up, so below 1 frames repeat. Rounding down would
+            make 4.9999, from a rate that was measured, a frame less than 5.
 
     Returns:
         int64 (*starts.shape, length); may run past the end of a short video: `pad` them.
     """
     require_positive("length", length)
     require_positive("stride", stride)
-    steps = np.floor(np.arange(length) * stride + _ROUNDING).astype(np.int64)
+    steps = np.floor(np.arange(length) * stride + _HALF).astype(np.int64)
     return np.asarray(starts, dtype=np.int64)[..., None] + steps
 
 
