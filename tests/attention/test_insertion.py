@@ -172,12 +172,9 @@ def test_compiles_to_one_graph_and_exports(network, clip):
     compiled = torch.compile(network, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(clip), expected)
     free = torch.export.Dim.DYNAMIC
-    for strict in (True, False):
-        exported = torch.export.export(
-            network, (clip,), dynamic_shapes=({0: free, 2: free},), strict=strict
-        )
-        longer = torch.randn(3, 3, 7, 5, 6)
-        torch.testing.assert_close(exported.module()(longer), network(longer))
+    exported = torch.export.export(network, (clip,), dynamic_shapes=({0: free, 2: free},))
+    longer = torch.randn(3, 3, 7, 5, 6)
+    torch.testing.assert_close(exported.module()(longer), network(longer))
     with record_maps(compiled) as maps:
         compiled(clip)
     assert len(maps) == 3
