@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vidattn.attention import affinity
+from vidattn.attention.observe import Observer
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_attend_and_received_equal_the_formula(padded, monkeypatch):
+    q, k, v = torch.randn(3, 2, 4, 30, 5, dtype=torch.float64)
+    mask = torch.rand(2, 30) < 0.6 if padded else torch.ones(2, 30, dtype=torch.bool)
+    rows = (q @ k.transpose(2, 3) / 3).exp() * mask[:, None, None]
+    rows = rows / rows.sum(3, keepdim=True)
+    given = mask if padded else None
+    out = affinity.attend(
+        q, k, v, scale=1 / 3, mask=given, grid=(5, 6), observer=Observer("affinity")
+    )
+    real = mask[:, None, :, None]
+    torch.testing.assert_close(out, (rows @ v) * real, atol=1e-12, rtol=1e-12)
+
+    expected = (rows * real).sum(2) / mask.sum(1)[:, None, None]
+    for chunk in (2**22, 2 * 4 * 30 * 7, 1):
+        monkeypatch.setattr(affinity, "CHUNK", chunk)
+        found = affinity.received(q / 3, k, given)
+        torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+
+
+def test_received_holds_one_piece_at_a_time(monkeypatch):
+    sizes = []
+    whole = affinity.affinities
+
+    def watched(query, key, mask):
+        rows = whole(query, key, mask)
+        sizes.append(rows.numel())
+        return rows
+
+    monkeypatch.setattr(affinity, "affinities", watched)
+    monkeypatch.setattr(affinity, "CHUNK", 4096)
+    q = torch.randn(1, 2, 512, 4)
+    affinity.received(q, q, None)
+    assert max(sizes) <= 4096
+    assert sum(sizes) == 2 * 512 * 512

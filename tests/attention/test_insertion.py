@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import copy
+import io
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models.video import r3d_18
+
+from vidattn.attention import Insertion, PerFrame, build, insert, record_maps
+from vidattn.errors import ArgumentError, UnknownNameError
+
+
+class Network(nn.Module):
+    """A sequence, a plain module and a block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv3d(3, 8, 3, padding=1), nn.BatchNorm3d(8))
+        self.body = nn.Conv3d(8, 8, 1)
+        self.parts = nn.ModuleList([nn.Conv3d(8, 8, 1)])
+
+    def forward(self, x):
+        return self.parts[0](self.body(self.stem(x)))
+
+
+@pytest.fixture
+def network(randomise):
+    return randomise(Network()).eval()
+
+
+@pytest.fixture
+def clip():
+    return torch.randn(2, 3, 4, 5, 6)
+
+
+def everywhere(placement="after"):
+    return {
+        "stem": build("cbam", 8) if placement == "after" else nn.Conv3d(3, 8, 1),
+        "body": lambda: build("self_attention", 8, heads=2),
+        "parts.0": build("non_local", 8),
+    }
+
+
+def test_network_computes_what_it_did_and_keeps_its_names(network, clip):
+    before, names = network(clip), set(network.state_dict())
+    insertions = insert(network, everywhere())
+    assert len(insertions) == 3
+    assert torch.equal(network(clip), before)
+    added = set(network.state_dict()) - names
+    assert names <= set(network.state_dict())
+    assert all(".inserted." in name for name in added)
+    assert {name.partition(".inserted")[0] for name in added} == {"stem", "body", "parts.0"}
+
+
+def test_torchvision_network_loads_its_own_weights_after_insertion():
+    source, network = r3d_18().eval(), r3d_18().eval()
+    insert(network, {"layer2": build("se", 128), "layer3.0.conv1": build("eca", 256)})
+    missing, unexpected = network.load_state_dict(source.state_dict(), strict=False)
+    assert not unexpected
+    assert all(".inserted." in name for name in missing)
+    clip = torch.randn(1, 3, 4, 16, 16)
+    assert torch.equal(network(clip), source(clip))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.7])
+@pytest.mark.parametrize("placement", ["after", "branch", "replace"])
+def test_blend_follows_its_formula(network, clip, placement, gamma, randomise):
+    mechanism = randomise(build("cbam", 8)).eval()
+    x = network.stem(clip)
+    y = network.body(x)
+    m = mechanism(y if placement == "after" else x)
+    minus = x if placement == "branch" else y
+    (insertion,) = insert(network, {"body": mechanism}, placement=placement)
+    with torch.no_grad():
+        insertion.gamma.fill_(gamma)
+    expected = y + gamma * (m - minus)
+    torch.testing.assert_close(network.body(x), expected)
+
+
+def test_sequence_is_not_run_through_the_mechanism_twice(network, clip):
+    y = network.stem(clip)
+    gate = build("se", 8)
+    (insertion,) = insert(network, {"stem": gate})
+    with torch.no_grad():
+        insertion.gamma.fill_(1)
+    torch.testing.assert_close(network.stem(clip), gate(y))
+
+
+def test_recorded_gate_is_the_effective_one(network, clip):
+    y = network.body(network.stem(clip))
+    (insertion,) = insert(network, {"body": build("se", 8)})
+    for gamma in (0.0, 0.6, -0.5):
+        with torch.no_grad():
+            insertion.gamma.fill_(gamma)
+        with record_maps(network) as maps:
+            out = network.body(network.stem(clip))
+        assert maps[0].name == "body.inserted.mechanism"
+        torch.testing.assert_close(out, y * maps[0].values)
+
+
+def test_effective_gate_inside_and_outside_a_view(clip):
+    image = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Identity())
+    (inside,) = insert(image, {"1": build("se", 8, spatial_dims=2)})
+    network = nn.Sequential(PerFrame(image), nn.Identity())
+    (outside,) = insert(network, {"1": build("se", 8, scope="frame")})
+    with torch.no_grad():
+        inside.gamma.fill_(0.6)
+        outside.gamma.fill_(-0.4)
+    y = PerFrame(image[0])(clip)
+    with record_maps(network) as maps:
+        out = network(clip)
+    assert [found.name for found in maps] == [
+        "0.module.1.inserted.mechanism",
+        "1.inserted.mechanism.module",
+    ]
+    torch.testing.assert_close(out, y * maps[0].values * maps[1].values)
+
+
+def test_everything_inserted_learns(network, clip):
+    insertions = insert(network, everywhere())
+    parameters = {
+        name: parameter
+        for insertion, prefix in zip(insertions, "abc", strict=True)
+        for name, parameter in insertion.named_parameters(prefix)
+    }
+    before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    optimiser = torch.optim.SGD(parameters.values(), lr=0.1)
+    for _ in range(3):
+        optimiser.zero_grad()
+        network(clip).pow(2).mean().backward()
+        optimiser.step()
+    still = [name for name, value in parameters.items() if torch.equal(value, before[name])]
+    # A softmax does not see what is added to every key alike.
+    assert still in ([], ["c.mechanism.key.bias"])
+
+
+def test_gamma_starts_at_one_where_the_mechanism_is_the_identity(network):
+    after, zero = insert(network, {"stem": build("se", 8), "body": build("non_local", 8)})
+    assert after.gamma.item() == 0
+    assert zero.gamma.item() == 1
+
+
+def changed(network) -> nn.Module:
+    for insertion in insert(network, everywhere()):
+        nn.init.constant_(insertion.gamma, 0.5)
+        nn.init.normal_(next(insertion.mechanism.parameters()))
+    return network.eval()
+
+
+def test_copies_and_pickles_are_whole_and_independent(network, clip):
+    changed(network)
+    network(clip).sum().backward()
+    expected = network(clip)
+    stored = io.BytesIO()
+    torch.save(network, stored)
+    stored.seek(0)
+    for twin in (copy.deepcopy(network), torch.load(stored, weights_only=False)):
+        assert torch.equal(twin(clip), expected)
+        with torch.no_grad():
+            for module in twin.modules():
+                if isinstance(module, Insertion):
+                    module.gamma.fill_(3)
+        assert not torch.allclose(twin(clip), expected)
+        assert torch.equal(network(clip), expected)
+
+
+def test_compiles_to_one_graph_and_exports(network, clip):
+    changed(network)
+    expected = network(clip)
+    compiled = torch.compile(network, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(clip), expected)
+    free = torch.export.Dim.DYNAMIC
+    exported = torch.export.export(network, (clip,), dynamic_shapes=({0: free, 2: free},))
+    longer = torch.randn(3, 3, 7, 5, 6)
+    torch.testing.assert_close(exported.module()(longer), network(longer))
+    with record_maps(compiled) as maps:
+        compiled(clip)
+    assert len(maps) == 3
+
+
+def test_restores_from_its_state(network, clip, randomise):
+    changed(network)
+    other = Network().eval()
+    insert(other, everywhere())
+    other.load_state_dict(network.state_dict())
+    torch.testing.assert_close(other(clip), network(clip))
+
+
+def test_follows_mode_and_device_of_its_host(network):
+    for training in (True, False):
+        twin = copy.deepcopy(network).train(training).to("meta")
+        (insertion,) = insert(twin, {"stem": build("cbam", 8)})
+        assert insertion.mechanism.training == training
+        assert insertion.gamma.device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    ("points", "error", "message"),
+    [
+        ({"bodi": nn.Identity()}, UnknownNameError, "no module 'bodi'; did you mean body"),
+        ({"": nn.Identity()}, UnknownNameError, "no module ''"),
+        ({"parts": nn.Identity()}, ArgumentError, "'parts' is a ModuleList"),
+        ({"stem": lambda: 3}, ArgumentError, "expected a module for 'stem', got int"),
+    ],
+)
+def test_a_wrong_point_leaves_the_network_as_it_was(network, points, error, message):
+    names = set(network.state_dict())
+    with pytest.raises(error, match=message):
+        insert(network, {"body": build("se", 8), **points})
+    assert set(network.state_dict()) == names
+    assert not network.body._forward_hooks
+
+
+def test_a_second_insertion_at_one_point_is_refused(network):
+    insert(network, {"body": build("se", 8)})
+    with pytest.raises(ArgumentError, match="'body' has an insertion already"):
+        insert(network, {"body": build("se", 8)})
+
+
+def test_unknown_placement_is_refused(network):
+    with pytest.raises(ArgumentError, match="placement: expected 'after'"):
+        insert(network, {"body": build("se", 8)}, placement="before")

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from vidattn.attention import Factorised, OverTime, PerFrame, Pooled, build, record_maps
+
+
+class Spy(nn.Module):
+    """Returns what it got, and remembers where it lay."""
+
+    def forward(self, x, *, mask=None, context=None):
+        self.x, self.mask, self.context = x, mask, context
+        return x
+
+
+@pytest.fixture
+def clip():
+    return torch.randn(2, 8, 4, 3, 5, dtype=torch.float64)
+
+
+def test_per_frame_copies_nothing_of_a_channels_last_clip(clip):
+    spy = Spy()
+    clip = clip.to(memory_format=torch.channels_last_3d)
+    out = PerFrame(spy)(clip)
+    assert spy.x.shape == (8, 8, 3, 5)
+    assert spy.x.data_ptr() == clip.data_ptr() == out.data_ptr()
+    assert spy.x.is_contiguous(memory_format=torch.channels_last)
+    assert out.is_contiguous(memory_format=torch.channels_last_3d)
+    assert torch.equal(out, clip)
+
+
+def test_per_frame_applies_a_network_to_each_frame(clip):
+    network = nn.Sequential(nn.Conv2d(8, 6, 3, stride=2), nn.ReLU()).double()
+    expected = torch.stack([network(clip[:, :, t]) for t in range(4)], dim=2)
+    torch.testing.assert_close(PerFrame(network)(clip), expected)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 1, 4, 3, 5), (2, 1, 4, 1, 1), (1, 1, 4, 1, 1), (2, 1, 1, 3, 5), (1,) * 5]
+)
+def test_masks_reach_the_right_frames_and_sites(clip, shape):
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    whole = mask.expand(2, 1, 4, 3, 5)
+    frames, sites = Spy(), Spy()
+    PerFrame(frames)(clip, mask=mask)
+    OverTime(sites)(clip, mask=mask)
+    for n in range(2):
+        for t in range(4):
+            seen = frames.mask[n * 4 + t].expand(1, 3, 5)
+            assert torch.equal(seen, whole[n, :, t])
+            assert torch.equal(frames.x[n * 4 + t], clip[n, :, t])
+        for i in range(3):
+            for j in range(5):
+                row = (n * 3 + i) * 5 + j
+                assert torch.equal(sites.mask[row].expand(1, 4), whole[n, :, :, i, j])
+                assert torch.equal(sites.x[row], clip[n, :, :, i, j])
+
+
+def test_per_frame_folds_a_clip_context_and_passes_any_other(clip):
+    spy = Spy()
+    PerFrame(spy)(clip, context=clip * 2)
+    assert torch.equal(spy.context, spy.x * 2)
+    PerFrame(spy)(clip, context="words")
+    assert spy.context == "words"
+
+
+def test_over_time_applies_a_network_to_each_site(clip):
+    network = nn.Conv1d(8, 6, 3, stride=2).double()
+    out = OverTime(network)(clip)
+    assert out.shape == (2, 6, 1, 3, 5)
+    for i in range(3):
+        for j in range(5):
+            torch.testing.assert_close(out[..., i, j], network(clip[..., i, j]))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_over_time_keeps_the_memory_format(clip, layout):
+    out = OverTime(nn.Conv1d(8, 6, 1).double())(clip.to(memory_format=layout))
+    assert out.is_contiguous(memory_format=layout)
+
+
+def test_over_time_lays_pooled_weights_out_in_the_clip(clip, randomise):
+    pooler = build("temporal_attention_pooling", 8, spatial_dims=1)
+    view = OverTime(randomise(pooler).double())
+    mask = torch.tensor([True, True, False, True]).reshape(1, 1, 4, 1, 1)
+    with record_maps(view) as maps:
+        out = view(clip, mask=mask)
+    assert isinstance(out, Pooled)
+    assert out.features.shape == (2, 8, 3, 5)
+    assert out.scores.shape == (2, 4, 3, 5)
+    one = view.module(clip[:, :, :, 1, 2], mask=mask[..., 0, 0])
+    torch.testing.assert_close(out.features[..., 1, 2], one.features)
+    torch.testing.assert_close(out.weights[..., 1, 2], one.weights)
+    torch.testing.assert_close(maps[0].values[:, 0], out.weights.detach())
+    assert maps[0].grid == (4, 3, 5)
+
+
+def test_gate_over_time_is_recorded_in_the_clip(clip, randomise):
+    view = OverTime(randomise(build("se", 8, spatial_dims=1)).double())
+    with record_maps(view) as maps:
+        out = view(clip)
+    assert maps[0].values.shape == (2, 8, 1, 3, 5)
+    torch.testing.assert_close(out, clip * maps[0].values)
+
+
+def test_factorised_is_one_after_the_other_with_the_same_mask(clip, randomise):
+    first = PerFrame(randomise(build("self_attention", 8, spatial_dims=2, heads=2)).double())
+    second = OverTime(randomise(build("se", 8, spatial_dims=1)).double())
+    mask = torch.rand(2, 1, 4, 3, 5) < 0.7
+    both = Factorised(first, second)
+    expected = second(first(clip, mask=mask), mask=mask)
+    assert torch.equal(both(clip, mask=mask), expected)
+    with record_maps(both) as maps:
+        both(clip)
+    assert [found.name for found in maps] == ["first.module", "second.module"]
+    assert all(found.saliency().shape == (2, 4, 3, 5) for found in maps)
+
+
+def test_modules_that_know_no_mask_can_be_viewed(clip):
+    both = Factorised(PerFrame(nn.Conv2d(8, 8, 1)), OverTime(nn.Conv1d(8, 8, 1))).double()
+    assert both(clip).shape == clip.shape
+
+
+@pytest.mark.parametrize("view", [PerFrame, OverTime])
+def test_an_image_is_refused(view):
+    with pytest.raises(
+        ValueError, match=r"expected x of shape \(N, C, T, H, W\), got \(2, 8, 3, 5\)"
+    ):
+        view(Spy())(torch.zeros(2, 8, 3, 5))
+
+
+def test_views_compile_and_export_with_any_batch_and_time(clip, randomise):
+    view = Factorised(
+        PerFrame(build("cbam", 8, spatial_dims=2)),
+        OverTime(build("self_attention", 8, spatial_dims=1, heads=2)),
+    )
+    randomise(view).double().eval()
+    compiled = torch.compile(view, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(clip), view(clip))
+    free = torch.export.Dim.DYNAMIC
+    shapes = {"x": {0: free, 2: free}, "mask": {0: free, 2: free}}
+    mask = torch.rand(2, 1, 4, 1, 1) < 0.8
+    exported = torch.export.export(view, (clip,), {"mask": mask}, dynamic_shapes=shapes)
+    longer = torch.randn(3, 8, 7, 3, 5, dtype=torch.float64)
+    mask = torch.rand(3, 1, 7, 1, 1) < 0.8
+    out = exported.module()(longer, mask=mask)
+    torch.testing.assert_close(out, view(longer, mask=mask))
