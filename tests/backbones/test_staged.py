@@ -3,12 +3,25 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from vidattn import backbones
 from vidattn.errors import ArgumentError
 
 # One name for each arrangement of strides: x3d_s and x3d_m differ from x3d_xs in the head only.
 ARRANGEMENTS = [name for name in backbones.names() if name not in ("slim", "x3d_s", "x3d_m")]
+
+
+class MeanPool(nn.Module):
+    """Average pooling that takes any size: padded first, as average pooling itself refuses to."""
+
+    def __init__(self, kernel, stride, padding):
+        super().__init__()
+        self.kernel, self.stride, self.padding = kernel, stride, padding
+
+    def forward(self, x):
+        t, h, w = (self.padding,) * 3 if isinstance(self.padding, int) else self.padding
+        return F.avg_pool3d(F.pad(x, (w, w, h, h, t, t)), self.kernel, self.stride)
 
 
 def linearise(backbone: nn.Module) -> nn.Module:
@@ -20,11 +33,11 @@ def linearise(backbone: nn.Module) -> nn.Module:
     for module in list(backbone.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.MaxPool3d):
-                pool = nn.AvgPool3d(child.kernel_size, child.stride, child.padding)
+                pool = MeanPool(child.kernel_size, child.stride, child.padding)
                 setattr(module, name, pool)
             elif type(child).__name__ == "FramewiseMaxPool":
-                setattr(module, name, nn.AvgPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)))
-            elif type(child).__name__ in ("Swish", "SqueezeExcitation"):
+                setattr(module, name, MeanPool((1, 3, 3), (1, 2, 2), (0, 1, 1)))
+            elif type(child).__name__ in ("SiLU", "SqueezeExcitation"):
                 setattr(module, name, nn.Identity())
             elif isinstance(child, nn.Conv2d | nn.Conv3d):
                 nn.init.constant_(child.weight, 1 / child.weight[0].numel())
@@ -51,7 +64,7 @@ def field_centres(backbone, axis: int, length: int) -> dict[str, tuple[float, fl
         (gradient,) = torch.autograd.grad(output[index].sum(), clip, retain_graph=True)
         reached = gradient.movedim(2 + axis, 0).flatten(1).abs().sum(1).nonzero().flatten()
         first, last = int(reached[0]), int(reached[-1])
-        assert 0 < first, f"{stage.name}: the field reaches the border"
+        assert first > 0, f"{stage.name}: the field reaches the border"
         assert last < length - 1, f"{stage.name}: the field reaches the border"
         declared = stage.offset[axis] + stage.stride[axis] * index
         centres[stage.name] = (declared, (first + last) / 2)
