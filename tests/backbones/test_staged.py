@@ -53,7 +53,7 @@ def field_centres(backbone, axis: int, length: int) -> dict[str, tuple[float, fl
 
     The other axes are as short as the network allows: it is a long thin clip.
     """
-    sizes = [8, 32, 32] if isinstance(backbone, backbones.S3D) else [4, 1, 1]
+    sizes = [8, 32, 32] if isinstance(backbone, backbones.S3D) else [8, 1, 1]
     sizes[axis] = length
     clip = torch.rand(1, 3, *sizes, dtype=torch.float64, requires_grad=True)
     features = backbone.features(clip)
