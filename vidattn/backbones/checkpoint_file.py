@@ -20,7 +20,6 @@ from vidattn.errors import CheckpointError, UnknownNameError
 
 CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model")
 PREFIXES = ("module.", "network.")
-HASH = re.compile(r"-[0-9a-f]{8,}\.")
 
 
 def weights_source(name: str, weights: str | PathLike[str]) -> str:
@@ -96,7 +95,7 @@ def _download(url: str) -> Any:
             url,
             map_location="cpu",
             progress=sys.stderr.isatty(),
-            check_hash=HASH.search(name) is not None,
+            check_hash=_has_hash(name),
             file_name=name,
             weights_only=True,
         )
@@ -109,9 +108,15 @@ def _download(url: str) -> Any:
 def _cached_name(url: str) -> str:
     """The URL's file name; without a hash in it, two sites' equal names must not meet."""
     name = Path(unquote(urlsplit(url).path)).name or "weights"
-    if HASH.search(name):
+    if _has_hash(name):
         return name
     return f"{hashlib.sha256(url.encode()).hexdigest()[:12]}_{name}"
+
+
+def _has_hash(name: str) -> bool:
+    # The very match that torch.hub would compare; it also takes "-1." for a hash.
+    found = torch.hub.HASH_REGEX.search(name)
+    return found is not None and len(found[1]) >= 8
 
 
 def _unwrap(content: Any, source: str) -> dict[str, Tensor]:

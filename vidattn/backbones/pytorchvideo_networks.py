@@ -107,6 +107,7 @@ class VideoBlocks(StagedNetwork):
     ) -> None:
         recipe = RECIPES[variant]
         network = create(recipe.builder, recipe.settings, check_classes(classes))
+        _replace_swish(network)
         pooled = "stage1_pool" in recipe.settings
         last = len(network.blocks) - 1
         super().__init__(
@@ -149,6 +150,14 @@ def create(builder: str, settings: dict[str, Any], classes: int | None) -> Any:
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.")
         package = import_module(f"pytorchvideo.models.{module}")
     return getattr(package, function)(**settings, model_num_class=classes or 1)
+
+
+def _replace_swish(network: nn.Module) -> None:
+    """Put torch's own function in: the source's backward pass relies on a deprecated attribute."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child).__name__ == "Swish":
+                setattr(module, name, nn.SiLU())
 
 
 def _steps(recipe: Recipe, *, pooled: bool) -> list[Step]:

@@ -63,8 +63,8 @@ class SlowFast(StagedNetwork):
 
     def _enter(self, clip: Tensor) -> list[Tensor]:
         frames = clip.shape[2]
-        if frames % ALPHA:
-            raise ArgumentError(f"clip: expected a multiple of {ALPHA} frames, got {frames}")
+        if frames % ALPHA or frames < 2 * ALPHA:
+            raise ArgumentError(f"clip: expected 8, 12, 16, … frames, got {frames}")
         if self.slow_frames == "strided":
             return [clip[:, :, ::ALPHA], clip]
         spread = torch.linspace(0, frames - 1, frames // ALPHA).long()

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from vidattn import backbones
+from vidattn.backbones.slim import FrameDifference
+from vidattn.errors import ArgumentError
+
+
+def test_it_has_about_a_million_parameters():
+    slim = backbones.build("slim", classes=8)
+    assert 0.7e6 < sum(parameter.numel() for parameter in slim.parameters()) < 1.3e6
+
+
+def test_frame_difference_is_the_change_of_the_mean_colour():
+    clip = torch.rand(2, 3, 4, 2, 2)
+    got = FrameDifference()(clip)
+    assert torch.equal(got[:, :3], clip)
+    assert (got[:, 3, 0] == 0).all()
+    for frame in range(1, 4):
+        change = (clip[:, :, frame] - clip[:, :, frame - 1]).mean(1) * 4
+        torch.testing.assert_close(got[:, 3, frame], change)
+
+
+@pytest.mark.parametrize("temporal_strides", [(1, 1, 2, 1), (2, 1, 1, 2), (1, 1, 1, 1)])
+def test_sizes_and_subsets(temporal_strides):
+    slim = backbones.build("slim", classes=3, temporal_strides=temporal_strides).eval()
+    clip = torch.rand(2, 3, 8, 64, 64)
+    with torch.inference_mode():
+        features = slim.features(clip)
+        assert list(slim.features(clip, ["layer1"])) == ["layer1"]
+        assert slim.features(clip, []) == {}
+        torch.testing.assert_close(slim(clip), features["layer3"])
+        expected = slim.head(features["layer3"].mean((2, 3, 4)))
+        torch.testing.assert_close(slim.logits(clip), expected)
+    for stage in slim.stages:
+        sizes = [size // step for size, step in zip((8, 64, 64), stage.stride, strict=True)]
+        assert features[stage.name].shape == (2, stage.channels, *sizes)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("difference", [False, True])
+def test_receptive_fields_are_centred_where_declared(axis, difference):
+    """The difference channel alone reaches one frame further back."""
+    slim = backbones.build("slim", difference=difference).double().eval()
+    for module in slim.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.constant_(module.weight, 1 / module.weight[0].numel())
+            # Brightness falls out of the sum of a change: weigh it differently.
+            if difference and module.in_channels == 4:
+                nn.init.constant_(module.weight[:, 3], 0.001)
+    sizes = [4, 1, 1]
+    sizes[axis] = 160
+    clip = torch.rand(1, 3, *sizes, dtype=torch.float64, requires_grad=True)
+    features = slim.features(clip)
+    for stage in slim.stages:
+        output = features[stage.name].movedim(2 + axis, 0)
+        index = len(output) // 2
+        (gradient,) = torch.autograd.grad(output[index].sum(), clip, retain_graph=True)
+        reached = gradient.movedim(2 + axis, 0).flatten(1).abs().sum(1).nonzero().flatten()
+        centre = (int(reached[0]) + int(reached[-1])) / 2
+        shift = 0.5 if difference and axis == 0 else 0
+        assert centre + shift == stage.offset[axis] + stage.stride[axis] * index
+
+
+def test_wrong_settings_and_inputs_are_named():
+    with pytest.raises(ArgumentError, match="equal lengths"):
+        backbones.build("slim", widths=(8, 16))
+    with pytest.raises(ArgumentError, match="classes=None"):
+        backbones.build("slim").logits(torch.rand(1, 3, 4, 32, 32))
+    with pytest.raises(ArgumentError, match=r"got \['layer7'\]"):
+        backbones.build("slim").features(torch.rand(1, 3, 4, 32, 32), ["layer7"])
