@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vidattn.cli.entry import COMMANDS, main
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from vidattn.cli.entry import build_parser\n"
+        "build_parser().format_help()\n"
+        "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'av', 'pytorchvideo', 'numpy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"train"}))
+def test_every_command_helps_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    assert f"  vidattn {command} " in capsys.readouterr().out
+
+
+def test_train_helps_too() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "vidattn", "train", "--help"], capture_output=True, text=True
+    )
+    assert found.returncode == 0
+    assert "vidattn train --config" in found.stdout
+    assert "--model.backbone" in found.stdout
+
+
+def test_key_frames_from_the_command_line(
+    write_flash: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_flash()
+    output = tmp_path / "out"
+    assert main(["keyframes", str(path), "--output", str(output), "--count", "2", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert len(record["videos"][0]["frames"]) == 2
+    assert record == json.loads((output / "keyframes.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["keyframes", "absent.mp4", "--output", "out"], "absent.mp4"),
+        (["keyframes", "concat:a|b", "--output", "out"], "concat:a|b"),
+        (["keyframes", "text.mp4", "--output", "out"], "text.mp4"),
+        (["keyframes", "text.mp4", "--output", "out", "--count", "0"], "count"),
+        (["explain", "text.mp4", "--checkpoint", "absent.ckpt", "--output", "out"], "absent.ckpt"),
+        (["evaluate", "absent.ckpt", "--data", ".", "--output", "out"], "absent.ckpt"),
+        (["evaluate", "text.mp4", "--data", ".", "--output", "out"], "text.mp4"),
+        (["demo", "--videos", "absent", "--output", "out"], "absent"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_exit_code_1(
+    arguments: list[str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.mp4").write_text("not a video")
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("vidattn: ")
+    assert error.count("\n") == 1
+    assert named in error
+    assert not Path("out").exists()
+
+
+def test_a_wrong_command_line_is_exit_code_2() -> None:
+    for arguments in ([], ["fly"], ["keyframes"], ["keyframes", "a.mp4", "--wings"]):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 2
