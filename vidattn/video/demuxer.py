@@ -17,8 +17,8 @@ CONTAINERS = (
     "h264,hevc,vvc,m4v,av1,obu,ivf,mxf,nut,dv,rm,wtv,mjpeg,apng,y4m,yuv4mpegpipe,h261,h263,vc1"
 )
 
-# For `VideoReformatter.reformat`: several threads wait for each other for ever now and then.
-# Older releases of PyAV use one thread and have no such argument.
+# For `VideoReformatter.reformat`, which otherwise starts a thread for every core: loaders run
+# one worker a core already. Older releases of PyAV use one thread and have no such argument.
 ONE_THREAD = {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
 
 
