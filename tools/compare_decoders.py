@@ -43,7 +43,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("folder", type=Path, help="its files, and those of its folders")
     parser.add_argument("--decoders", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
-    parser.add_argument("--seconds", type=float, default=30, help="limit for one file")
+    parser.add_argument("--seconds", type=float, default=60, help="limit for one file")
     parser.add_argument(
         "--tolerance", type=int, default=2, help="largest difference of a value called near"
     )

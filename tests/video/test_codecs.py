@@ -14,10 +14,59 @@ import pytest
 
 from vidattn.errors import DecodeError, NotAVideoError, VideoError
 from vidattn.video import open_video
+from vidattn.video.demuxer import ONE_THREAD
 from vidattn.video.pyav_reader import PyavReader
 
 # One or two of each kind: codec, container, reordering, oddity of the timestamps.
-REPRESENTATIVE = ["anim.gif", "base_h264_aac.mp4", "cover_art.mp4", "ffv1.mkv", "h264.flv", "h264_editlist_cut.mp4", "h264_fragmented.mp4", "h264_gray.mp4", "h264_interlaced_tff.mkv", "h264_odd_444.mp4", "h264_opengop_bpyramid.mp4", "h264_raw_no_pts.h264", "h264_rot90.mp4", "h264_sar_1_2.mp4", "h264_single_frame.mp4", "h264_start_100s.ts", "h264_vfr_drop.mp4", "headless_midpacket.ts", "hevc_main10.mkv", "hevc_opengop.mp4", "mjpeg.avi", "mpeg1.mpg", "mpeg2_interlaced.ts", "mpeg4_bframes.avi", "prores.mov", "theora.ogv", "trunc_60pct_faststart.mp4", "trunc_70pct.mkv", "trunc_midpacket.ts", "ts_pts_discontinuity.ts", "two_video_streams.mkv", "vp8.webm", "vp9_1x1.webm", "wmv2.wmv", "wrong_ext_is_mp4.avi", "TrumanShow_wave_f_nm_np1_fr_med_26.avi", "v_SoccerJuggling_g23_c01.avi", "transparent.gif", "discard_first_keyframe.mp4", "test_non_zero_start.mp4", "unordered.mov", "video_270.mov", "sample-with-large-length.avi", "sample_with_fake_auxiliary_tracks.mp4", "sample_h265_rps_pred.ts", "sample_fragmented_sgpd_v2.mp4", "water_180_mvhevc_5frames.mov"]
+REPRESENTATIVE = (
+    "anim.gif",
+    "base_h264_aac.mp4",
+    "cover_art.mp4",
+    "ffv1.mkv",
+    "h264.flv",
+    "h264_editlist_cut.mp4",
+    "h264_fragmented.mp4",
+    "h264_gray.mp4",
+    "h264_interlaced_tff.mkv",
+    "h264_odd_444.mp4",
+    "h264_opengop_bpyramid.mp4",
+    "h264_raw_no_pts.h264",
+    "h264_rot90.mp4",
+    "h264_sar_1_2.mp4",
+    "h264_single_frame.mp4",
+    "h264_start_100s.ts",
+    "h264_vfr_drop.mp4",
+    "headless_midpacket.ts",
+    "hevc_main10.mkv",
+    "hevc_opengop.mp4",
+    "mjpeg.avi",
+    "mpeg1.mpg",
+    "mpeg2_interlaced.ts",
+    "mpeg4_bframes.avi",
+    "prores.mov",
+    "theora.ogv",
+    "trunc_60pct_faststart.mp4",
+    "trunc_70pct.mkv",
+    "trunc_midpacket.ts",
+    "ts_pts_discontinuity.ts",
+    "two_video_streams.mkv",
+    "vp8.webm",
+    "vp9_1x1.webm",
+    "wmv2.wmv",
+    "wrong_ext_is_mp4.avi",
+    "TrumanShow_wave_f_nm_np1_fr_med_26.avi",
+    "v_SoccerJuggling_g23_c01.avi",
+    "transparent.gif",
+    "discard_first_keyframe.mp4",
+    "test_non_zero_start.mp4",
+    "unordered.mov",
+    "video_270.mov",
+    "sample-with-large-length.avi",
+    "sample_with_fake_auxiliary_tracks.mp4",
+    "sample_h265_rps_pred.ts",
+    "sample_fragmented_sgpd_v2.mp4",
+    "water_180_mvhevc_5frames.mov",
+)
 # Where the other library sees other frames: AVI stores no times, each guesses its own; and one
 # stream without delimiters, whose three frames it takes for six.
 OTHER_TIMES = {"sample-with-large-length.avi", "sample_h264_no_access_unit_delimiters.ts"}
@@ -47,7 +96,7 @@ def reference(path: Path) -> tuple[list[float | None], list[np.ndarray], list[bo
             for frame in container.decode(stream):
                 times.append(frame.time)
                 damaged.append(frame.is_corrupt)
-                picture = reformatter.reformat(frame, format="rgb24").to_ndarray()
+                picture = reformatter.reformat(frame, format="rgb24", **ONE_THREAD).to_ndarray()
                 pictures.append(thumbnail(np.rot90(picture, round(frame.rotation / 90) % 4)))
         except av.error.InvalidDataError:
             assert "trunc" in path.name  # the file ends within a packet

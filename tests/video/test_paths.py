@@ -17,7 +17,6 @@ from vidattn.errors import (
     LimitError,
     NotAVideoError,
     UnsafePathError,
-    VideoError,
     VideoNotFoundError,
 )
 from vidattn.video import VideoReader, available_decoders, open_video
@@ -150,8 +149,8 @@ def test_truncated_anywhere(films: Callable[[str], Path], tmp_path: Path, name: 
         path.write_bytes(data[: int(len(data) * share)])
         try:
             read_all(open_video(path))  # what is left may be a shorter video
-        except (NotAVideoError, DecodeError) as error:
-            assert str(path) in str(error)
+        except (NotAVideoError, DecodeError):
+            continue
 
 
 @pytest.mark.parametrize("name", ["b_frames", "open_groups", "transport_stream", "mpeg4_avi"])
@@ -166,8 +165,8 @@ def test_bits_flipped_anywhere(films: Callable[[str], Path], tmp_path: Path, nam
         path.write_bytes(flipped.tobytes())
         try:
             read_all(open_video(path))
-        except VideoError as error:
-            assert isinstance(error, NotAVideoError | DecodeError | LimitError)
+        except (NotAVideoError, DecodeError, LimitError):
+            continue
 
 
 def test_the_picture_changes_its_size(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidattn.errors import DecodeError
 from vidattn.video.cursor import DecodingCursor
-from vidattn.video.demuxer import typed_errors
+from vidattn.video.demuxer import ONE_THREAD, typed_errors
 from vidattn.video.index import FrameIndex, suspicion
 from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
@@ -122,20 +122,25 @@ class PyavReader(IndexedReader):
         """Time of every frame that decodes, in the decoder's order, and the last one's length."""
         times: list[float | None] = []
         tail = 0.0
-        try:
-            while (frame := self._cursor.next_frame()) is not None:
-                self._learn(frame)
-                times.append(None if frame.pts is None else frame.time)
-                tail = float((frame.duration or 0) * frame.time_base)
-        except DecodeError as error:
-            self.damage = error.reason
-            if not times:
-                raise
+        while (frame := self._next_or_damage(first=not times)) is not None:
+            self._learn(frame)
+            times.append(None if frame.pts is None else frame.time)
+            tail = float((frame.duration or 0) * frame.time_base)
+            del frame
         self._lost = len(times)
         if not times:
             raise DecodeError(self.path, "it has a video stream, but no frame that can be decoded")
         self._cursor.rewind()
         return times, tail
+
+    def _next_or_damage(self, *, first: bool) -> Any | None:
+        try:
+            return self._cursor.next_frame()
+        except DecodeError as error:
+            if first:
+                raise
+            self.damage = error.reason
+            return None
 
     def _promised(self) -> int:
         """How many frames complete packets stand for, where the decoder refused one of them."""
@@ -234,10 +239,10 @@ class PyavReader(IndexedReader):
         assert self._orientation is not None
         height, width = self._orientation.shown_size((row.shape[0], row.shape[1]))
         smaller = (height, width) != self._stored_size
-        with_interpolation = {"interpolation": Interpolation.AREA} if smaller else {}
+        settings = {**ONE_THREAD, **({"interpolation": Interpolation.AREA} if smaller else {})}
         with typed_errors(self.path, "cannot convert a frame to RGB"):
             picture = self._reformatter.reformat(
-                frame, width=width, height=height, format="rgb24", **with_interpolation
+                frame, width=width, height=height, format="rgb24", **settings
             )
         plane: Any = picture.planes[0]
         lines = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
