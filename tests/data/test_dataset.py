@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vidattn.data import ClipDataset, ClipSpec, UnreadableVideosError, read_annotations
 from vidattn.data.dataset import Draw
@@ -98,6 +99,16 @@ def test_small_videos_are_enlarged(make_video, make_sample, frame_numbers):
     assert clip.geometry.source_size == (16, 20)
     assert clip.geometry.window == pytest.approx((4, 2, 16, 14))
     assert frame_numbers(clip.pixels) == clip.indices.tolist()
+
+
+def test_a_folder_of_images_is_a_video(tmp_path: Path):
+    folder = tmp_path / "rise" / "one"
+    folder.mkdir(parents=True)
+    for number in range(12):
+        Image.new("RGB", (64, 48), (number, 100, 200)).save(folder / f"{number}.png")
+    clip = only(dataset_of(read_annotations(tmp_path))[0])
+    assert clip.video_id == "rise/one"
+    assert clip.pixels[:, 0, 0, 0].tolist() == clip.indices.tolist() == [2, 4, 6, 8]
 
 
 def test_slivers_are_refused(make_video, make_sample):
