@@ -71,11 +71,11 @@ def test_each_forward_pass_leaves_its_own_maps(clip):
 
 
 def test_maps_survive_later_changes_in_place():
-    gate = nn.Sequential(build("se", 4))
-    with record_maps(gate) as maps:
-        out = gate(torch.randn(2, 4, 2, 3, 3))
+    pooler = build("joint_attention_pooling", 4)
+    with record_maps(pooler) as maps:
+        out = pooler(torch.randn(2, 4, 2, 3, 3))
         before = maps[0].values.clone()
-        out.detach().zero_()
+        out.weights.detach().zero_()
     assert torch.equal(maps[0].values, before)
 
 
@@ -152,6 +152,15 @@ def test_export_while_recording_is_refused(clip, strict):
     network = Network().eval()
     with pytest.raises(RecordingError), record_maps(network):
         torch.export.export(network, (clip,), strict=strict)
+
+
+def test_export_is_refused_even_after_something_was_recorded(clip):
+    network = Network().eval()
+    with record_maps(network) as maps:
+        network(clip)
+        with pytest.raises(RecordingError, match="cannot be exported while"):
+            torch.export.export(network, (clip,))
+    assert len(maps) == 3
 
 
 @pytest.mark.parametrize("strict", [True, False])
