@@ -97,12 +97,12 @@ def test_receptive_fields_are_centred_where_declared(name):
 @pytest.mark.parametrize(
     ("name", "possible"),
     [
-        ("r3d_18", {1: 1, 2: 2, 4: 4, 8: 8}),
-        ("r2plus1d_18", {2: 2}),
+        ("r3d_18", {2: 2, 4: 4}),
+        pytest.param("r2plus1d_18", {2: 2}, marks=pytest.mark.slow),
         ("s3d", {1: 1, 2: 2, 4: 4}),
-        ("i3d_r50", {1: 1}),
-        ("r2plus1d_r50", {2: 2}),
-        ("csn_r101", {2: 2}),
+        pytest.param("i3d_r50", {1: 1}, marks=pytest.mark.slow),
+        pytest.param("r2plus1d_r50", {2: 2}, marks=pytest.mark.slow),
+        pytest.param("csn_r101", {2: 2}, marks=pytest.mark.slow),
     ],
 )
 def test_temporal_stride_keeps_weights_and_centres(name, possible):
