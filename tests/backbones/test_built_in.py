@@ -43,10 +43,11 @@ def cut_pooling(network, features, slow_frames):
     """Give the source's fixed average pooling a window that a small clip fills."""
     for module in network.modules():
         if isinstance(module, nn.AvgPool3d):
-            frames = features.shape[2]
+            frames, height, width = features.shape[2:]
             if slow_frames and module.kernel_size[0] == 32:
                 frames *= 4
-            module.kernel_size = (frames, *features.shape[3:])
+            sizes = zip(module.kernel_size, (frames, height, width), strict=True)
+            module.kernel_size = tuple(int(min(pair)) for pair in sizes)
 
 
 def test_shapes_follow_the_declared_stages(pair, random_clip):

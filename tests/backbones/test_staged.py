@@ -71,19 +71,25 @@ def field_centres(backbone, axis: int, length: int) -> dict[str, tuple[float, fl
     return centres
 
 
-def check_fields(backbone):
+def check_fields(backbone, axes=(0, 1)):
     s3d = isinstance(backbone, backbones.S3D)
     lengths = (224, 448) if s3d else (352, 1184)
     linearise(backbone)
-    for axis, length in zip((0, 1), lengths, strict=True):
-        for stage, (declared, measured) in field_centres(backbone, axis, length).items():
+    for axis in axes:
+        for stage, (declared, measured) in field_centres(backbone, axis, lengths[axis]).items():
             assert declared == measured, f"{stage}, axis {axis}"
     for stage in backbone.stages:  # the sources treat height and width alike
         assert stage.stride[1] == stage.stride[2]
         assert stage.offset[1] == stage.offset[2]
 
 
-@pytest.mark.parametrize("name", ARRANGEMENTS)
+QUICK = ("r3d_18", "s3d", "c2d_r50", "x3d_xs", "slowfast_r50", "resnet18_2d")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in ARRANGEMENTS],
+)
 def test_receptive_fields_are_centred_where_declared(name):
     check_fields(backbones.build(name))
 
@@ -91,12 +97,12 @@ def test_receptive_fields_are_centred_where_declared(name):
 @pytest.mark.parametrize(
     ("name", "possible"),
     [
-        ("r3d_18", {1: 1, 2: 2, 4: 4, 8: 8}),
-        ("r2plus1d_18", {2: 2}),
+        ("r3d_18", {2: 2, 4: 4}),
+        pytest.param("r2plus1d_18", {2: 2}, marks=pytest.mark.slow),
         ("s3d", {1: 1, 2: 2, 4: 4}),
-        ("i3d_r50", {1: 1}),
-        ("r2plus1d_r50", {2: 2}),
-        ("csn_r101", {2: 2}),
+        pytest.param("i3d_r50", {1: 1}, marks=pytest.mark.slow),
+        pytest.param("r2plus1d_r50", {2: 2}, marks=pytest.mark.slow),
+        pytest.param("csn_r101", {2: 2}, marks=pytest.mark.slow),
     ],
 )
 def test_temporal_stride_keeps_weights_and_centres(name, possible):
@@ -110,7 +116,7 @@ def test_temporal_stride_keeps_weights_and_centres(name, possible):
             assert backbone(clip).shape[2] == 16 // stride
             assert backbone.logits(clip).shape == (1, 5)
         if stride < 4:
-            check_fields(backbone)
+            check_fields(backbone, axes=(0,))
 
 
 def test_temporal_stride_goes_from_the_deepest_stage():
