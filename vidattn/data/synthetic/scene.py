@@ -8,8 +8,8 @@ from vidattn.data.synthetic.motion import Extent, Path, action_path, wandering_p
 
 SHAPES = ("disk", "square", "triangle", "cross", "half")
 SPRITE = 32  # pixels of a sprite's side, before it is scaled to its box
-NOISE = 7.0  # standard deviation, in grey levels
-SHAKE = 0.02  # largest camera shake, in short sides
+NOISE = 5.0  # standard deviation, in grey levels
+SHAKE = 0.015  # largest camera shake, in short sides
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +47,12 @@ def draw_scene(
     canvas = _background(size, frame_count, shake, generator)
 
     start, end = _span(frame_count, generator)
-    side = float(np.sqrt(generator.uniform(0.042, 0.098) * height * width))
+    side = float(np.sqrt(generator.uniform(0.06, 0.098) * height * width))
     extent = Extent(
         travel=generator.uniform(0.17, 0.24) * short,
-        turn=generator.uniform(0.9, 1.6) * np.pi,
-        small=0.55,
-        large=0.95,
+        turn=generator.uniform(1.0, 1.6) * np.pi,
+        small=0.6,
+        large=1.0,
     )
     margin = (side + extent.travel) / 2 + SHAKE * short
     feasible = (margin, margin, width - margin, height - margin)
@@ -66,7 +66,7 @@ def draw_scene(
         path = wandering_path(
             frame_count=last - first,
             centre=_point((side / 2, side / 2, width - side / 2, height - side / 2), generator),
-            reach=0.06 * short,
+            reach=0.05 * short,
             extent=extent,
             generator=generator,
         )
@@ -109,8 +109,9 @@ def _camera_shake(frame_count: int, largest: float, generator: np.random.Generat
 
 
 def _texture(height: int, width: int, generator: np.random.Generator) -> np.ndarray:
-    """Float32 (height, width, 3) of about 60 … 200: coarse and fine blotches of two colours."""
-    colours = generator.uniform(40, 215, size=(2, 3))
+    """Float32 (height, width, 3): coarse and fine blotches of two near colours."""
+    middle = generator.uniform(95, 160, size=3)
+    colours = middle + generator.uniform(-35, 35, size=3) * np.array([[-1.0], [1.0]])
     blend = np.zeros((height, width))
     for cell, weight in ((generator.uniform(10, 18), 1.0), (generator.uniform(3, 6), 0.6)):
         grid = generator.standard_normal((int(height / cell) + 3, int(width / cell) + 3))
@@ -162,10 +163,11 @@ def _sprite(generator: np.random.Generator) -> np.ndarray:
     }[str(generator.choice(SHAPES))]
     alpha = np.clip(0.5 - distance * SPRITE / 6, 0, 1)
     # The second colour covers one side or one corner, so that every turn can be seen.
-    colours = generator.uniform(0, 255, size=(2, 3))
+    first = generator.uniform(0, 255, size=3)
+    second = (first + generator.uniform(90, 165, size=3)) % 255
     offset = generator.uniform(-0.2, 0.2)
     side = x > offset if generator.random() < 0.5 else (x > offset) & (y > offset)
-    rgb = np.where(side[..., None], colours[1], colours[0])
+    rgb = np.where(side[..., None], second, first)
     return np.concatenate([rgb, alpha[..., None]], axis=-1).astype(np.float32)
 
 
