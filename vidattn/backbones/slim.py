@@ -2,27 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from vidattn.backbones.backbone import Backbone, Stage
+from vidattn.backbones.motion_inputs import MotionInputs
 from vidattn.errors import ArgumentError
-
-
-class FrameDifference(nn.Module):
-    """Appends the change of brightness since the frame before as a fourth channel.
-
-    (N, 3, T, H, W) -> (N, 4, T, H, W); the first frame's change is 0. Scaled so that on ordinary
-    video the channel's spread is near that of the normalised colours.
-    """
-
-    scale = 4.0
-
-    def forward(self, clip: Tensor) -> Tensor:
-        """Append the channel."""
-        brightness = clip.mean(1, keepdim=True)
-        change = brightness.diff(dim=2, prepend=brightness[:, :, :1])
-        return torch.cat([clip, change * self.scale], dim=1)
 
 
 class FactorisedConvolution(nn.Sequential):
@@ -93,8 +77,8 @@ class Slim(Backbone):
         widths: channels of the stem and of each stage after it.
         spatial_strides: one for the stem and for each stage.
         temporal_strides: likewise; the product is the stride of the key-frame scores.
-        difference: append the frame difference as a fourth input channel. It reaches one frame
-            further back; the stages' offsets are those of the colours.
+        inputs: what the stem sees of the clip, see `MotionInputs`. Changes and velocities reach
+            one frame further back; the stages' offsets are those of the colours.
     """
 
     mean = (0.45, 0.45, 0.45)
@@ -107,7 +91,7 @@ class Slim(Backbone):
         widths: Sequence[int] = (24, 48, 96, 128),
         spatial_strides: Sequence[int] = (2, 2, 2, 2),
         temporal_strides: Sequence[int] = (1, 1, 2, 1),
-        difference: bool = True,
+        inputs: Sequence[str] = ("colour", "change"),
     ) -> None:
         super().__init__()
         if not len(widths) == len(spatial_strides) == len(temporal_strides) >= 2:
@@ -115,10 +99,10 @@ class Slim(Backbone):
                 "widths, spatial_strides, temporal_strides: expected equal lengths of at least 2, "
                 f"got {len(widths)}, {len(spatial_strides)} and {len(temporal_strides)}"
             )
-        self.difference: nn.Module = FrameDifference() if difference else nn.Identity()
+        self.inputs = MotionInputs(inputs)
         self.stem = nn.Sequential(
             FactorisedConvolution(
-                4 if difference else 3,
+                self.inputs.channels,
                 widths[0],
                 spatial_stride=spatial_strides[0],
                 temporal_stride=temporal_strides[0],
@@ -140,7 +124,7 @@ class Slim(Backbone):
         """See `Backbone.features`."""
         wanted = self._wanted(clip, stages)
         found: dict[str, Tensor] = {}
-        x = self.difference(clip)
+        x = self.inputs(clip)
         for stage in self.stages:
             if len(found) == len(wanted):
                 break
