@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from vidattn.attention import (
     build,
     record_maps,
 )
+from vidattn.attention.observe import call_lifted
 
 
 class Network(nn.Module):
@@ -219,6 +221,22 @@ def test_half_precision_maps_come_in_single_precision():
 def test_an_observer_holds_no_state():
     assert not Observer("gate").state_dict()
     assert not list(Observer("gate").parameters())
+
+
+def test_the_innermost_lift_comes_first():
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate = build("se", 4)
+
+        def forward(self, x):
+            return call_lifted(lambda seen: replace(seen, values=seen.values * 2), self.gate, x)
+
+    outer, x = Doubled(), torch.randn(1, 4, 2, 3, 3)
+    with record_maps(outer) as maps:
+        outer(x)
+        call_lifted(lambda seen: replace(seen, values=seen.values + 1), outer, x)
+    torch.testing.assert_close(maps[1].values, maps[0].values + 1)
 
 
 def test_per_frame_gate_weights_are_aligned_in_time():
