@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ def open_container(path: str, file: Path, limits: Limits) -> tuple[Any, Any]:
 
 def _first_video(path: str, container: Any) -> Any:
     for stream in container.streams.video:
-        if not stream.disposition & 0x0400:  # AV_DISPOSITION_ATTACHED_PIC: a cover
+        if not stream.disposition.value & 0x0400:  # AV_DISPOSITION_ATTACHED_PIC: a cover
             if stream.codec_context is None:
                 raise DecodeError(path, "its video codec is not known here")
             return stream
@@ -89,7 +90,7 @@ def _check_header(path: str, container: Any, stream: Any, limits: Limits) -> Non
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, av.error.ArgumentError):
+    if getattr(error, "errno", None) == errno.EINVAL:
         return "not one of the video containers that are allowed"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     log = getattr(error, "log", None)
