@@ -62,3 +62,33 @@ def test_wrong_settings_and_inputs_are_named():
         backbones.build("slim").logits(torch.rand(1, 3, 4, 32, 32))
     with pytest.raises(ArgumentError, match=r"got \['layer7'\]"):
         backbones.build("slim").features(torch.rand(1, 3, 4, 32, 32), ["layer7"])
+
+
+@pytest.mark.parametrize("input_stride", [1, 2])
+def test_a_ramp_is_read_at_the_declared_centres(input_stride):
+    """Through positive weights, a feature of the ramp x ↦ x over one of 1 is its field's centre."""
+    slim = (
+        backbones.build(
+            "slim",
+            inputs=("colour",),
+            input_stride=input_stride,
+            widths=(2, 3, 4),
+            spatial_strides=(2, 1, 2),
+            temporal_strides=(1, 1, 1),
+        )
+        .double()
+        .eval()
+    )
+    for module in slim.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.constant_(module.weight, 0.1)
+    ramp = torch.arange(96, dtype=torch.float64).expand(1, 3, 8, 96, 96)
+    with torch.inference_mode():
+        seen, ones = slim.features(ramp), slim.features(torch.ones_like(ramp))
+    for stage in slim.stages:
+        # The norms' epsilon scales both alike.
+        centres = (seen[stage.name] / ones[stage.name])[0, 0, 4]
+        width = centres.shape[1]
+        inner = slice(width // 3, 2 * width // 3)
+        expected = stage.offset[2] + stage.stride[2] * torch.arange(width, dtype=torch.float64)
+        torch.testing.assert_close(centres[width // 2, inner], expected[inner], atol=1e-9, rtol=0)

@@ -79,6 +79,7 @@ class Slim(Backbone):
         temporal_strides: likewise; the product is the stride of the key-frame scores.
         inputs: what the stem sees of the clip, see `MotionInputs`. Changes and velocities reach
             one frame further back; the stages' offsets are those of the colours.
+        input_stride: 1, or 2 to halve height and width before the stem.
     """
 
     mean = (0.45, 0.45, 0.45)
@@ -92,6 +93,7 @@ class Slim(Backbone):
         spatial_strides: Sequence[int] = (2, 2, 2, 2),
         temporal_strides: Sequence[int] = (1, 1, 2, 1),
         inputs: Sequence[str] = ("colour", "change"),
+        input_stride: int = 1,
     ) -> None:
         super().__init__()
         if not len(widths) == len(spatial_strides) == len(temporal_strides) >= 2:
@@ -99,7 +101,7 @@ class Slim(Backbone):
                 "widths, spatial_strides, temporal_strides: expected equal lengths of at least 2, "
                 f"got {len(widths)}, {len(spatial_strides)} and {len(temporal_strides)}"
             )
-        self.inputs = MotionInputs(inputs)
+        self.inputs = MotionInputs(inputs, stride=input_stride)
         self.stem = nn.Sequential(
             FactorisedConvolution(
                 self.inputs.channels,
@@ -118,7 +120,7 @@ class Slim(Backbone):
             )
             self.add_module(f"layer{number}", block)
         self.head = None if classes is None else nn.Linear(widths[-1], classes)
-        self.stages = _stages(widths, spatial_strides, temporal_strides)
+        self.stages = _stages(widths, spatial_strides, temporal_strides, input_stride)
 
     def features(self, clip: Tensor, stages: Iterable[str] | None = None) -> dict[str, Tensor]:
         """See `Backbone.features`."""
@@ -141,14 +143,18 @@ class Slim(Backbone):
 
 
 def _stages(
-    widths: Sequence[int], spatial_strides: Sequence[int], temporal_strides: Sequence[int]
+    widths: Sequence[int],
+    spatial_strides: Sequence[int],
+    temporal_strides: Sequence[int],
+    input_stride: int,
 ) -> tuple[Stage, ...]:
-    """Strides multiply; an odd kernel padded by half its size keeps every centre at 0."""
-    found, temporal, spatial = [], 1, 1
+    """Strides multiply; an odd kernel padded by half its size keeps every centre in place."""
+    found, temporal, spatial = [], 1, input_stride
+    centre = (input_stride - 1) / 2
     for number, width in enumerate(widths):
         temporal *= temporal_strides[number]
         spatial *= spatial_strides[number]
         name = f"layer{number}" if number else "stem"
         stride = (temporal, spatial, spatial)
-        found.append(Stage(name, width, stride, (0.0, 0.0, 0.0), name))
+        found.append(Stage(name, width, stride, (0.0, centre, centre), name))
     return tuple(found)
