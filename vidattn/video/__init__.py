@@ -6,9 +6,14 @@ __getattr__, __all__ = exports(
     __name__,
     {
         "Clip": "clip",
+        "DECODERS": "opening",
         "Frames": "frames",
         "Geometry": "clip",
+        "ImageFolderReader": "image_folder",
+        "Limits": "limits",
         "VideoReader": "reader",
         "VideoWriter": "writer",
+        "available_decoders": "opening",
+        "open_video": "opening",
     },
 )

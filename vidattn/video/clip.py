@@ -40,7 +40,8 @@ class Geometry:
 
     def cropped(self, top: int, left: int, height: int, width: int) -> Geometry:
         """A crop of the clip, in the clip's pixels; it must lie inside."""
-        if top < 0 or left < 0 or top + height > self.size[0] or left + width > self.size[1]:
+        inside = top >= 0 and left >= 0 and height > 0 and width > 0
+        if not inside or top + height > self.size[0] or left + width > self.size[1]:
             raise ArgumentError(
                 f"crop: expected a box inside {self.size} (height, width), "
                 f"got top {top}, left {left}, height {height}, width {width}"
@@ -106,6 +107,17 @@ class Clip:
                 "pixels: expected uint8 of shape (T, 3, H, W), "
                 f"got {self.pixels.dtype} of shape {tuple(self.pixels.shape)}"
             )
+        for name, kind in (
+            ("seconds", torch.float64),
+            ("indices", torch.int64),
+            ("valid", torch.bool),
+        ):
+            value: Tensor = getattr(self, name)
+            if value.dtype != kind or value.shape != self.pixels.shape[:1]:
+                raise ArgumentError(
+                    f"{name}: expected {kind} of shape ({len(self)},), "
+                    f"got {value.dtype} of shape {tuple(value.shape)}"
+                )
         if tuple(self.pixels.shape[2:]) != tuple(self.geometry.size):
             raise ArgumentError(
                 f"geometry: size {self.geometry.size} is not that of the pixels, "

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from vidattn.errors import DecodeError
 from vidattn.video.demuxer import open_container, typed_errors
-from vidattn.video.index import PacketTable
+from vidattn.video.index import MISSING, PacketTable
 from vidattn.video.limits import Limits
 
 
@@ -17,12 +18,14 @@ class DecodingCursor:
     Attributes:
         position: of the next packet to be decoded, in decoding order.
         emitted: frames handed out since the last rewind or seek.
+        sought: whether it came here by a seek, not from the beginning.
         last_timestamp: of the last frame handed out; None after a rewind or seek.
     """
 
     def __init__(self, path: str, file: Path, limits: Limits) -> None:
         self._path, self._file, self._limits = path, file, limits
         self._container: Any = None
+        self.last_timestamp: int | None = None
         self.rewind()
 
     @property
@@ -40,6 +43,7 @@ class DecodingCursor:
         self.close()
         self._container, self._stream = open_container(self._path, self._file, self._limits)
         self._start(self._container.demux(self._stream))
+        self.sought = False
 
     def seek(self, table: PacketTable, start: int, names: dict[tuple[int, int], int]) -> None:
         """Make the key packet at decoding position `start` the next to be decoded.
@@ -57,7 +61,6 @@ class DecodingCursor:
             if self._seek_to(table, int(key), start, names):
                 return
         self.rewind()
-        self._skip_to(start, names)
 
     def scan(self) -> PacketTable:
         """Read the table of all packets, and rewind."""
@@ -102,7 +105,7 @@ class DecodingCursor:
         self._drained = False
         self.position = 0
         self.emitted = 0
-        self.last_timestamp: int | None = None
+        self.last_timestamp = None
 
     def _decode_one(self) -> None:
         packet = next(self._packets, None)
@@ -115,16 +118,17 @@ class DecodingCursor:
         self.position += 1
 
     def _seek_to(self, table: PacketTable, key: int, start: int, names: dict[Any, int]) -> bool:
-        times = table.decoding if table.decoding[key] != table.missing else table.presentation
+        times = table.decoding if table.decoding[key] != MISSING else table.presentation
         if self.spent:
             self.rewind()
         try:
             with typed_errors(self._path, "cannot seek"):
                 self._container.seek(int(times[key]), stream=self._stream)
-        except Exception:  # no seeking in this file: the caller starts from its beginning
+            self._start(self._container.demux(self._stream))
+            self.sought = self._skip_to(start, names)
+        except DecodeError:  # no seeking in this file: the caller starts from its beginning
             return False
-        self._start(self._container.demux(self._stream))
-        return self._skip_to(start, names)
+        return self.sought
 
     def _skip_to(self, start: int, names: dict[tuple[int, int], int]) -> bool:
         """Read packets without decoding them until the next one is `start`; False if past it."""

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import av
+from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import DecodeError, LimitError, NotAVideoError, VideoError
 from vidattn.video.limits import Limits
@@ -16,13 +18,19 @@ CONTAINERS = (
     "h264,hevc,vvc,m4v,av1,obu,ivf,mxf,nut,dv,rm,wtv,mjpeg,apng,y4m,yuv4mpegpipe,h261,h263,vc1"
 )
 
+# For `VideoReformatter.reformat`, which otherwise starts a thread for every core: loaders run
+# one worker a core already. Older releases of PyAV use one thread and have no such argument.
+ONE_THREAD = {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
+
 
 @contextmanager
 def typed_errors(path: str, doing: str, kind: type[VideoError] = DecodeError) -> Iterator[None]:
     """Turn whatever PyAV raises into an error of ours that names the file."""
     try:
         yield
-    except (av.error.FFmpegError, ValueError, OverflowError, RuntimeError, MemoryError) as error:
+    except VideoError:
+        raise
+    except Exception as error:  # PyAV also leaks IndexError, ValueError, … of damaged files
         if "max pixel count" in str(error):
             raise LimitError(path, "a frame has more pixels than allowed") from error
         raise kind(path, f"{doing}: {_reason(error)}") from error
@@ -40,11 +48,13 @@ def open_container(path: str, file: Path, limits: Limits) -> tuple[Any, Any]:
         NotAVideoError: not a media file, not an allowed container, or without a video stream.
         LimitError: the header asks for too much.
     """
-    # Options reach the demuxer and, while it probes, the decoders.
+    # Options reach the demuxer and, while it probes, the decoders. Decoders count the pixels
+    # they allocate, which may be some more than are shown; what is shown is checked later.
+    most = str(2 * limits.maximum_pixels + 2**16)
     options = {
         "format_whitelist": CONTAINERS,
         "protocol_whitelist": "file",
-        "max_pixels": str(limits.maximum_pixels),
+        "max_pixels": most,
     }
     with typed_errors(path, "not a video file that can be read", NotAVideoError):
         container = av.open(str(file), metadata_errors="ignore", options=options)
@@ -54,7 +64,7 @@ def open_container(path: str, file: Path, limits: Limits) -> tuple[Any, Any]:
             _check_header(path, container, stream, limits)
             # One thread: frame threads hang when a loop over them ends early.
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"max_pixels": str(limits.maximum_pixels)}
+            stream.codec_context.options = {"max_pixels": most}
     except BaseException:
         container.close()
         raise
@@ -63,7 +73,7 @@ def open_container(path: str, file: Path, limits: Limits) -> tuple[Any, Any]:
 
 def _first_video(path: str, container: Any) -> Any:
     for stream in container.streams.video:
-        if not stream.disposition & 0x0400:  # AV_DISPOSITION_ATTACHED_PIC: a cover
+        if not stream.disposition.value & 0x0400:  # AV_DISPOSITION_ATTACHED_PIC: a cover
             if stream.codec_context is None:
                 raise DecodeError(path, "its video codec is not known here")
             return stream
@@ -80,6 +90,8 @@ def _check_header(path: str, container: Any, stream: Any, limits: Limits) -> Non
 
 
 def _reason(error: BaseException) -> str:
+    if getattr(error, "errno", None) == errno.EINVAL:
+        return "not one of the video containers that are allowed"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     log = getattr(error, "log", None)
     return f"{text} ({log[2].strip()})" if log else text

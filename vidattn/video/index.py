@@ -8,7 +8,7 @@ import numpy as np
 from vidattn.video.demuxer import typed_errors
 from vidattn.video.limits import Limits
 
-_NONE = np.iinfo(np.int64).min  # stands for a missing timestamp
+MISSING = np.iinfo(np.int64).min  # stands for a missing timestamp
 
 # Containers that store presentation times. AVI and raw streams do not: there FFmpeg guesses.
 _TIMED_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "flv"}
@@ -24,7 +24,7 @@ class PacketTable:
     """What the demuxer says about the packets of one video stream, in decoding order.
 
     Attributes:
-        presentation: int64 timestamps, in units of the stream's time base; `missing` marks none.
+        presentation: int64 timestamps, in units of the stream's time base; MISSING for none.
         decoding: the same for decoding timestamps.
         durations: int64, 0 where unknown.
         sizes: int64, bytes.
@@ -40,7 +40,6 @@ class PacketTable:
     keys: np.ndarray
     discarded: np.ndarray
     damaged: np.ndarray
-    missing: int = _NONE
 
     def __len__(self) -> int:
         return len(self.presentation)
@@ -55,9 +54,9 @@ class PacketTable:
                     continue  # the demuxer's mark for the end
                 rows.append(_row(packet))
                 limits.check_packets(path, len(rows))
-        columns = zip(*rows, strict=True) if rows else [()] * 7
-        kinds = [np.int64] * 4 + [np.bool_] * 3
-        return cls(*(np.array(c, dtype=k) for c, k in zip(columns, kinds, strict=True)))
+        numbers = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
+        flags = np.array([row[4:] for row in rows], np.bool_).reshape(-1, 3)
+        return cls(*(numbers[:, i] for i in range(4)), *(flags[:, i] for i in range(3)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +101,7 @@ def suspicion(table: PacketTable, container: Any, stream: Any) -> str | None:
     first_time = table.presentation[0] if len(table) else 0
     reasons = {
         "no packets": not len(shown),
-        "missing timestamps": (table.presentation == table.missing).any(),
+        "missing timestamps": (table.presentation == MISSING).any(),
         "repeated timestamps": len(np.unique(shown)) != len(shown),
         "incomplete packets": table.damaged.any(),
         "does not start with a key frame": not len(table) or not table.keys[0],
@@ -118,8 +117,8 @@ def suspicion(table: PacketTable, container: Any, stream: Any) -> str | None:
 
 def _row(packet: Any) -> tuple[int, int, int, int, bool, bool, bool]:
     return (
-        _NONE if packet.pts is None else packet.pts,
-        _NONE if packet.dts is None else packet.dts,
+        MISSING if packet.pts is None else packet.pts,
+        MISSING if packet.dts is None else packet.dts,
         packet.duration or 0,
         packet.size,
         packet.is_keyframe,

@@ -44,3 +44,6 @@ class Limits:
             raise LimitError(
                 path, f"lasts {seconds:.0f} s; at most {self.maximum_seconds:.0f} s are allowed"
             )
+
+
+DEFAULT_LIMITS = Limits()

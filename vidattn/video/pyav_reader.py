@@ -1,27 +1,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import av
 import numpy as np
-import torch
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidattn.errors import DecodeError
 from vidattn.video.cursor import DecodingCursor
-from vidattn.video.frames import Frames
-from vidattn.video.index import FrameIndex, PacketTable, suspicion
-from vidattn.video.limits import Limits
+from vidattn.video.demuxer import ONE_THREAD, typed_errors
+from vidattn.video.index import FrameIndex, suspicion
+from vidattn.video.indexed_reader import IndexedReader
+from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.orientation import Orientation
 from vidattn.video.paths import checked_path
-from vidattn.video.reader import VideoReader, checked_indices
-from vidattn.video.resize import resized_size
 
 
-class PyavReader(VideoReader):
+class PyavReader(IndexedReader):
     """Exact frames of the first video stream of a file, decoded by FFmpeg through PyAV.
 
     Opening reads the packets without decoding them and sorts their times. Where the packets may
@@ -48,7 +46,7 @@ class PyavReader(VideoReader):
         DecodeError: its packets cannot be read, or no frame can be decoded.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, limits: Limits = Limits()) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> None:
         self.path = os.fspath(path)
         self.decoder = f"pyav {av.__version__}"
         self._limits = limits
@@ -56,7 +54,7 @@ class PyavReader(VideoReader):
         self._orientation: Orientation | None = None
         self._stored_size: tuple[int, int] | None = None
         self.damage: str | None = None
-        self._closed = False
+        self._seekable = True
         self._cursor = DecodingCursor(self.path, checked_path(path), limits)
         try:
             self._read_index()
@@ -74,36 +72,15 @@ class PyavReader(VideoReader):
         assert self._stored_size is not None
         return self._orientation.shown_size(self._stored_size)
 
-    def __len__(self) -> int:
-        return len(self._seconds)
-
-    def seconds_of(self, indices: Sequence[int]) -> list[float]:
-        return self._seconds[checked_indices(self, indices)].tolist()
-
-    def frames_at(self, indices: Sequence[int], *, short_side: int | None = None) -> Frames:
-        wanted = self._checked(indices)
-        unique, places = np.unique(wanted, return_inverse=True)
-        size = resized_size(self.size, short_side)
-        rows = np.empty((len(unique), *size, 3), np.uint8)
-        for row, frame in zip(rows, self._decode(unique), strict=True):
-            self._convert(frame, row)
-        if len(unique) != len(wanted) or (places[1:] < places[:-1]).any():
-            rows = rows[places]
-        return Frames.from_rows(
-            torch.from_numpy(rows),
-            seconds=torch.from_numpy(self._seconds[wanted]),
-            indices=torch.from_numpy(wanted),
-            source_size=self.size,
-            timestamps_made_up=self.timestamps_made_up,
-        )
-
-    def frames_between(
-        self, start_seconds: float, end_seconds: float, *, short_side: int | None = None
-    ) -> Frames:
-        inside = (self._seconds >= start_seconds) & (self._seconds < end_seconds)
-        return self.frames_at(np.flatnonzero(inside).tolist(), short_side=short_side)
+    @property
+    def orientation(self) -> Orientation:
+        """How the stored picture is turned to be shown; applied already."""
+        self.size  # noqa: B018 - learns it from the first frame
+        assert self._orientation is not None
+        return self._orientation
 
     def close(self) -> None:
+        """Release the file; asking for frames afterwards is an error."""
         self._closed = True
         if hasattr(self, "_cursor"):
             self._cursor.close()
@@ -118,16 +95,18 @@ class PyavReader(VideoReader):
         declared_rate = float(stream.average_rate or stream.guessed_rate or 0)
         table = self._cursor.scan()
         stream = self._cursor.stream
+        time_base = stream.time_base
         self._table = table
         self.full_decode_reason = suspicion(table, self._cursor.container, stream)
         self._index: FrameIndex | None = None
         if self.full_decode_reason is None:
             self._index = FrameIndex.build(table)
-            self._seconds = _seconds(self._index.timestamps.tolist(), stream.time_base)
-            tail = int(table.durations[self._index.packets[-1]]) * stream.time_base
+            self._seconds = _seconds(self._index.timestamps.tolist(), time_base)
+            tail = int(table.durations[self._index.packets[-1]]) * time_base
             self._lost = len(self)
         else:
-            times, tail = self._decode_all()
+            times = self._decode_all()
+            tail = int(table.durations[table.presentation.argmax()]) * time_base
             self.timestamps_made_up = None in times
             step = 1 / (declared_rate or 25.0)
             self._seconds = _fill(times, step, max(self._promised() - len(times), 0))
@@ -138,27 +117,30 @@ class PyavReader(VideoReader):
             )
         }
         self.fps = _rate(self._seconds, declared_rate)
-        self.duration_seconds = float(np.ptp(self._seconds)) + (float(tail) or 1 / self.fps)
+        self.duration_seconds = _duration(self._seconds, float(tail), self.fps)
         self._limits.check_seconds(self.path, self.duration_seconds)
 
-    def _decode_all(self) -> tuple[list[float | None], float]:
-        """Time of every frame that decodes, in the decoder's order, and the last one's length."""
+    def _decode_all(self) -> list[float | None]:
+        """Time of every frame that decodes, in the decoder's order."""
         times: list[float | None] = []
-        tail = 0.0
-        try:
-            while (frame := self._cursor.next_frame()) is not None:
-                self._learn(frame)
-                times.append(None if frame.pts is None else frame.time)
-                tail = float((frame.duration or 0) * frame.time_base)
-        except DecodeError as error:
-            self.damage = error.reason
-            if not times:
-                raise
+        while (frame := self._next_or_damage(first=not times)) is not None:
+            self._learn(frame)
+            times.append(None if frame.pts is None else frame.time)
+            del frame
         self._lost = len(times)
         if not times:
             raise DecodeError(self.path, "it has a video stream, but no frame that can be decoded")
         self._cursor.rewind()
-        return times, tail
+        return times
+
+    def _next_or_damage(self, *, first: bool) -> Any | None:
+        try:
+            return self._cursor.next_frame()
+        except DecodeError as error:
+            if first:
+                raise
+            self.damage = error.reason
+            return None
 
     def _promised(self) -> int:
         """How many frames complete packets stand for, where the decoder refused one of them."""
@@ -181,28 +163,34 @@ class PyavReader(VideoReader):
 
     # -- decoding --------------------------------------------------------------------------
 
-    def _checked(self, indices: Sequence[int]) -> np.ndarray:
-        if self._closed:
-            raise DecodeError(self.path, "the reader is closed")
-        wanted = np.asarray(indices)
-        beyond = wanted[(wanted >= len(self)) & (wanted < self._declared_frames)]
+    def _checked(self, indices: np.ndarray) -> np.ndarray:
+        beyond = indices[(indices >= len(self)) & (indices < self._declared_frames)]
         if self.damage is not None and len(beyond):
             raise DecodeError(
                 self.path,
                 f"frame {beyond[0]}: the header declares {self._declared_frames} frames, "
                 f"only {len(self)} can be decoded ({self.damage})",
             )
-        return checked_indices(self, wanted)
+        return super()._checked(indices)
 
-    def _decode(self, unique: np.ndarray) -> Iterator[Any]:
-        """The frames with these ascending indices, one after the other."""
-        for position in unique.tolist():
-            if position >= self._lost:
-                raise DecodeError(self.path, f"frame {position}: {self.damage}")
-            if self._index is None:
-                yield self._count_to(position)
-            else:
-                yield self._find(position, self._index)
+    def _decode(self, indices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        rows = np.empty((len(indices), *size, 3), np.uint8)
+        for row, position in zip(rows, indices.tolist(), strict=True):
+            self._write(position, row)
+        return rows
+
+    def _write(self, position: int, row: np.ndarray) -> None:
+        """Decode one frame into `row`. No other frame is held meanwhile.
+
+        Decoders patch holes in damaged pictures from recycled memory: holding frames back
+        changes what they find there, and so the result.
+        """
+        if position >= self._lost:
+            raise DecodeError(self.path, f"frame {position}: {self.damage}")
+        if self._index is None:
+            self._convert(self._count_to(position), row)
+        else:
+            self._convert(self._find(position, self._index), row)
 
     def _count_to(self, position: int) -> Any:
         if self._cursor.spent or self._cursor.emitted > position:
@@ -212,19 +200,32 @@ class PyavReader(VideoReader):
         return self._next_frame(position)
 
     def _find(self, position: int, index: FrameIndex) -> Any:
-        time, start = int(index.timestamps[position]), int(index.starts[position])
-        cursor = self._cursor
+        if self._seekable:
+            try:
+                return self._search(position, index, int(index.starts[position]))
+            except DecodeError:
+                if not self._cursor.sought:
+                    raise
+            # That key packet was no clean start (gradual refresh, lost references).
+            self._seekable = False
+            self._cursor.rewind()
+        return self._search(position, index, 0)
+
+    def _search(self, position: int, index: FrameIndex, start: int) -> Any:
+        time, cursor = int(index.timestamps[position]), self._cursor
         behind = cursor.last_timestamp is not None and cursor.last_timestamp >= time
         if behind or cursor.spent or start > cursor.position:
             cursor.seek(self._table, start, self._names)
         while True:
             frame = self._next_frame(position)
-            if frame.pts == time:
-                return frame
-            if frame.pts is not None and frame.pts > time:
+            late = frame.pts is not None and frame.pts > time
+            if late or (cursor.sought and frame.is_corrupt):
                 raise DecodeError(
                     self.path, f"frame {position}: nothing decodes at {self._seconds[position]} s"
                 )
+            if frame.pts == time:
+                return frame
+            del frame  # before the next is decoded
 
     def _next_frame(self, position: int) -> Any:
         frame = self._cursor.next_frame()
@@ -238,13 +239,14 @@ class PyavReader(VideoReader):
         assert self._orientation is not None
         height, width = self._orientation.shown_size((row.shape[0], row.shape[1]))
         smaller = (height, width) != self._stored_size
-        with_interpolation = {"interpolation": Interpolation.AREA} if smaller else {}
-        picture = self._reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", **with_interpolation
-        )
-        plane = picture.planes[0]
-        stored = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-        stored = stored[:, : width * 3].reshape(height, width, 3)
+        settings = {**ONE_THREAD, **({"interpolation": Interpolation.AREA} if smaller else {})}
+        with typed_errors(self.path, "cannot convert a frame to RGB"):
+            picture = self._reformatter.reformat(
+                frame, width=width, height=height, format="rgb24", **settings
+            )
+        plane: Any = picture.planes[0]
+        lines = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        stored = lines[:, : width * 3].reshape(height, width, 3)
         row[:] = self._orientation.apply(stored)
 
 
@@ -268,7 +270,18 @@ def _fill(times: Sequence[float | None], step: float, lost: int) -> np.ndarray:
 def _rate(seconds: np.ndarray, declared: float) -> float:
     """Frames per second: the header's, unless the timestamps tell another."""
     span = float(seconds[-1] - seconds[0])
-    measured = (len(seconds) - 1) / span if span > 0 else 0.0
+    measured = (len(seconds) - 1) / span if span > 0 and _ascending(seconds) else 0.0
     if declared and (not measured or abs(measured / declared - 1) < 0.1):
         return declared
     return measured or 25.0
+
+
+def _duration(seconds: np.ndarray, tail: float, fps: float) -> float:
+    """From the first frame's start to the last one's end; by count where times jump back."""
+    if not _ascending(seconds):
+        return len(seconds) / fps
+    return float(seconds[-1] - seconds[0]) + (tail or 1 / fps)
+
+
+def _ascending(seconds: np.ndarray) -> bool:
+    return bool((np.diff(seconds) > 0).all())

@@ -5,9 +5,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
-from vidattn.errors import ArgumentError
 from vidattn.video.frames import Frames
 
 
@@ -71,22 +68,3 @@ class VideoReader(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def checked_indices(reader: VideoReader, indices: Sequence[int]) -> np.ndarray:
-    """The indices as int64.
-
-    Raises:
-        ArgumentError: they are not whole numbers in one row.
-        IndexError: one is negative or not below the number of frames.
-    """
-    wanted = np.asarray(indices)
-    if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
-        raise ArgumentError(f"{reader.path}: indices: expected a list of whole numbers")
-    wanted = wanted.astype(np.int64)
-    outside = wanted[(wanted < 0) | (wanted >= len(reader))]
-    if outside.size:
-        raise IndexError(
-            f"{reader.path}: frame {outside[0]}: expected 0 to {len(reader) - 1}"
-        )
-    return wanted

@@ -13,6 +13,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import ArgumentError
+from vidattn.video.demuxer import ONE_THREAD
 
 
 class VideoWriter:
@@ -88,6 +89,7 @@ class VideoWriter:
         picture = self._reformatter.reformat(
             av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
             format=self._pixel_format,
+            **ONE_THREAD,
         )
         picture.pts = self.frames_written
         picture.time_base = self._stream.codec_context.time_base

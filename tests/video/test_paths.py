@@ -1,0 +1,187 @@
+"""Inputs that must end well: a typed error, at once, and nothing read that should not be."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numbered_films import encode, png
+
+from vidattn.errors import (
+    DecodeError,
+    LimitError,
+    NotAVideoError,
+    UnsafePathError,
+    VideoNotFoundError,
+)
+from vidattn.video import VideoReader, available_decoders, open_video
+
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{target}\n#EXT-X-ENDLIST\n",
+    "hls after white space": "\n \n#EXTM3U\n#EXTINF:9,\n{target}\n",
+    "hls after a byte order mark": "\ufeff#EXTM3U\n#EXTINF:9,\n{target}\n",
+    "concat": "ffconcat version 1.0\nfile {target}\n",
+    "dash": "<?xml version='1.0'?>\n<MPD><Period><BaseURL>{target}</BaseURL></Period></MPD>\n",
+    "sdp": "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\nm=video 9 RTP/AVP 96\r\n",
+    "smooth": "<SmoothStreamingMedia MajorVersion='2'></SmoothStreamingMedia>",
+}
+
+
+@pytest.mark.parametrize("decoder", available_decoders())
+@pytest.mark.parametrize(
+    "path",
+    [
+        "concat:a.mp4|b.mp4",
+        "subfile,,start,0,end,9,,:a.mp4",
+        "data:video/mp4;base64,AAAA",
+        "pipe:0",
+        "pipe:",
+        "http://127.0.0.1/a.mp4",
+        "HTTPS://127.0.0.1/a.mp4",
+        "file:a.mp4",
+        "crypto+file:a.mp4",
+        "fd:",
+        "rtmp://127.0.0.1/a",
+        "-i",
+        "-",
+        "a\0.mp4",
+        "",
+    ],
+)
+def test_no_path_at_all(path: str, decoder: str) -> None:
+    with pytest.raises(UnsafePathError):
+        open_video(path, decoder)
+
+
+@pytest.mark.parametrize("decoder", available_decoders())
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_playlist_in_disguise(
+    tmp_path: Path, films: Callable[[str], Path], kind: str, decoder: str
+) -> None:
+    disguised = tmp_path / "innocent.mp4"
+    disguised.write_text(PLAYLISTS[kind].format(target=films("b_frames")), encoding="utf-8")
+    with pytest.raises(UnsafePathError, match="playlist"):
+        open_video(disguised, decoder)
+
+
+def test_formats_that_open_other_files_are_not_allowed(tmp_path: Path) -> None:
+    """The second line of defence, behind the look at the first bytes."""
+    from vidattn.video.demuxer import open_container
+    from vidattn.video.limits import Limits
+
+    encode(tmp_path / "target.mp4", 3)
+    for kind in ("hls", "concat"):
+        disguised = tmp_path / f"{kind}.mp4"
+        disguised.write_text(PLAYLISTS[kind].format(target="target.mp4"), encoding="utf-8")
+        with pytest.raises(NotAVideoError):
+            open_container(str(disguised), disguised, Limits())
+
+
+def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode(tmp_path / "a.mp4", 3).rename(tmp_path / "concat:a.mp4")
+    monkeypatch.chdir(tmp_path)
+    with open_video("./concat:a.mp4") as reader:
+        assert len(reader) == 3
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(VideoNotFoundError, match=r"none\.mp4: no such file"):
+        open_video(tmp_path / "none.mp4")
+    with pytest.raises(VideoNotFoundError):
+        open_video(tmp_path / ("x" * 5000))
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(VideoNotFoundError):
+        open_video(tmp_path / "loop")
+
+
+def test_neither_file_nor_folder_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(NotAVideoError, match="neither a file"):
+        open_video(tmp_path / "pipe.mp4")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        with pytest.raises(NotAVideoError, match="neither a file"):
+            open_video(tmp_path / "s")
+
+
+def test_not_a_video_says_what_it_is(tmp_path: Path) -> None:
+    import av
+
+    sound = tmp_path / "sound.mp4"
+    with av.open(str(sound), "w") as container:
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 8000), np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate, frame.pts = 8000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    contents = {
+        "empty.mp4": (b"", "zero bytes"),
+        "one.mp4": (b"x", "not a video file"),
+        "text.mp4": (b"Dear reader,\n" * 99, "not a video file"),
+        "noise.mkv": (np.random.default_rng(0).bytes(5000), "not a video file"),
+        "picture.mp4": (png(3), "not a video file"),
+        "sound.mp4": (sound.read_bytes(), r"without a video stream \(it holds audio\)"),
+    }
+    for name, (data, message) in contents.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(NotAVideoError, match=message):
+            open_video(tmp_path / name)
+
+
+def read_all(reader: VideoReader) -> None:
+    with reader:
+        for index in range(len(reader)):
+            reader.frames_at([index], short_side=8)
+
+
+@pytest.mark.parametrize("name", ["b_frames", "open_groups", "transport_stream", "mpeg4_avi"])
+def test_truncated_anywhere(films: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    data = films(name).read_bytes()
+    for share in (0.01, 0.2, 0.5, 0.9, 0.99):
+        path = tmp_path / f"{share}{films(name).suffix}"
+        path.write_bytes(data[: int(len(data) * share)])
+        try:
+            read_all(open_video(path))  # what is left may be a shorter video
+        except (NotAVideoError, DecodeError):
+            continue
+
+
+@pytest.mark.parametrize("name", ["b_frames", "open_groups", "transport_stream", "mpeg4_avi"])
+def test_bits_flipped_anywhere(films: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    data = np.frombuffer(films(name).read_bytes(), np.uint8)
+    generator = np.random.default_rng(1)
+    path = tmp_path / f"flipped{films(name).suffix}"
+    for _ in range(12):
+        flipped = data.copy()
+        places = generator.integers(0, len(data), 10)
+        flipped[places] ^= (1 << generator.integers(0, 8, 10)).astype(np.uint8)
+        path.write_bytes(flipped.tobytes())
+        try:
+            read_all(open_video(path))
+        except (NotAVideoError, DecodeError, LimitError):
+            continue
+
+
+def test_the_picture_changes_its_size(tmp_path: Path) -> None:
+    """Two streams of other sizes one after the other, as joined recordings are."""
+    parts = [
+        encode(tmp_path / f"{width}.h264", 5, size=(64, width), bf="0").read_bytes()
+        for width in (96, 128)
+    ]
+    (tmp_path / "joined.h264").write_bytes(b"".join(parts))
+    with pytest.raises(DecodeError, match="changes from 96x64 to 128x64"):
+        open_video(tmp_path / "joined.h264")
+
+
+def test_errors_come_back_from_workers() -> None:
+    for kind in (VideoNotFoundError, NotAVideoError, UnsafePathError, DecodeError, LimitError):
+        error = pickle.loads(pickle.dumps(kind("a.mp4", "reason")))
+        assert type(error) is kind
+        assert (error.path, error.reason, str(error)) == ("a.mp4", "reason", "a.mp4: reason")

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from vidattn.errors import ArgumentError, DecodeError
+from vidattn.video.frames import Frames
+from vidattn.video.reader import VideoReader
+from vidattn.video.resize import resized_size
+
+
+class IndexedReader(VideoReader):
+    """A reader that knows the time of every frame and decodes ascending, distinct indices.
+
+    Subclasses set `_seconds`, float64 of shape (number of frames,), and write `_decode`.
+    """
+
+    _seconds: np.ndarray
+    _closed = False
+
+    @abstractmethod
+    def _decode(self, indices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Frames with these ascending indices, uint8 (T, H, W, 3) of this (height, width)."""
+
+    def __len__(self) -> int:
+        return len(self._seconds)
+
+    def seconds_of(self, indices: Sequence[int]) -> list[float]:
+        """As the interface says."""
+        return self._seconds[self._checked(np.asarray(indices))].tolist()
+
+    def frames_at(self, indices: Sequence[int], *, short_side: int | None = None) -> Frames:
+        """As the interface says; repeats are decoded once."""
+        if self._closed:
+            raise DecodeError(self.path, "the reader is closed")
+        wanted = self._checked(np.asarray(indices))
+        size = resized_size(self.size, short_side)
+        unique, places = np.unique(wanted, return_inverse=True)
+        rows = self._decode(unique, size) if len(unique) else np.empty((0, *size, 3), np.uint8)
+        if not np.array_equal(unique, wanted):
+            rows = rows[places]
+        return Frames.from_rows(
+            torch.from_numpy(rows),
+            seconds=torch.from_numpy(self._seconds[wanted]),
+            indices=torch.from_numpy(wanted),
+            source_size=self.size,
+            timestamps_made_up=self.timestamps_made_up,
+        )
+
+    def frames_between(
+        self, start_seconds: float, end_seconds: float, *, short_side: int | None = None
+    ) -> Frames:
+        """As the interface says; possibly no frame."""
+        inside = (self._seconds >= start_seconds) & (self._seconds < end_seconds)
+        return self.frames_at(np.flatnonzero(inside).tolist(), short_side=short_side)
+
+    def close(self) -> None:
+        """Release the file; asking for frames afterwards is an error."""
+        self._closed = True
+
+    def _checked(self, indices: np.ndarray) -> np.ndarray:
+        if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
+            raise ArgumentError(f"{self.path}: indices: expected a list of whole numbers")
+        wanted = indices.astype(np.int64)
+        outside = wanted[(wanted < 0) | (wanted >= len(self))]
+        if outside.size:
+            raise IndexError(f"{self.path}: frame {outside[0]}: expected 0 to {len(self) - 1}")
+        return wanted

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+
+from vidattn.errors import DecoderUnavailableError, UnknownNameError
+from vidattn.video.image_folder import ImageFolderReader
+from vidattn.video.limits import DEFAULT_LIMITS, Limits
+from vidattn.video.paths import checked_path
+from vidattn.video.reader import VideoReader
+
+# Name -> (module, class). Modules are imported when asked for: some libraries may be missing.
+DECODERS = {
+    "pyav": ("vidattn.video.pyav_reader", "PyavReader"),
+    "decord": ("vidattn.video.decord_reader", "DecordReader"),
+    "torchcodec": ("vidattn.video.torchcodec_reader", "TorchcodecReader"),
+}
+
+
+def open_video(
+    path: str | os.PathLike[str],
+    decoder: str = "pyav",
+    *,
+    fps: float = 25.0,
+    limits: Limits = DEFAULT_LIMITS,
+) -> VideoReader:
+    """Open a video file, or a folder of frame images, for exact random access.
+
+    Args:
+        path: a file or a folder; nothing that FFmpeg would take for a protocol or a playlist.
+        decoder: "pyav" reads everything; "decord" and "torchcodec" refuse files on which they
+            may be wrong, see docs/decoders.md. Never decord for untrusted files.
+        fps: frames per second of a folder of images; files know their own.
+        limits: what the file may ask for before it is refused.
+
+    Raises:
+        VideoNotFoundError: there is nothing.
+        NotAVideoError: empty, not a media file, or without a video stream.
+        UnsafePathError: a protocol, a playlist or a leading `-`.
+        LimitError: too many pixels, packets or seconds.
+        DecodeError: no frame can be decoded.
+        UnknownNameError: no such decoder.
+        DecoderUnavailableError: the decoder is not installed or cannot load.
+    """
+    reader = _reader(decoder)
+    if checked_path(path).is_dir():
+        return ImageFolderReader(path, fps=fps, limits=limits)
+    return reader(path, limits=limits)
+
+
+def available_decoders() -> list[str]:
+    """Names of the decoders whose library loads here; "pyav" comes first."""
+    names = []
+    for name, (module, _) in DECODERS.items():
+        try:
+            getattr(import_module(module), "_library", lambda: None)()
+        except DecoderUnavailableError:
+            continue
+        names.append(name)
+    return names
+
+
+def _reader(decoder: str) -> Callable[..., VideoReader]:
+    if decoder not in DECODERS:
+        close = get_close_matches(decoder, DECODERS, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise UnknownNameError(f"decoder {decoder!r}: {hint}known are {', '.join(DECODERS)}")
+    module, name = DECODERS[decoder]
+    return getattr(import_module(module), name)
