@@ -95,16 +95,18 @@ class PyavReader(IndexedReader):
         declared_rate = float(stream.average_rate or stream.guessed_rate or 0)
         table = self._cursor.scan()
         stream = self._cursor.stream
+        time_base = stream.time_base
         self._table = table
         self.full_decode_reason = suspicion(table, self._cursor.container, stream)
         self._index: FrameIndex | None = None
         if self.full_decode_reason is None:
             self._index = FrameIndex.build(table)
-            self._seconds = _seconds(self._index.timestamps.tolist(), stream.time_base)
-            tail = int(table.durations[self._index.packets[-1]]) * stream.time_base
+            self._seconds = _seconds(self._index.timestamps.tolist(), time_base)
+            tail = int(table.durations[self._index.packets[-1]]) * time_base
             self._lost = len(self)
         else:
-            times, tail = self._decode_all()
+            times = self._decode_all()
+            tail = int(table.durations[table.presentation.argmax()]) * time_base
             self.timestamps_made_up = None in times
             step = 1 / (declared_rate or 25.0)
             self._seconds = _fill(times, step, max(self._promised() - len(times), 0))
@@ -118,20 +120,18 @@ class PyavReader(IndexedReader):
         self.duration_seconds = _duration(self._seconds, float(tail), self.fps)
         self._limits.check_seconds(self.path, self.duration_seconds)
 
-    def _decode_all(self) -> tuple[list[float | None], float]:
-        """Time of every frame that decodes, in the decoder's order, and the last one's length."""
+    def _decode_all(self) -> list[float | None]:
+        """Time of every frame that decodes, in the decoder's order."""
         times: list[float | None] = []
-        tail = 0.0
         while (frame := self._next_or_damage(first=not times)) is not None:
             self._learn(frame)
             times.append(None if frame.pts is None else frame.time)
-            tail = float((frame.duration or 0) * frame.time_base)
             del frame
         self._lost = len(times)
         if not times:
             raise DecodeError(self.path, "it has a video stream, but no frame that can be decoded")
         self._cursor.rewind()
-        return times, tail
+        return times
 
     def _next_or_damage(self, *, first: bool) -> Any | None:
         try:
