@@ -200,6 +200,12 @@ def test_names_of_any_kind(films: Film, tmp_path: Path, decoder: str) -> None:
         assert numbers(reader, [5]) == [5]
 
 
+@pytest.mark.skipif("decord" not in DECODERS, reason="decord is not installed")
+def test_decord_refuses_transport_streams(films: Film) -> None:
+    with pytest.raises(DecodeError, match="container mpegts"):
+        open_video(films("transport_stream"), "decord")
+
+
 def test_decoders_agree(films: Film) -> None:
     """Not on the last bit everywhere: each brings its own FFmpeg."""
     for name in ("b_frames", "open_groups", "variable_rate"):

@@ -27,6 +27,7 @@ class CheckedReader(IndexedReader):
     """
 
     name: str
+    refused_containers: tuple[str, ...] = ()  # known to give wrong frames without a sign
 
     def __init__(self, path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> None:
         self.path = os.fspath(path)
@@ -37,6 +38,8 @@ class CheckedReader(IndexedReader):
             self.size, self.fps = index.size, index.fps
             self.duration_seconds = index.duration_seconds
             self.stream_index = index.stream_index
+            if index.container_format in self.refused_containers:
+                self._refuse(f"the container {index.container_format}")
             if index.orientation.mirrored:
                 self._refuse("the picture is to be shown mirrored")
 

@@ -27,6 +27,7 @@ class DecordReader(CheckedReader):
     """
 
     name = "decord"
+    refused_containers = ("mpegts",)  # it returns other frames than were asked for
 
     def __init__(self, path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> None:
         library = _library()

@@ -40,6 +40,7 @@ class PyavReader(IndexedReader):
         damage: what the decoder refused while it counted; None where it refused nothing. The
             frames that the packets promise count in `len`, and asking for them raises.
         stream_index: which of the file's streams this is.
+        container_format: FFmpeg's name of the container.
 
     Raises:
         VideoNotFoundError, NotAVideoError, UnsafePathError, LimitError: as they say.
@@ -90,6 +91,7 @@ class PyavReader(IndexedReader):
     def _read_index(self) -> None:
         stream = self._cursor.stream
         self.stream_index = stream.index
+        self.container_format = self._cursor.container.format.name
         self.sample_aspect_ratio = float(stream.sample_aspect_ratio or 1)
         self._declared_frames = stream.frames
         declared_rate = float(stream.average_rate or stream.guessed_rate or 0)
