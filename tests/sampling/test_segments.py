@@ -89,3 +89,12 @@ def test_refuses_what_is_not_positive(arguments):
         segment_centres(*arguments)
     with pytest.raises(ArgumentError):
         random_segments(*arguments, np.random.default_rng(0))
+
+
+@given(st.integers(8, 500), st.integers(2, 8), st.integers(0, 2**32))
+def test_even_frames_are_equally_far_apart(frame_count, segments, seed):
+    generator = np.random.default_rng(seed)
+    indices = random_segments(frame_count, segments, generator, even=True)
+    tick = frame_count / segments
+    assert set(np.diff(indices)) <= {floor(tick), floor(tick) + 1}
+    assert 0 <= indices[0] < tick

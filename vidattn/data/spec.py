@@ -9,7 +9,7 @@ import numpy as np
 from vidattn import sampling as sample
 from vidattn.errors import ArgumentError
 
-Sampling = Literal["dense", "segments"]
+Sampling = Literal["dense", "segments", "even"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class ClipSpec:
     Attributes:
         frames: T, frames a clip.
         sampling: "dense", frames a fixed step apart; "segments", one from each of T equal parts
-            of the whole video.
+            of the whole video, each at a random place in training; "even", likewise, but at the
+            same place in every part, for networks that look at motion.
         frame_stride: frames from one to the next (dense only).
         short_side: pixels that the shorter side of a frame is resized to, aspect ratio kept.
         crop_size: height and width of the crop that the network sees, at most `short_side`.
@@ -62,9 +63,9 @@ class ClipSpec:
         rate = self.frames_per_second
         if rate is not None and (not _is_number(rate) or not 0 < rate < float("inf")):
             raise ArgumentError(f"frames_per_second: expected a number above 0, got {rate!r}")
-        if self.sampling == "segments" and (self.frame_stride != 1 or rate is not None):
+        if self.sampling != "dense" and (self.frame_stride != 1 or rate is not None):
             raise ArgumentError(
-                'sampling "segments" spreads the frames over the whole video: frame_stride must '
+                f'sampling "{self.sampling}" spreads the frames over the video: frame_stride must '
                 f"be 1 and frames_per_second null, got {self.frame_stride} and {rate}"
             )
 
@@ -85,10 +86,12 @@ class ClipSpec:
             frame_count: frames of the video.
             fps: of the video.
         """
-        if self.sampling == "segments":
+        if self.sampling != "dense":
             if frame_count < self.frames:
                 return sample.pad(np.arange(self.frames), frame_count)
-            indices = sample.random_segments(frame_count, self.frames, generator)
+            indices = sample.random_segments(
+                frame_count, self.frames, generator, even=self.sampling == "even"
+            )
         else:
             stride = self.stride_at(fps)
             start = sample.random_start(frame_count, self.frames, stride, generator)
@@ -103,7 +106,7 @@ class ClipSpec:
         A video with fewer frames than segments is padded at its end like any short video, not
         stretched.
         """
-        if self.sampling == "segments":
+        if self.sampling != "dense":
             if frame_count < self.frames:
                 indices = np.tile(np.arange(self.frames), (views, 1))
             else:

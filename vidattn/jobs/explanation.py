@@ -13,7 +13,7 @@ from vidattn import models, report, selection
 from vidattn.errors import ArgumentError
 from vidattn.files import write_bytes, write_json
 from vidattn.models import LoadedRecogniser
-from vidattn.models.windows import Window, WindowedRecogniser
+from vidattn.models.windows import VideoAttention, WindowedRecogniser
 from vidattn.video import VideoReader, VideoWriter, open_video
 
 # Full-resolution frames held at once.
@@ -77,54 +77,57 @@ def explain(
         raise ArgumentError(f"frames: expected at least 1, got {frames}")
     loaded = models.load(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
     with open_video(path, decoder=decoder) as reader:
-        windows = list(WindowedRecogniser(loaded, reader).windows())
-        found = _explanation(windows, loaded, reader)
+        attention = VideoAttention(list(WindowedRecogniser(loaded, reader).windows()))
+        found = _explanation(attention, loaded, reader)
         if output is not None:
             output = Path(output)
             output.mkdir(parents=True, exist_ok=True)
-            painter = _Painter(windows, found)
+            painter = Painter(attention, f"{found.label} {found.probability:.0%}")
             _write_video(output / "overlay.mp4", reader, painter, progress)
-            write_bytes(output / "overlay.png", _sheet(reader, painter, found, frames))
+            write_bytes(output / "overlay.png", overlay_sheet(reader, painter, frames))
             write_json(output / "explanation.json", found.to_json())
     return found
 
 
 def _explanation(
-    windows: list[Window], loaded: LoadedRecogniser, reader: VideoReader
+    attention: VideoAttention, loaded: LoadedRecogniser, reader: VideoReader
 ) -> Explanation:
-    probabilities = np.mean([window.probabilities for window in windows], axis=0)
-    scores = selection.merge_windows(window.scores_by_frame() for window in windows)
-    weights = np.exp(scores - scores.max())
-    best = int(probabilities.argmax())
+    best = int(attention.probabilities.argmax())
     details = {
         "video": reader.path,
         "decoder": reader.decoder,
         "checkpoint": loaded.path,
         "checkpoint_sha256": loaded.digest,
-        "probabilities": dict(zip(loaded.classes, probabilities.astype(float), strict=True)),
+        "probabilities": dict(
+            zip(loaded.classes, attention.probabilities.astype(float), strict=True)
+        ),
     }
     return Explanation(
         loaded.classes[best],
-        float(probabilities[best]),
-        scores,
-        weights / weights.sum(),
+        float(attention.probabilities[best]),
+        attention.frame_scores,
+        attention.frame_weights,
         details,
     )
 
 
-class _Painter:
-    """Paints any frame of a video from the window whose centre is nearest to it."""
+class Painter:
+    """Paints any frame of a video under its heat, the weights of all frames in a strip below.
 
-    def __init__(self, windows: list[Window], found: Explanation) -> None:
-        self.windows = windows
-        self.found = found
-        self.middles = np.array([window.centres.mean() for window in windows])
-        peaks = [self._joint(index).max() for index in range(len(found.frame_scores))]
-        self.maximum = float(max(peaks))
+    Args:
+        attention: of the whole video.
+        label: written on every frame.
+    """
+
+    def __init__(self, attention: VideoAttention, label: str) -> None:
+        self.attention = attention
+        self.label = label
+        self.frame_weights = attention.frame_weights
+        self.maximum = float(max(self._joint(i).max() for i in range(len(self.frame_weights))))
 
     def paint(self, index: int, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """One frame, uint8 (H, W, 3), under its heat, the strip below."""
-        window = self._window(index)
+        """One frame, uint8 (H, W, 3) -> (H + strip, W, 3)."""
+        window = self.attention.window_at(index)
         joint = self._joint(index)
         rows, columns = window.locator.cell_centres(*joint.shape)
         # Cell centres, through the clip, to the source; pixel centres there are at j + 1/2.
@@ -137,16 +140,14 @@ class _Painter:
             frame,
             heat,
             maximum=self.maximum,
-            frame_weights=self.found.frame_weights,
+            frame_weights=self.frame_weights,
             position=index,
-            label=f"{self.found.label} {self.found.probability:.0%}",
+            label=self.label,
         )
 
-    def _window(self, index: int) -> Window:
-        return self.windows[int(np.abs(self.middles - index).argmin())]
-
     def _joint(self, index: int) -> NDArray[np.float64]:
-        return self._window(index).regions_at(index) * self.found.frame_weights[index]
+        regions = self.attention.window_at(index).regions_at(index)
+        return regions * self.frame_weights[index]
 
 
 def _frames(reader: VideoReader) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -156,7 +157,7 @@ def _frames(reader: VideoReader) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         yield from zip(indices, pixels, strict=True)
 
 
-def _write_video(path: Path, reader: VideoReader, painter: _Painter, progress: bool) -> None:
+def _write_video(path: Path, reader: VideoReader, painter: Painter, progress: bool) -> None:
     writer: VideoWriter | None = None
     try:
         for index, frame in track(
@@ -179,9 +180,10 @@ def _write_video(path: Path, reader: VideoReader, painter: _Painter, progress: b
         writer.close()
 
 
-def _sheet(reader: VideoReader, painter: _Painter, found: Explanation, frames: int) -> bytes:
+def overlay_sheet(reader: VideoReader, painter: Painter, frames: int) -> bytes:
+    """PNG of the frames with the highest scores, kept apart, painted."""
     gap = max(len(reader) // (2 * frames), 1)
-    indices = selection.select_frames(found.frame_scores, frames, minimum_gap=gap)
+    indices = selection.select_frames(painter.attention.frame_scores, frames, minimum_gap=gap)
     shown = reader.frames_at(indices.tolist())
     pixels = shown.pixels.permute(0, 2, 3, 1).numpy()
     panels = [painter.paint(int(i), frame) for i, frame in zip(indices, pixels, strict=True)]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.progress import track
 
 from vidattn import report
@@ -63,17 +64,34 @@ def write_images(found: KeyFrames, folder: Path, *, decoder: str) -> list[Path]:
     """The key frames at full resolution as PNG files, and a contact sheet beside them."""
     indices = [frame.frame_index for frame in found.frames]
     pixels = full_frames(found.path, indices, decoder=decoder)
-    paths = []
-    tiles = []
-    for frame, picture in zip(found.frames, pixels, strict=True):
-        path = folder / f"frame_{frame.frame_index:06d}.png"
+    paths = [folder / f"frame_{index:06d}.png" for index in indices]
+    for path, picture in zip(paths, pixels, strict=True):
         write_bytes(path, report.encode_image(picture))
-        paths.append(path)
-        boxes = np.array(frame.regions).reshape(-1, 4)
-        tiles.append(report.KeyFrame(picture, frame.frame_index, frame.seconds, frame.score, boxes))
-    sheet = report.draw_contact_sheet(tiles, title=Path(found.path).name)
-    write_bytes(folder / "contact_sheet.png", report.encode_image(sheet))
+    write_bytes(folder / "contact_sheet.png", contact_sheet(found, pixels))
     return paths
+
+
+def contact_sheet(
+    found: KeyFrames, pixels: NDArray[np.uint8], *, title: str | None = None, tile_width: int = 320
+) -> bytes:
+    """PNG of all key frames with their times, scores and regions.
+
+    Args:
+        pixels: uint8 (K, H, W, 3), the frames at full resolution.
+        title: the video's name where None.
+    """
+    tiles = [
+        report.KeyFrame(
+            picture,
+            frame.frame_index,
+            frame.seconds,
+            frame.score,
+            np.array(frame.regions).reshape(-1, 4),
+        )
+        for frame, picture in zip(found.frames, pixels, strict=True)
+    ]
+    title = Path(found.path).name if title is None else title
+    return report.encode_image(report.draw_contact_sheet(tiles, title=title, tile_width=tile_width))
 
 
 def folder_names(videos: Iterable[str | Path]) -> dict[str, str]:

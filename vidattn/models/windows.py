@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,6 +64,30 @@ class Window:
         return self.region_weights[int(np.abs(self.centres - frame_index).argmin())]
 
 
+class VideoAttention:
+    """All windows of one video, seen as one.
+
+    Args:
+        windows: of the whole video, in order.
+    """
+
+    def __init__(self, windows: Sequence[Window]) -> None:
+        self.windows = tuple(windows)
+        self.frame_scores = selection.merge_windows(window.scores_by_frame() for window in windows)
+        self.probabilities = np.mean([window.probabilities for window in windows], axis=0)
+        self._middles = np.array([window.centres.mean() for window in windows])
+
+    @property
+    def frame_weights(self) -> NDArray[np.float64]:
+        """(T,): the softmax of the scores over the whole video."""
+        powers = np.exp(self.frame_scores - self.frame_scores.max())
+        return powers / powers.sum()
+
+    def window_at(self, frame_index: int) -> Window:
+        """The window whose middle is nearest to a frame."""
+        return self.windows[int(np.abs(self._middles - frame_index).argmin())]
+
+
 class WindowedRecogniser:
     """Runs a recogniser over one video of any length, whole frames, in bounded memory.
 
@@ -87,7 +111,7 @@ class WindowedRecogniser:
         self._device = next(loaded.recogniser.parameters()).device
         self._transform = EvaluationTransform(loaded.clip)
         clip = loaded.clip
-        if clip.sampling == "segments":
+        if clip.sampling != "dense":
             span = min(len(reader), max(round(WHOLE_VIDEO_SECONDS * reader.fps), 1))
             self.stride = max((span - 1) / max(clip.frames - 1, 1), 1.0)
         else:

@@ -21,12 +21,18 @@ def segment_centres(frame_count: int, segments: int) -> np.ndarray:
     return np.floor(tick / 2 + tick * np.arange(segments)).astype(np.int64)
 
 
-def random_segments(frame_count: int, segments: int, generator: np.random.Generator) -> np.ndarray:
+def random_segments(
+    frame_count: int, segments: int, generator: np.random.Generator, *, even: bool = False
+) -> np.ndarray:
     """A random frame of each of `segments` equal parts of the video, for training.
+
+    Args:
+        even: draw one place for all parts, so that frames are equally far apart and motion
+            between them is what it is in the video.
 
     Returns:
         int64 (segments,), non-decreasing, below `frame_count`: `int(tick · (i + u))`, u uniform
-        in [0, 1) and independent per segment.
+        in [0, 1), independent per segment, or the same for all.
 
     Source: Wang et al., Temporal Segment Networks, ECCV 2016. Unlike the published code, which
     cuts off the remainder of `frame_count / segments`, every frame can be drawn.
@@ -34,7 +40,7 @@ def random_segments(frame_count: int, segments: int, generator: np.random.Genera
     require_positive("frame_count", frame_count)
     require_positive("segments", segments)
     tick = frame_count / segments
-    places = np.arange(segments) + generator.random(segments)
+    places = np.arange(segments) + generator.random(1 if even else segments)
     # tick · (segments − ε) can round up to frame_count itself.
     return np.minimum(np.floor(tick * places).astype(np.int64), frame_count - 1)
 

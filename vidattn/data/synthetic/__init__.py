@@ -7,6 +7,7 @@ __getattr__, __all__ = exports(
     {
         "ACTIONS": "files",
         "ActionTruth": "files",
+        "TRUTH_FILE": "files",
         "read_truth": "files",
         "write_actions": "files",
     },

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from vidattn import evaluation, models
+from vidattn.data import Sample, read_annotations
+from vidattn.data.split import split_by_group
+from vidattn.data.synthetic import TRUTH_FILE, read_truth, write_actions
+from vidattn.errors import AnnotationError, VideoError
+from vidattn.evaluation import Interval
+from vidattn.files import write_json, write_text
+from vidattn.jobs.demo_page import comparisons, write_demo_page
+from vidattn.jobs.evaluation_run import versions
+from vidattn.jobs.training_run import train
+from vidattn.jobs.whereabouts import METHODS, Truth, Whereabouts, key_frame_figures, look
+from vidattn.jobs.whereabouts import region_figures as figures_of_regions
+from vidattn.models import LoadedRecogniser
+from vidattn.video import open_video
+
+CLIPS_PER_CLASS = {"train": 120, "test": 42}
+KEY_FRAMES = 3
+TEST_FRACTION = 0.3
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the demo trains and tests on.
+
+    Attributes:
+        training: annotations for training.
+        root: folder of its videos.
+        test: videos to test on.
+        truths: video id in `test` -> when and where its action is; empty where nobody knows.
+    """
+
+    training: Path
+    root: Path
+    test: list[Sample]
+    truths: dict[str, Truth]
+
+
+def demo(
+    output: str | Path = "runs/demo",
+    *,
+    videos: str | Path | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Make videos (or take a person's own), train, evaluate, look, and write it all down.
+
+    Args:
+        output: folder for `report.html`, `summary.json`, `predictions.json`, `model.ckpt`.
+        videos: folder of class folders, or of `train` and `test` with class folders each; and
+            perhaps a `truth.json` as `vidattn.data.synthetic.write_actions` writes it.
+        seed: of data and training.
+
+    Returns:
+        what `summary.json` holds.
+
+    Raises:
+        AnnotationError: the folder of videos is not one.
+    """
+    output = Path(output)
+    started = time.perf_counter()
+    material = (
+        _make_actions(output / "actions", seed)
+        if videos is None
+        else _own_videos(Path(videos), output, seed)
+    )
+    made = time.perf_counter()
+    _train(output, material, seed)
+    trained = time.perf_counter()
+    loaded = models.load(output / "model.ckpt")
+    predictions = predict(loaded, material, seed=seed, progress=progress)
+    write_json(output / "predictions.json", predictions)
+    summary = summarise(json.loads((output / "predictions.json").read_text(encoding="utf-8")))
+    summary["seconds"] = {
+        "videos": round(made - started, 1),
+        "training": round(trained - made, 1),
+        "evaluation": round(time.perf_counter() - trained, 1),
+    }
+    summary["versions"] = versions()
+    write_json(output / "summary.json", summary)
+    write_demo_page(output / "report.html", summary, predictions, loaded)
+    if progress:
+        _print(summary, output)
+    return summary
+
+
+def _make_actions(folder: Path, seed: int) -> Material:
+    write_actions(
+        folder, clips_per_class=CLIPS_PER_CLASS, seed=seed, workers=min(os.cpu_count() or 1, 8)
+    )
+    return _split_folder(folder)
+
+
+def _own_videos(folder: Path, output: Path, seed: int) -> Material:
+    if not folder.is_dir():
+        raise AnnotationError(folder, 0, "expected a folder of class folders, found none")
+    if (folder / "train").is_dir() and (folder / "test").is_dir():
+        return _split_folder(folder)
+    samples = read_annotations(folder)
+    training, test = split_by_group(samples, TEST_FRACTION, seed=seed)
+    output.mkdir(parents=True, exist_ok=True)
+    listed = output / "training.csv"
+    rows = [f'"{sample.video_id}","{sample.labels[0]}"' for sample in training]
+    listed.write_text("\n".join(["path,label", *rows]) + "\n", encoding="utf-8")
+    return Material(listed, folder, test, _truths(folder, test, ""))
+
+
+def _split_folder(folder: Path) -> Material:
+    test = read_annotations(folder / "test")
+    return Material(folder / "train", folder / "train", test, _truths(folder, test, "test/"))
+
+
+def _truths(folder: Path, samples: Sequence[Sample], prefix: str) -> dict[str, Truth]:
+    if not (folder / TRUTH_FILE).is_file():
+        return {}
+    known = {row.path: row for row in read_truth(folder)}
+    rows = {sample.video_id: known.get(prefix + sample.video_id) for sample in samples}
+    return {
+        name: Truth(row.start_frame, row.end_frame, row.boxes) for name, row in rows.items() if row
+    }
+
+
+def _train(output: Path, material: Material, seed: int) -> None:
+    template = files("vidattn.jobs").joinpath("demo.yaml").read_text(encoding="utf-8")
+    values = yaml.safe_load(template)
+    values["seed_everything"] = seed
+    values["data"] |= {
+        "annotations": str(material.training),
+        "root": str(material.root),
+        "seed": seed,
+    }
+    trainer = values["trainer"]
+    for logger in trainer["logger"]:
+        logger["init_args"]["save_dir"] = str(output)
+    trainer["callbacks"][0]["init_args"]["dirpath"] = str(output)
+    output.mkdir(parents=True, exist_ok=True)
+    configuration = output / "training.yaml"
+    write_text(configuration, yaml.safe_dump(values, sort_keys=False))
+    train(["--config", str(configuration)])
+
+
+def predict(
+    loaded: LoadedRecogniser, material: Material, *, seed: int, progress: bool = True
+) -> dict[str, Any]:
+    """Scores and whereabouts of every test video, and the truth beside them."""
+    records: list[dict[str, Any]] = []
+    failures: dict[str, str] = {}
+    for number, sample in enumerate(
+        track(material.test, description="evaluating", disable=not progress, transient=True)
+    ):
+        try:
+            with open_video(sample.path) as reader:
+                attention, places = look(loaded, reader, seed=seed + number)
+                size = reader.size
+        except VideoError as error:
+            failures[sample.video_id] = error.reason
+            continue
+        truth = material.truths.get(sample.video_id)
+        records.append(
+            {
+                "video": str(sample.path),
+                "label": sample.labels[0],
+                "size": size,
+                "class_scores": attention.probabilities.astype(float).round(6),
+                "truth": None if truth is None else asdict(truth),
+                **{method: place.to_json() for method, place in places.items()},
+            }
+        )
+    return {
+        "classes": loaded.classes,
+        "seed": seed,
+        "checkpoint_sha256": loaded.digest,
+        "key_frames": KEY_FRAMES,
+        "videos": records,
+        "failures": failures,
+    }
+
+
+def summarise(predictions: dict[str, Any]) -> dict[str, Any]:
+    """Figures from what `predictions.json` holds; nothing else is needed.
+
+    Each figure with a baseline beside it; where no truth is known, only the recognition.
+
+    Raises:
+        AnnotationError: no video could be evaluated.
+    """
+    classes, seed = predictions["classes"], predictions["seed"]
+    rows = predictions["videos"]
+    if not rows:
+        raise AnnotationError("predictions", 0, f"no video was read: {predictions['failures']}")
+    scores = np.array([row["class_scores"] for row in rows])
+    labels = np.array([classes.index(row["label"]) for row in rows])
+    right = (scores.argmax(1) == labels).astype(float)
+    summary: dict[str, Any] = {
+        "videos": len(rows),
+        "videos_failed": len(predictions["failures"]),
+        "classes": classes,
+        "seed": seed,
+        "top1": float(right.mean()),
+        "chance": 1 / len(classes),
+        "confusion_matrix": evaluation.confusion_matrix(
+            scores.argmax(1), labels, len(classes)
+        ).tolist(),
+        "intervals_95": {},
+    }
+    if len(rows) > 1:
+        _put(summary, "top1", evaluation.bootstrap_mean(right, seed=seed, resamples=2000))
+    known = [row for row in rows if row["truth"] is not None]
+    if len(known) > 1:
+        _put_whereabouts(summary, known, predictions["key_frames"])
+    return summary
+
+
+def _put_whereabouts(
+    summary: dict[str, Any], rows: Sequence[dict[str, Any]], key_frames: int
+) -> None:
+    seed = summary["seed"]
+    truths = [Truth(**row["truth"]) for row in rows]
+    scores = [{method: row[method]["scores"] for method in METHODS} for row in rows]
+    figures = key_frame_figures(scores, truths, count=key_frames, seed=seed)
+    _put_all(summary, "keyframe_precision", figures)
+    places = [
+        {
+            method: Whereabouts(*(np.array(row[method][k]) for k in ("scores", "points", "boxes")))
+            for method in METHODS
+        }
+        for row in rows
+    ]
+    sizes = [(row["size"][0], row["size"][1]) for row in rows]
+    hits, overlaps = figures_of_regions(places, sizes, truths, seed=seed)
+    _put_all(summary, "pointing_game", hits)
+    _put_all(summary, "box_iou", overlaps)
+    summary["videos_with_truth"] = len(rows)
+    summary["key_frames_per_video"] = key_frames
+
+
+def _put_all(summary: dict[str, Any], figure: str, found: dict[str, Interval]) -> None:
+    """The model's own figure under its name, others with the method behind it."""
+    for method, interval in found.items():
+        _put(summary, figure if method == "attention" else f"{figure}_{method}", interval)
+
+
+def _put(summary: dict[str, Any], name: str, interval: Interval) -> None:
+    summary[name] = interval.mean
+    summary["intervals_95"][name] = [interval.low, interval.high]
+
+
+def _print(summary: dict[str, Any], output: Path) -> None:
+    table = Table("figure", "value", "95 % interval", "beside")
+    for name, beside in comparisons(summary).items():
+        low, high = summary["intervals_95"].get(name, (None, None))
+        interval = "" if low is None else f"{low:.1%} – {high:.1%}"
+        others = ", ".join(f"{other} {value:.1%}" for other, value in beside.items())
+        table.add_row(name.replace("_", " "), f"{summary[name]:.1%}", interval, others)
+    console = Console()
+    console.print(table)
+    console.print(f"{output / 'report.html'} shows it all", markup=False)
