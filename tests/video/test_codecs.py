@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 
 from vidattn.errors import DecodeError, NotAVideoError, VideoError
 from vidattn.video import open_video
@@ -217,3 +218,14 @@ def test_timestamps_of_another_library(codecs: Path) -> None:
         assert len(found) == len(expected), name
         # The other library counts from the first frame, in the units of its container.
         assert np.abs((found - found[0]) - (expected - expected[0])).max() < 2e-3, name
+
+
+@pytest.mark.parametrize("name", ["h264_interlaced_tff.mkv", "mpeg2_interlaced.ts"])
+@pytest.mark.parametrize("short_side", [1, 37, 120])
+def test_interlaced_pictures_are_resized_whole(codecs: Path, name: str, short_side: int) -> None:
+    with open_video(codecs / "derived" / name) as reader:
+        whole = reader.frames_at([4]).pixels.double()
+        small = reader.frames_at([4], short_side=short_side)
+    assert small.size == (short_side, round(short_side * 4 / 3))
+    exact = torch.nn.functional.adaptive_avg_pool2d(whole, small.size)
+    assert (small.pixels.double() - exact).abs().mean() < 2
