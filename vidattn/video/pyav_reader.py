@@ -17,6 +17,7 @@ from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.orientation import Orientation
 from vidattn.video.paths import checked_path
+from vidattn.video.resize import resize_area
 
 
 class PyavReader(IndexedReader):
@@ -239,17 +240,20 @@ class PyavReader(IndexedReader):
         """Write a decoded frame into `row` (H, W, 3): one pass from its planes to small RGB."""
         self._learn(frame)
         assert self._orientation is not None
-        height, width = self._orientation.shown_size((row.shape[0], row.shape[1]))
-        smaller = (height, width) != self._stored_size
-        settings = {**ONE_THREAD, **({"interpolation": Interpolation.AREA} if smaller else {})}
+        shape = self._orientation.shown_size((row.shape[0], row.shape[1]))
+        # swscale resizes each field by itself, so interlaced pictures are resized afterwards.
+        size = (frame.height, frame.width) if frame.interlaced_frame else shape
+        settings: dict[str, Any] = dict(ONE_THREAD)
+        if size != self._stored_size:
+            settings["interpolation"] = Interpolation.AREA
         with typed_errors(self.path, "cannot convert a frame to RGB"):
             picture = self._reformatter.reformat(
-                frame, width=width, height=height, format="rgb24", **settings
+                frame, width=size[1], height=size[0], format="rgb24", **settings
             )
         plane: Any = picture.planes[0]
         lines = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-        stored = lines[:, : width * 3].reshape(height, width, 3)
-        row[:] = self._orientation.apply(stored)
+        stored = lines[:, : size[1] * 3].reshape(*size, 3)
+        row[:] = self._orientation.apply(resize_area(stored, shape))
 
 
 def _seconds(timestamps: Sequence[int], time_base: Any) -> np.ndarray:
