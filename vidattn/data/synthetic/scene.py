@@ -49,8 +49,8 @@ def draw_scene(
     start, end = _span(frame_count, generator)
     side = float(np.sqrt(generator.uniform(0.06, 0.098) * height * width))
     extent = Extent(
-        travel=generator.uniform(0.17, 0.24) * short,
-        turn=generator.uniform(0.7, 1.1) * np.pi,
+        travel=generator.uniform(0.2, 0.3) * short,
+        turn=generator.uniform(1.0, 1.6) * np.pi,
         small=0.6,
         large=1.0,
     )
