@@ -95,7 +95,9 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         self.views = views
         self.crops = crops
         self.multi_label = multi_label
-        self.source = FrameSource(short_side=spec.short_side, decoder=decoder, keep=cache_frames)
+        self.source = FrameSource(
+            short_side=spec.short_side, aspect=spec.aspect, decoder=decoder, keep=cache_frames
+        )
         self.maximum_failures = maximum_failures
         self.seed = seed
         self.failures: dict[str, str] = {}

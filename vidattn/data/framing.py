@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -9,7 +10,25 @@ from vidattn.errors import LimitError
 from vidattn.video.clip import Geometry
 from vidattn.video.frames import Frames
 
+Aspect = Literal["keep", "stretch"]
+
 MAXIMUM_ASPECT = 32
+
+
+def fit(frames: Frames, short_side: int, aspect: Aspect, path: str) -> Frames:
+    """Decoded frames at the size that clips are cut from.
+
+    Args:
+        frames: as a reader gives them for this `short_side`: smaller only if the video is.
+        short_side: pixels of the shorter side.
+        aspect: "keep" the ratio of the sides, or "stretch" to a square.
+        path: named in errors.
+
+    Raises:
+        LimitError: see `enlarge_to`.
+    """
+    frames = enlarge_to(frames, short_side, path)
+    return stretch(frames, short_side) if aspect == "stretch" else frames
 
 
 def enlarge_to(frames: Frames, short_side: int, path: str) -> Frames:
@@ -31,6 +50,16 @@ def enlarge_to(frames: Frames, short_side: int, path: str) -> Frames:
     from torchvision.transforms.v2 import functional
 
     pixels: Tensor = functional.resize(frames.pixels, list(size), antialias=True)
+    return replace(frames, pixels=pixels.contiguous(memory_format=torch.channels_last))
+
+
+def stretch(frames: Frames, side: int) -> Frames:
+    """Frames resized to side × side pixels, whatever their aspect ratio; bilinear, antialiased."""
+    if frames.size == (side, side):
+        return frames
+    from torchvision.transforms.v2 import functional
+
+    pixels: Tensor = functional.resize(frames.pixels, [side, side], antialias=True)
     return replace(frames, pixels=pixels.contiguous(memory_format=torch.channels_last))
 
 

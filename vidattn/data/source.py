@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from vidattn.data.framing import enlarge_to
+from vidattn.data.framing import Aspect, fit
 from vidattn.errors import DecodeError
 from vidattn.video.frames import Frames
 
@@ -26,12 +26,16 @@ class FrameSource:
 
     Args:
         short_side: pixels of the shorter side; smaller frames are enlarged.
+        aspect: see `fit`.
         decoder: see `vidattn.open_video`.
         keep: decode a file whole when it is first asked for, and keep its resized frames.
     """
 
-    def __init__(self, *, short_side: int, decoder: str = "pyav", keep: bool = False) -> None:
+    def __init__(
+        self, *, short_side: int, aspect: Aspect = "keep", decoder: str = "pyav", keep: bool = False
+    ) -> None:
         self.short_side = short_side
+        self.aspect: Aspect = aspect
         self.decoder = decoder
         self.keep = keep
         self._kept: dict[Path, _Video] = {}
@@ -54,7 +58,7 @@ class FrameSource:
         with open_video(str(path), decoder=self.decoder) as reader:
             indices, valid = choose(_length(path, len(reader)), reader.fps)
             frames = reader.frames_at(indices.ravel().tolist(), short_side=self.short_side)
-        return enlarge_to(frames, self.short_side, str(path)), valid.ravel()
+        return fit(frames, self.short_side, self.aspect, str(path)), valid.ravel()
 
     def load(self, path: Path) -> _Video:
         """The whole video, decoded now unless it was before; it stays in memory."""
@@ -64,8 +68,9 @@ class FrameSource:
             with open_video(str(path), decoder=self.decoder) as reader:
                 everything = range(_length(path, len(reader)))
                 frames = reader.frames_at(everything, short_side=self.short_side)
-                frames = enlarge_to(frames, self.short_side, str(path))
-                self._kept[path] = _Video(frames, reader.fps)
+                self._kept[path] = _Video(
+                    fit(frames, self.short_side, self.aspect, str(path)), reader.fps
+                )
         return self._kept[path]
 
 

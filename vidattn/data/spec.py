@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 
 from vidattn import sampling as sample
+from vidattn.data.framing import Aspect
 from vidattn.errors import ArgumentError
 
 Sampling = Literal["dense", "segments", "even"]
@@ -24,7 +25,9 @@ class ClipSpec:
             of the whole video, each at a random place in training; "even", likewise, but at the
             same place in every part, for networks that look at motion.
         frame_stride: frames from one to the next (dense only).
-        short_side: pixels that the shorter side of a frame is resized to, aspect ratio kept.
+        short_side: pixels that the shorter side of a frame is resized to.
+        aspect: "keep" the ratio of the sides; or "stretch" every frame to a square, so that
+            square clips show it whole.
         crop_size: height and width of the crop that the network sees, at most `short_side`.
         mean, std: RGB normalisation of values in [0, 1].
         frames_per_second: count strides at this rate and not at the video's own (dense only),
@@ -39,16 +42,18 @@ class ClipSpec:
     mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
     std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
     frames_per_second: float | None = None
+    aspect: Aspect = "keep"
 
     def __post_init__(self) -> None:
         for name in ("frames", "frame_stride", "short_side", "crop_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ArgumentError(f"{name}: expected a whole number from 1, got {value!r}")
-        if self.sampling not in get_args(Sampling):
-            raise ArgumentError(
-                f"sampling: expected one of {get_args(Sampling)}, got {self.sampling!r}"
-            )
+        for name, choices in (("sampling", Sampling), ("aspect", Aspect)):
+            if getattr(self, name) not in get_args(choices):
+                raise ArgumentError(
+                    f"{name}: expected one of {get_args(choices)}, got {getattr(self, name)!r}"
+                )
         if self.crop_size > self.short_side:
             raise ArgumentError(
                 f"crop_size: expected at most short_side = {self.short_side}, got {self.crop_size}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +40,10 @@ def train(arguments: Sequence[str]) -> Path:
     Returns:
         the folder of checkpoints, logs and the full configuration.
     """
+    # Lightning warns whenever a program that has arguments of its own calls it with others.
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
+    # Its own use of what torch deprecated is nothing that a person could mend.
+    warnings.filterwarnings("ignore", message="`isinstance\\(treespec, LeafSpec\\)` is deprecated")
     cli = TrainingCLI(
         RecognitionTask,
         VideoDataModule,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vidattn import sampling, selection
 from vidattn.data import EvaluationTransform
+from vidattn.data.framing import fit
 from vidattn.errors import ArgumentError
 from vidattn.models.checkpoint import LoadedRecogniser
 from vidattn.models.locate import Locator
@@ -139,8 +140,13 @@ class WindowedRecogniser:
     def _recognise(self, indices: NDArray[np.int64], valid: NDArray[np.bool_]) -> Iterator[Window]:
         unique, places = np.unique(indices, return_inverse=True)
         places = places.reshape(indices.shape)
-        short_side = self.loaded.clip.short_side
-        frames = self.reader.frames_at(unique.tolist(), short_side=short_side)
+        clip = self.loaded.clip
+        frames = fit(
+            self.reader.frames_at(unique.tolist(), short_side=clip.short_side),
+            clip.short_side,
+            clip.aspect,
+            self.reader.path,
+        )
         # (B, T, H, W, 3) storage seen as (B, 3, T, H, W): channels_last_3d.
         rows = frames.pixels.permute(0, 2, 3, 1)[torch.from_numpy(places)]
         pixels = rows.permute(0, 4, 1, 2, 3)
