@@ -186,9 +186,8 @@ def show(result: dict[str, Any]) -> None:
     console.print(table)
     if "attention_minus_average" in result:
         found = result["attention_minus_average"]
-        console.print(
-            f"attention − average: {found['mean']:+.1%} ({found['low']:+.1%} – {found['high']:+.1%})"
-        )
+        interval = f"({found['low']:+.1%} – {found['high']:+.1%})"
+        console.print(f"attention − average: {found['mean']:+.1%} {interval}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from difflib import get_close_matches
 
 from vidattn.errors import UnknownNameError
 
+SHOWN = 30
+
 
 def choose(what: str, name: str, known: Iterable[str]) -> str:
     """`name` if it is known.
@@ -18,5 +20,8 @@ def choose(what: str, name: str, known: Iterable[str]) -> str:
     if name in names:
         return name
     close = get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+    if close:
+        hint = f"did you mean {' or '.join(close)}?"
+    else:
+        hint = f"known are {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
     raise UnknownNameError(f"{what}: unknown name {name!r}; {hint}")

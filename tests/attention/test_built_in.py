@@ -54,7 +54,9 @@ def test_a_class_of_ones_own():
             self.made_with = channels, power
 
     assert build(Mine, 8, power=2).made_with == (8, 2)
-    with pytest.raises(UnknownNameError, match="Mine: no setting 'pover'; did you mean power"):
+    with pytest.raises(
+        UnknownNameError, match="setting of Mine: unknown name 'pover'; did you mean power"
+    ):
         build(Mine, 8, pover=2)
 
 

@@ -263,7 +263,7 @@ def test_average_probabilities_is_the_log_of_their_mean(random_clip):
 def test_unknown_names_and_settings_answer_with_close_ones():
     with pytest.raises(UnknownNameError, match="did you mean r3d_18"):
         backbones.build("r3d18")
-    with pytest.raises(UnknownNameError, match="expected one of slim, r3d_18"):
+    with pytest.raises(UnknownNameError, match="known are c2d_r50, csn_r101"):
         backbones.build("zzz")
     with pytest.raises(ArgumentError, match=r"r3d_18.*did you mean temporal_stride\?"):
         backbones.build("r3d_18", temporal_strid=2)

@@ -15,7 +15,7 @@ from vidattn.video import DECODERS, available_decoders, open_video
 def test_unknown_decoder_lists_close_names(films: Callable[[str], Path]) -> None:
     with pytest.raises(UnknownNameError, match="did you mean torchcodec"):
         open_video(films("b_frames"), "torchcodecs")
-    with pytest.raises(UnknownNameError, match="known are pyav, decord, torchcodec"):
+    with pytest.raises(UnknownNameError, match="known are decord, pyav, torchcodec"):
         open_video(films("b_frames"), "zzz")
 
 

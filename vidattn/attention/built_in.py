@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Literal
 
@@ -14,7 +12,8 @@ from torch import nn
 from vidattn.attention.mechanism import Kind, Mechanism
 from vidattn.attention.observe import MapKind
 from vidattn.attention.views import OverTime, PerFrame
-from vidattn.errors import ArgumentError, UnknownNameError
+from vidattn.errors import ArgumentError
+from vidattn.naming import choose
 
 Scope = Literal["clip", "frame", "time"]
 
@@ -118,8 +117,7 @@ def _construct(
         )
     known = _settings(found)
     for setting in settings:
-        if setting not in known:
-            raise _unknown(f"{found.__name__}: no setting", setting, known)
+        choose(f"setting of {found.__name__}", setting, known)
     # Where there is no convolution the same mechanism serves every number of axes.
     if "spatial_dims" in inspect.signature(found).parameters:
         settings = {"spatial_dims": spatial_dims, **settings}
@@ -132,9 +130,8 @@ def _resolve(mechanism: str | type[nn.Module]) -> type[nn.Module]:
     if mechanism in _BUILT_INS:
         return _load(mechanism)
     names = {alias: name for name in _BUILT_INS for alias in _load(name).aliases}
-    if mechanism in names:
-        return _load(names[mechanism])
-    raise _unknown("no attention mechanism", mechanism, [*_BUILT_INS, *names])
+    chosen = choose("attention mechanism", mechanism, [*_BUILT_INS, *names])
+    return _load(names.get(chosen, chosen))
 
 
 def _load(name: str) -> type[Mechanism]:
@@ -168,10 +165,3 @@ def _settings(found: type[nn.Module]) -> dict[str, Any]:
         for parameter in parameters
         if parameter.name != "spatial_dims"
     }
-
-
-def _unknown(problem: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    known = sorted(known)
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(close)}?" if close else f"; there are: {', '.join(known)}"
-    return UnknownNameError(f"{problem} {name!r}{hint}")

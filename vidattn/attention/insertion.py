@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from vidattn.attention.observe import Observation, call_lifted
-from vidattn.errors import ArgumentError, UnknownNameError
+from vidattn.errors import ArgumentError
+from vidattn.naming import choose
 
 Placement = Literal["after", "branch", "replace"]
 
@@ -116,11 +116,8 @@ def _blend(host: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor:
 
 def _host(network: nn.Module, path: str) -> nn.Module:
     modules = dict(network.named_modules())
-    if not path or path not in modules:
-        close = get_close_matches(path, [name for name in modules if name], n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise UnknownNameError(f"points: {type(network).__name__} has no module {path!r}{hint}")
-    host = modules[path]
+    known = [name for name in modules if name]
+    host = modules[choose(f"points: module of {type(network).__name__}", path, known)]
     if hasattr(host, CHILD):
         raise ArgumentError(
             f"points: {path!r} has an insertion already; combine mechanisms with Factorised"

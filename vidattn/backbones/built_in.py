@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from importlib import import_module
 from inspect import signature
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from vidattn.errors import ArgumentError, UnknownNameError
+from vidattn.naming import choose
 
 if TYPE_CHECKING:
     from vidattn.backbones.backbone import Backbone
@@ -55,27 +53,15 @@ def build(name: str, *, weights: str | PathLike[str] | None = None, **settings: 
         ArgumentError: no such setting, or a wrong value.
         CheckpointError: the weights cannot be read, or do not fit.
     """
-    if name not in BUILT_IN:
-        raise UnknownNameError(f"backbone {name!r} is unknown{_close(name, BUILT_IN)}")
-    module, class_name = BUILT_IN[name]
+    module, class_name = BUILT_IN[choose("backbone", name, BUILT_IN)]
     made = getattr(import_module(f"vidattn.backbones.{module}"), class_name)
     parameters = signature(made).parameters
     known = [parameter for parameter in parameters if parameter != "variant"]
     for setting in settings:
-        if setting not in known:
-            raise ArgumentError(
-                f"backbone {name}: setting {setting!r} is unknown{_close(setting, known)}"
-            )
+        choose(f"setting of backbone {name}", setting, known)
     backbone: Backbone = made(*([name] if "variant" in parameters else []), **settings)
     if weights is not None:
         from vidattn.backbones.pretrained import load_weights
 
         load_weights(backbone, weights)
     return backbone
-
-
-def _close(name: str, known: Iterable[str]) -> str:
-    matches = get_close_matches(name, known, n=3, cutoff=0.5)
-    if matches:
-        return f"; did you mean {' or '.join(matches)}?"
-    return f"; expected one of {', '.join(known)}"

@@ -50,7 +50,7 @@ class VideoDataModule(LightningDataModule):
         cache_frames: decode every video once, before training, and keep its frames in memory.
         decoder: see `vidattn.open_video`.
         flip: mirror half of the training clips; off where classes differ by direction.
-        crop_scale: share of the area that random crops have.
+        crop_scale, crop_ratio: share of the area, and width / height, of random crops.
         colour_jitter: 0 to 1; see `TrainTransform`.
         mixup_alpha, cutmix_alpha: see `Mixing`; 0 is off.
         maximum_failures: unreadable videos allowed in training.
@@ -79,6 +79,7 @@ class VideoDataModule(LightningDataModule):
         decoder: str = "pyav",
         flip: bool = True,
         crop_scale: tuple[float, float] = (0.5, 1.0),
+        crop_ratio: tuple[float, float] = (0.75, 4 / 3),
         colour_jitter: float = 0.0,
         mixup_alpha: float = 0.0,
         cutmix_alpha: float = 0.0,
@@ -114,6 +115,7 @@ class VideoDataModule(LightningDataModule):
         self.train_transform = TrainTransform(
             clip,
             crop_scale=crop_scale,
+            crop_ratio=crop_ratio,
             flip=flip,
             colour_jitter=colour_jitter,
             generator=torch.Generator().manual_seed(seed),

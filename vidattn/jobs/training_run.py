@@ -14,9 +14,9 @@ Train a recogniser. Everything is an option here and a key of the YAML configura
 Lightning's conventions: trainer.*, model.*, data.*, seed_everything, ckpt_path (resume).
 
 examples:
-  vidattn train --config configs/demo.yaml
-  vidattn train --config configs/demo.yaml --model.backbone r2plus1d_18 --trainer.max_epochs 20
-  vidattn train --config configs/demo.yaml --ckpt_path runs/demo/last.ckpt
+  vidattn train --config configs/finetune.yaml
+  vidattn train --config configs/finetune.yaml --model.backbone r3d_18 --trainer.max_epochs 5
+  vidattn train --config configs/finetune.yaml --ckpt_path runs/finetune/last.ckpt
 """
 
 
@@ -31,20 +31,17 @@ class TrainingCLI(LightningCLI):
         parser.add_argument("--ckpt_path", type=str | None, help="checkpoint to go on from")
 
 
-def train(arguments: Sequence[str]) -> Path:
-    """Train as configured.
+def build(arguments: Sequence[str]) -> TrainingCLI:
+    """Trainer, model and data of a configuration, ready to fit.
 
     Args:
-        arguments: as on the command line, such as `["--config", "configs/demo.yaml"]`.
-
-    Returns:
-        the folder of checkpoints, logs and the full configuration.
+        arguments: as on the command line, such as `["--config", "configs/finetune.yaml"]`.
     """
     # Lightning warns whenever a program that has arguments of its own calls it with others.
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
     # Its own use of what torch deprecated is nothing that a person could mend.
     warnings.filterwarnings("ignore", message="`isinstance\\(treespec, LeafSpec\\)` is deprecated")
-    cli = TrainingCLI(
+    return TrainingCLI(
         RecognitionTask,
         VideoDataModule,
         args=list(arguments),
@@ -54,5 +51,17 @@ def train(arguments: Sequence[str]) -> Path:
         parser_kwargs={"prog": "vidattn train", "description": DESCRIPTION},
         save_config_kwargs={"overwrite": True},
     )
+
+
+def train(arguments: Sequence[str]) -> Path:
+    """Train as configured.
+
+    Args:
+        arguments: see `build`.
+
+    Returns:
+        the trainer's root folder.
+    """
+    cli = build(arguments)
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.config.ckpt_path)
     return Path(cli.trainer.default_root_dir)

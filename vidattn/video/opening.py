@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from difflib import get_close_matches
 from importlib import import_module
 
-from vidattn.errors import DecoderUnavailableError, UnknownNameError
+from vidattn.errors import DecoderUnavailableError
+from vidattn.naming import choose
 from vidattn.video.image_folder import ImageFolderReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.paths import checked_path
@@ -63,9 +63,5 @@ def available_decoders() -> list[str]:
 
 
 def _reader(decoder: str) -> Callable[..., VideoReader]:
-    if decoder not in DECODERS:
-        close = get_close_matches(decoder, DECODERS, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise UnknownNameError(f"decoder {decoder!r}: {hint}known are {', '.join(DECODERS)}")
-    module, name = DECODERS[decoder]
+    module, name = DECODERS[choose("decoder", decoder, DECODERS)]
     return getattr(import_module(module), name)
