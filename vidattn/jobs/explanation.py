@@ -18,6 +18,7 @@ from vidattn.video import VideoReader, VideoWriter, open_video
 
 # Full-resolution frames held at once.
 CHUNK = 32
+SHEET_PANEL_WIDTH = 240
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +187,12 @@ def overlay_sheet(reader: VideoReader, painter: Painter, frames: int) -> bytes:
     indices = selection.select_frames(painter.attention.frame_scores, frames, minimum_gap=gap)
     shown = reader.frames_at(indices.tolist())
     pixels = shown.pixels.permute(0, 2, 3, 1).numpy()
-    panels = [painter.paint(int(i), frame) for i, frame in zip(indices, pixels, strict=True)]
+    # Captions need room: tiny videos are shown several times as large.
+    times = max(round(SHEET_PANEL_WIDTH / pixels.shape[2]), 1)
+    panels = [
+        painter.paint(int(i), frame).repeat(times, axis=0).repeat(times, axis=1)
+        for i, frame in zip(indices, pixels, strict=True)
+    ]
     captions = [
         f"{seconds:.2f} s · frame {index}"
         for index, seconds in zip(indices, shown.seconds.tolist(), strict=True)
