@@ -50,7 +50,7 @@ def draw_scene(
     side = float(np.sqrt(generator.uniform(0.06, 0.098) * height * width))
     extent = Extent(
         travel=generator.uniform(0.2, 0.3) * short,
-        turn=generator.uniform(1.0, 1.6) * np.pi,
+        turn=generator.uniform(0.6, 1.0) * np.pi,
         small=0.45,
         large=1.0,
     )
