@@ -82,6 +82,15 @@ def test_a_stride_takes_means_over_blocks() -> None:
     assert out[0, 3, 2, 1, 2].item() == pytest.approx(4 * rise.item(), abs=1e-6)
 
 
+def test_compression_keeps_signs_and_limits() -> None:
+    clip = as_clip(moving(0.5, -2.0))
+    pixels = velocity(clip) / 4
+    found = MotionInputs(["compressed_velocity"])(clip)
+    torch.testing.assert_close(found, pixels / (pixels.abs() + 0.5))
+    assert (found.abs() < 1).all()
+    assert (found.sign() == pixels.sign()).all()
+
+
 def test_velocity_keeps_its_precision_under_autocast() -> None:
     clip = as_clip(moving(0.5, 0.2))
     with torch.autocast("cpu", torch.bfloat16):

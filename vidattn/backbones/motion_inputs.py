@@ -28,7 +28,9 @@ class MotionInputs(nn.Module):
         inputs: any of, in the order wanted: "colour", the clip (3 channels); "change", brightness
             less that of the frame before (1); "colour_change", the same for each colour (3);
             "velocity", apparent motion to the right and down, less that of most of the picture,
-            which is the camera's (2); see `velocity`. All but "colour" are multiplied by 4.
+            which is the camera's (2); see `velocity`; "compressed_velocity", the same, made
+            such that slow motion counts beside fast (2). Changes and velocity are multiplied
+            by 4.
         stride: 1; or 2, means over 2 × 2 pixels: output pixel i is centred on 2 i + 0.5.
     """
 
@@ -88,6 +90,15 @@ def velocity(clip: Tensor, stride: int = 1) -> Tensor:
     # A clip at a time on a CPU: its pictures then stay in the cache, which is most of the time.
     at_once = 1 if clip.device.type == "cpu" else max(len(clip), 1)
     return torch.cat([_velocity(part, stride) for part in clip.split(at_once)])
+
+
+def compressed_velocity(clip: Tensor, stride: int = 1) -> Tensor:
+    """v / (|v| + ½) of each component v in pixels a frame: within (-1, 1), twice v when slow.
+
+    What grows, turns or leans moves a fraction of what runs past.
+    """
+    pixels = velocity(clip, stride) / MOTION_SCALE
+    return pixels / (pixels.abs() + 0.5)
 
 
 def _velocity(clip: Tensor, stride: int) -> Tensor:
@@ -181,4 +192,5 @@ INPUTS: dict[str, tuple[int, Callable[[Tensor, int], Tensor]]] = {
     "change": (1, change),
     "colour_change": (3, colour_change),
     "velocity": (2, velocity),
+    "compressed_velocity": (2, compressed_velocity),
 }
