@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered_films import SIZE, draw, png, read_number
 
+from tests.video.numbered_films import SIZE, draw, png, read_number
 from vidattn.errors import ArgumentError, DecodeError, NotAVideoError
 from vidattn.video import ImageFolderReader, open_video
 

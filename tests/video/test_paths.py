@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered_films import encode, png
 
+from tests.video.numbered_films import encode, png
 from vidattn.errors import (
     DecodeError,
     LimitError,
