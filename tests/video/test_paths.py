@@ -185,3 +185,25 @@ def test_errors_come_back_from_workers() -> None:
         error = pickle.loads(pickle.dumps(kind("a.mp4", "reason")))
         assert type(error) is kind
         assert (error.path, error.reason, str(error)) == ("a.mp4", "reason", "a.mp4: reason")
+
+
+def test_a_name_that_is_no_text(films: Callable[[str], Path], tmp_path: Path) -> None:
+    """A path whose bytes are not UTF-8 opens, or ends in a typed error."""
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.mp4")
+    Path(path).write_bytes(films("b_frames").read_bytes())
+    with open_video(path) as reader:
+        assert len(reader.frames_at([3])) == 1
+
+
+def test_a_file_that_may_not_be_read(
+    films: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused by the system, as it does without the permission; the administrator may read all."""
+    path = films("b_frames")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(VideoNotFoundError, match="cannot be read: Permission denied"):
+        open_video(path)
