@@ -22,6 +22,7 @@ Film = Callable[[str], Path]
 )
 @pytest.mark.parametrize("name", ["b_frames", "transport_stream", "open_groups"])
 def test_refused(films: Film, limits: Limits, message: str, name: str) -> None:
+    """Row: huge dimensions, frame bombs."""
     with pytest.raises(LimitError, match=message):
         open_video(films(name), limits=limits)
 

@@ -54,6 +54,7 @@ PLAYLISTS = {
     ],
 )
 def test_no_path_at_all(path: str, decoder: str) -> None:
+    """Row: `concat:`, `subfile:`, `data:`, `pipe:`, `http:` or a leading `-` as a path."""
     with pytest.raises(UnsafePathError):
         open_video(path, decoder)
 
@@ -63,6 +64,7 @@ def test_no_path_at_all(path: str, decoder: str) -> None:
 def test_playlist_in_disguise(
     tmp_path: Path, films: Callable[[str], Path], kind: str, decoder: str
 ) -> None:
+    """Row: a playlist disguised as `.mp4`."""
     disguised = tmp_path / "innocent.mp4"
     disguised.write_text(PLAYLISTS[kind].format(target=films("b_frames")), encoding="utf-8")
     with pytest.raises(UnsafePathError, match="playlist"):
@@ -110,6 +112,7 @@ def test_neither_file_nor_folder_does_not_hang(tmp_path: Path) -> None:
 
 
 def test_not_a_video_says_what_it_is(tmp_path: Path) -> None:
+    """Row: zero bytes, not a video, audio only."""
     import av
 
     sound = tmp_path / "sound.mp4"
@@ -143,6 +146,7 @@ def read_all(reader: VideoReader) -> None:
 
 @pytest.mark.parametrize("name", ["b_frames", "open_groups", "transport_stream", "mpeg4_avi"])
 def test_truncated_anywhere(films: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    """Row: truncated."""
     data = films(name).read_bytes()
     for share in (0.01, 0.2, 0.5, 0.9, 0.99):
         path = tmp_path / f"{share}{films(name).suffix}"
@@ -155,6 +159,7 @@ def test_truncated_anywhere(films: Callable[[str], Path], tmp_path: Path, name: 
 
 @pytest.mark.parametrize("name", ["b_frames", "open_groups", "transport_stream", "mpeg4_avi"])
 def test_bits_flipped_anywhere(films: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    """Row: bit-flipped."""
     data = np.frombuffer(films(name).read_bytes(), np.uint8)
     generator = np.random.default_rng(1)
     path = tmp_path / f"flipped{films(name).suffix}"

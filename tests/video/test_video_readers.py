@@ -163,6 +163,7 @@ MIRRORS = {
 
 @pytest.mark.parametrize("name", TURNS)
 def test_rotation_is_applied(tmp_path: Path, decoder: str, name: str) -> None:
+    """Row: rotation."""
     matrix, apply = TURNS[name]
     check_turned(tmp_path, decoder, matrix, apply)
 
