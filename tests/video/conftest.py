@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from numbered_films import FILMS
+
+from tests.video.numbered_films import FILMS
 
 
 @pytest.fixture(scope="session")

@@ -196,6 +196,7 @@ def test_damaged_files_give_the_frames_before_the_damage(codecs: Path) -> None:
 
 
 def test_a_truncated_file_says_what_is_missing(codecs: Path) -> None:
+    """Row: header count differs from the real one."""
     with open_video(codecs / "derived/trunc_60pct_faststart.mp4") as reader:
         assert len(reader) == 29
         with pytest.raises(DecodeError, match="declares 60 frames, only 29 can be decoded"):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered_films import SIZE, draw, png, read_number
 
+from tests.video.numbered_films import SIZE, draw, png, read_number
 from vidattn.errors import ArgumentError, DecodeError, NotAVideoError
 from vidattn.video import ImageFolderReader, open_video
 
@@ -58,3 +58,11 @@ def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(DecodeError, match=r"cannot read frame4\.png"):
             reader.frames_at([4])
         assert len(reader.frames_at([0])) == 1
+
+
+def test_no_frame(folder: Path) -> None:
+    with open_video(folder, fps=10) as reader:
+        for frames in (reader.frames_at([], short_side=16), reader.frames_between(0.2, 0.2)):
+            assert len(frames) == len(frames.seconds) == len(frames.indices) == 0
+        assert tuple(reader.frames_at([], short_side=16).pixels.shape) == (0, 3, 16, 24)
+        assert len(reader.frames_between(0.5, 0.2)) == 0

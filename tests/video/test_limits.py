@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from numbered_films import encode
 
+from tests.video.numbered_films import encode
 from vidattn.errors import ArgumentError, LimitError
 from vidattn.video import Limits, open_video
 
@@ -22,6 +22,7 @@ Film = Callable[[str], Path]
 )
 @pytest.mark.parametrize("name", ["b_frames", "transport_stream", "open_groups"])
 def test_refused(films: Film, limits: Limits, message: str, name: str) -> None:
+    """Row: huge dimensions, frame bombs."""
     with pytest.raises(LimitError, match=message):
         open_video(films(name), limits=limits)
 
@@ -45,7 +46,7 @@ def test_a_header_that_lies_about_the_size(tmp_path: Path) -> None:
 
 
 def test_images_too(tmp_path: Path) -> None:
-    from numbered_films import png
+    from tests.video.numbered_films import png
 
     (tmp_path / "0.png").write_bytes(png(0))
     with pytest.raises(LimitError):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered_films import encode, png
 
+from tests.video.numbered_films import encode, png
 from vidattn.errors import (
     DecodeError,
     LimitError,
@@ -54,6 +54,7 @@ PLAYLISTS = {
     ],
 )
 def test_no_path_at_all(path: str, decoder: str) -> None:
+    """Row: `concat:`, `subfile:`, `data:`, `pipe:`, `http:` or a leading `-` as a path."""
     with pytest.raises(UnsafePathError):
         open_video(path, decoder)
 
@@ -63,6 +64,7 @@ def test_no_path_at_all(path: str, decoder: str) -> None:
 def test_playlist_in_disguise(
     tmp_path: Path, films: Callable[[str], Path], kind: str, decoder: str
 ) -> None:
+    """Row: a playlist disguised as `.mp4`."""
     disguised = tmp_path / "innocent.mp4"
     disguised.write_text(PLAYLISTS[kind].format(target=films("b_frames")), encoding="utf-8")
     with pytest.raises(UnsafePathError, match="playlist"):
@@ -110,6 +112,7 @@ def test_neither_file_nor_folder_does_not_hang(tmp_path: Path) -> None:
 
 
 def test_not_a_video_says_what_it_is(tmp_path: Path) -> None:
+    """Row: zero bytes, not a video, audio only."""
     import av
 
     sound = tmp_path / "sound.mp4"
@@ -143,6 +146,7 @@ def read_all(reader: VideoReader) -> None:
 
 @pytest.mark.parametrize("name", ["b_frames", "open_groups", "transport_stream", "mpeg4_avi"])
 def test_truncated_anywhere(films: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    """Row: truncated."""
     data = films(name).read_bytes()
     for share in (0.01, 0.2, 0.5, 0.9, 0.99):
         path = tmp_path / f"{share}{films(name).suffix}"
@@ -155,6 +159,7 @@ def test_truncated_anywhere(films: Callable[[str], Path], tmp_path: Path, name: 
 
 @pytest.mark.parametrize("name", ["b_frames", "open_groups", "transport_stream", "mpeg4_avi"])
 def test_bits_flipped_anywhere(films: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    """Row: bit-flipped."""
     data = np.frombuffer(films(name).read_bytes(), np.uint8)
     generator = np.random.default_rng(1)
     path = tmp_path / f"flipped{films(name).suffix}"
@@ -185,3 +190,25 @@ def test_errors_come_back_from_workers() -> None:
         error = pickle.loads(pickle.dumps(kind("a.mp4", "reason")))
         assert type(error) is kind
         assert (error.path, error.reason, str(error)) == ("a.mp4", "reason", "a.mp4: reason")
+
+
+def test_a_name_that_is_no_text(films: Callable[[str], Path], tmp_path: Path) -> None:
+    """A path whose bytes are not UTF-8 opens, or ends in a typed error."""
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.mp4")
+    Path(path).write_bytes(films("b_frames").read_bytes())
+    with open_video(path) as reader:
+        assert len(reader.frames_at([3])) == 1
+
+
+def test_a_file_that_may_not_be_read(
+    films: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused by the system, as it does without the permission; the administrator may read all."""
+    path = films("b_frames")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(VideoNotFoundError, match="cannot be read: Permission denied"):
+        open_video(path)

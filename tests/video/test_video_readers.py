@@ -9,8 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numbered_films import FILMS, SIZE, draw, encode, read_number, turn
 
+from tests.video.numbered_films import FILMS, SIZE, draw, encode, read_number, turn
 from vidattn.errors import ArgumentError, DecodeError
 from vidattn.video import VideoReader, available_decoders, open_video
 
@@ -163,6 +163,7 @@ MIRRORS = {
 
 @pytest.mark.parametrize("name", TURNS)
 def test_rotation_is_applied(tmp_path: Path, decoder: str, name: str) -> None:
+    """Row: rotation."""
     matrix, apply = TURNS[name]
     check_turned(tmp_path, decoder, matrix, apply)
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 
 import av
@@ -13,6 +16,17 @@ from vidattn.video import VideoWriter
 
 def noise(count: int, size: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, *size, 3), dtype=np.uint8)
+
+
+def walking(count: int, size: tuple[int, int]) -> np.ndarray:
+    """Boxes that cross a textured picture, which makes the encoder look for motion."""
+    height, width = size
+    frames = np.repeat(noise(1, size) // 4, count, 0)
+    for index, frame in enumerate(frames):
+        left = index * (width - 40) // count
+        frame[20:60, left : left + 40] = (200, 100, 50)
+        frame[height - 50 : height - 10, width - 40 - left : width - left, 1] = 230
+    return frames
 
 
 def write(path: Path, frames: np.ndarray, **settings: object) -> bytes:
@@ -29,6 +43,26 @@ def test_same_input_same_bytes(tmp_path: Path, suffix: str) -> None:
     first = write(tmp_path / f"a{suffix}", frames)
     assert first == write(tmp_path / f"b{suffix}", frames)
     assert first != write(tmp_path / f"c{suffix}", frames[::-1])
+
+
+@pytest.mark.parametrize("preset", ["veryfast", "medium"])
+def test_presets_that_look_ahead_repeat_their_bytes(tmp_path: Path, preset: str) -> None:
+    """Whatever the memory held before: here, in new processes, after other videos."""
+    frames = walking(30, (120, 160))
+    found = set()
+    for other in range(4):
+        write(tmp_path / "other.mp4", noise(5, (60 + 4 * other, 80)), preset=preset)
+        found.add(sha256(write(tmp_path / "a.mp4", frames, preset=preset)).hexdigest())
+    np.save(tmp_path / "frames.npy", frames)
+    code = (
+        "import sys, numpy as np; from vidattn.video import VideoWriter\n"
+        "with VideoWriter(sys.argv[2], fps=25, size=(120, 160), preset=sys.argv[3]) as writer:\n"
+        "    for frame in np.load(sys.argv[1]): writer.write(frame)"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "frames.npy", tmp_path / "b.mp4", preset]
+    subprocess.run(command, check=True)
+    found.add(sha256((tmp_path / "b.mp4").read_bytes()).hexdigest())
+    assert len(found) == 1
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

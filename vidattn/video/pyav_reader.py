@@ -179,21 +179,20 @@ class PyavReader(IndexedReader):
     def _decode(self, indices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         rows = np.empty((len(indices), *size, 3), np.uint8)
         for row, position in zip(rows, indices.tolist(), strict=True):
-            self._write(position, row)
+            self._convert(self.decoded_frame(position), row)
         return rows
 
-    def _write(self, position: int, row: np.ndarray) -> None:
-        """Decode one frame into `row`. No other frame is held meanwhile.
+    def decoded_frame(self, position: int) -> Any:
+        """One frame as the decoder gives it (`av.VideoFrame`): native planes, not yet turned.
 
-        Decoders patch holes in damaged pictures from recycled memory: holding frames back
-        changes what they find there, and so the result.
+        Release it before asking for the next. Decoders patch holes in damaged pictures from
+        recycled memory: holding frames back changes what they find there, and so the result.
         """
         if position >= self._lost:
             raise DecodeError(self.path, f"frame {position}: {self.damage}")
         if self._index is None:
-            self._convert(self._count_to(position), row)
-        else:
-            self._convert(self._find(position, self._index), row)
+            return self._count_to(position)
+        return self._find(position, self._index)
 
     def _count_to(self, position: int) -> Any:
         if self._cursor.spent or self._cursor.emitted > position:

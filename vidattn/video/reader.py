@@ -37,6 +37,8 @@ class VideoReader(ABC):
     def frames_at(self, indices: Sequence[int], *, short_side: int | None = None) -> Frames:
         """Frames by 0-based index, in the order asked for; repeats are allowed.
 
+        No index gives no frame: T = 0, with the size that frames would have.
+
         With `short_side`, frames are resized (area averaging) so that the shorter side has
         that many pixels, the aspect ratio kept, both sides at least 1; never enlarged.
 
@@ -49,7 +51,10 @@ class VideoReader(ABC):
     def frames_between(
         self, start_seconds: float, end_seconds: float, *, short_side: int | None = None
     ) -> Frames:
-        """Frames whose presentation time lies in [start_seconds, end_seconds)."""
+        """Frames whose presentation time lies in [start_seconds, end_seconds).
+
+        Where none does, T = 0.
+        """
 
     @abstractmethod
     def seconds_of(self, indices: Sequence[int]) -> list[float]:

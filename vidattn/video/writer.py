@@ -63,9 +63,10 @@ class VideoWriter:
             # Absolute, so that no name can be taken for a protocol. Bit-exact: Matroska would
             # otherwise write random identifiers.
             self._container = av.open(temporary, "w", options={"fflags": "+bitexact"})
-            self._stream = self._container.add_stream(
-                "libx264", rate=rate, options={"crf": str(crf), "preset": preset}
-            )
+            # The macroblock-tree rate control (all but the two fastest presets) is off: what it
+            # computes depends on what the memory held before, and so would the bytes.
+            options = {"crf": str(crf), "preset": preset, "mbtree": "0"}
+            self._stream = self._container.add_stream("libx264", rate=rate, options=options)
             self._stream.height, self._stream.width = self.size
             self._stream.pix_fmt = pixel_format
             context = self._stream.codec_context

@@ -158,7 +158,6 @@ def _write(order: _Order) -> ActionTruth:
         order.action, size=order.size, frame_count=order.frame_count, generator=generator
     )
     path = f"{order.split}/{order.action}/{order.number:04d}.mp4"
-    # From "veryfast" up, x264's macroblock-tree rate control does not repeat its own bytes.
     with VideoWriter(
         Path(order.folder) / path, fps=order.fps, size=order.size, crf=18, preset="ultrafast"
     ) as writer:

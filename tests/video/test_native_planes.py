@@ -1,0 +1,86 @@
+"""What the decoder gives, before any conversion, against PyAV's own sequential decode."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.video.test_codecs import HOLES, REPRESENTATIVE, rows
+from vidattn.errors import VideoError
+from vidattn.video.pyav_reader import PyavReader
+
+
+def planes(frame: av.VideoFrame) -> str:
+    """A digest of every plane's visible bytes, without the padding of its lines."""
+    digest = hashlib.sha256(f"{frame.format.name} {frame.width}x{frame.height}".encode())
+    for number, plane in enumerate(frame.planes):
+        parts = [part for part in frame.format.components if part.plane == number]
+        width = plane.width * sum((part.bits + 7) // 8 for part in parts)
+        assert 0 < width <= plane.line_size
+        lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        digest.update(lines[: plane.height, :width].tobytes())
+    return digest.hexdigest()
+
+
+def sequential(path: Path) -> tuple[list[float | None], list[str], int]:
+    """Times, digests of the planes, and how many frames come before the first damaged one."""
+    times: list[float | None] = []
+    found: list[str] = []
+    damaged: list[bool] = []
+    with av.open(str(path), metadata_errors="ignore") as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        try:
+            for frame in container.decode(stream):
+                times.append(frame.time)
+                damaged.append(frame.is_corrupt)
+                found.append(planes(frame))
+        except av.error.InvalidDataError:
+            pass  # damaged: what came before must be given all the same
+    whole = damaged.index(True) if path.name in HOLES else len(times)
+    return times, found, whole
+
+
+def check(path: Path) -> int:
+    """Compare all frames, then random ones by a fresh reader; how many were compared."""
+    times, expected, whole = sequential(path)
+    generator = np.random.default_rng(0)
+    with PyavReader(path) as reader:
+        for index in range(whole):
+            assert planes(reader.decoded_frame(index)) == expected[index], index
+        if not reader.timestamps_made_up:
+            assert reader.seconds_of(range(whole)) == pytest.approx(times[:whole], abs=1e-12)
+    compared = whole
+    with PyavReader(path) as reader:
+        for count in (1, 4, 2):
+            for index in generator.integers(0, max(whole, 1), count).tolist():
+                assert planes(reader.decoded_frame(index)) == expected[index], index
+                compared += 1
+    return compared
+
+
+def compare(folder: Path, names: tuple[str, ...] | None) -> None:
+    failures, files, frames = {}, 0, 0
+    for row in rows(folder):
+        if row["status"] != "decodes" or (names and Path(row["path"]).name not in names):
+            continue
+        try:
+            frames += check(folder / row["path"])
+            files += 1
+        except (AssertionError, VideoError, IndexError) as error:
+            failures[row["path"]] = f"{type(error).__name__}: {error}"[:300]
+    print(f"{files} files, {frames} frames equal; {len(failures)} files differ")
+    assert not failures
+
+
+def test_representative_files(shared_data: Path) -> None:
+    compare(shared_data / "codecs", REPRESENTATIVE[::3])
+
+
+@pytest.mark.slow
+def test_all_files(shared_data: Path) -> None:
+    compare(shared_data / "codecs", None)
