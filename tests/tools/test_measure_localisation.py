@@ -79,7 +79,7 @@ def test_finds_a_flash_when_and_where_it_is(
 def test_without_short_actions_the_figure_is_left_out(tool: ModuleType) -> None:
     methods = {"attention": 1.0, "random": 1.0}
     figures = ("keyframe_precision", "pointing_game", "box_iou")
-    record = {"share_with_action": 1.0, **{figure: methods for figure in figures}}
+    record = {"share_with_action": 1.0, **dict.fromkeys(figures, methods)}
     assert set(tool.summarise([record] * 3, ["a", "b", "c"])) == set(figures)
 
 
