@@ -185,7 +185,7 @@ def measure(
     )
     for position, own in enumerate((precisions, hits, overlaps)):
         own["shuffled"] = float(np.mean([shuffle[position]["shuffled"] for shuffle in shuffles]))
-    painted = overlay_sheet(reader, Painter(attention, ""), OVERLAY_FRAMES, boxes=true)
+    painted = overlay_sheet(reader, Painter(attention, "", boxes=true), OVERLAY_FRAMES)
     write_bytes(folder / "overlay.png", painted)
     for name, found in (("keyframes", by_attention), ("keyframes_coverage", by_coverage)):
         pixels = full_frames(reader.path, indices(found), decoder=reader.decoder)

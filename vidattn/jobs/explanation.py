@@ -117,18 +117,24 @@ class Painter:
     Args:
         attention: of the whole video.
         label: written on every frame.
+        boxes: frame index -> boxes (K, 4) to outline there, such as those known to be true.
     """
 
-    def __init__(self, attention: VideoAttention, label: str) -> None:
+    def __init__(
+        self,
+        attention: VideoAttention,
+        label: str,
+        *,
+        boxes: Mapping[int, ArrayLike] | None = None,
+    ) -> None:
         self.attention = attention
         self.label = label
+        self.boxes = boxes or {}
         self.frame_weights = attention.frame_weights
         self.maximum = float(max(self._joint(i).max() for i in range(len(self.frame_weights))))
 
-    def paint(
-        self, index: int, frame: NDArray[np.uint8], boxes: ArrayLike | None = None
-    ) -> NDArray[np.uint8]:
-        """One frame, uint8 (H, W, 3) -> (H + strip, W, 3), with boxes (K, 4) outlined."""
+    def paint(self, index: int, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """One frame, uint8 (H, W, 3) -> (H + strip, W, 3)."""
         window = self.attention.window_at(index)
         joint = self._joint(index)
         rows, columns = window.locator.cell_centres(*joint.shape)
@@ -142,7 +148,7 @@ class Painter:
             frame,
             heat,
             maximum=self.maximum,
-            boxes=boxes,
+            boxes=self.boxes.get(index),
             frame_weights=self.frame_weights,
             position=index,
             label=self.label,
@@ -183,27 +189,13 @@ def _write_video(path: Path, reader: VideoReader, painter: Painter, progress: bo
         writer.close()
 
 
-def overlay_sheet(
-    reader: VideoReader,
-    painter: Painter,
-    frames: int,
-    *,
-    boxes: Mapping[int, ArrayLike] | None = None,
-) -> bytes:
-    """PNG of the frames with the highest scores, kept apart, painted.
-
-    Args:
-        boxes: frame index -> boxes (K, 4) to outline, such as those known to be true.
-    """
-    known = boxes or {}
+def overlay_sheet(reader: VideoReader, painter: Painter, frames: int) -> bytes:
+    """PNG of the frames with the highest scores, kept apart, painted."""
     gap = max(len(reader) // (2 * frames), 1)
     indices = selection.select_frames(painter.attention.frame_scores, frames, minimum_gap=gap)
     shown = reader.frames_at(indices.tolist())
     pixels = shown.pixels.permute(0, 2, 3, 1).numpy()
-    panels = [
-        painter.paint(int(index), frame, known.get(int(index)))
-        for index, frame in zip(indices, pixels, strict=True)
-    ]
+    panels = [painter.paint(int(i), frame) for i, frame in zip(indices, pixels, strict=True)]
     captions = [
         f"{seconds:.2f} s · frame {index}"
         for index, seconds in zip(indices, shown.seconds.tolist(), strict=True)
