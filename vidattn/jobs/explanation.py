@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from rich.progress import track
 
 from vidattn import models, report, selection
@@ -118,11 +118,19 @@ class Painter:
     Args:
         attention: of the whole video.
         label: written on every frame.
+        boxes: frame index -> boxes (K, 4) to outline there, such as those known to be true.
     """
 
-    def __init__(self, attention: VideoAttention, label: str) -> None:
+    def __init__(
+        self,
+        attention: VideoAttention,
+        label: str,
+        *,
+        boxes: Mapping[int, ArrayLike] | None = None,
+    ) -> None:
         self.attention = attention
         self.label = label
+        self.boxes = boxes or {}
         self.frame_weights = attention.frame_weights
         self.maximum = float(max(self._joint(i).max() for i in range(len(self.frame_weights))))
 
@@ -141,6 +149,7 @@ class Painter:
             frame,
             heat,
             maximum=self.maximum,
+            boxes=self.boxes.get(index),
             frame_weights=self.frame_weights,
             position=index,
             label=self.label,

@@ -49,7 +49,7 @@ class Whereabouts:
 
 @dataclass(frozen=True)
 class Truth:
-    """When and where the action is.
+    """When and where an action is; a video may have several at once, one for each actor.
 
     Attributes:
         start_frame, end_frame: the action fills start_frame … end_frame - 1.
@@ -75,24 +75,26 @@ def look(
     """
     attention = VideoAttention(list(WindowedRecogniser(loaded, reader).windows()))
     found = {
-        "attention": _of_attention(attention, np.random.default_rng(seed), shuffled=False),
-        "shuffled": _of_attention(attention, np.random.default_rng(seed), shuffled=True),
+        "attention": of_attention(attention),
+        "shuffled": of_attention(attention, shuffled_by=np.random.default_rng(seed)),
         "difference": _of_differences(reader),
     }
     return attention, found
 
 
-def _of_attention(
-    attention: VideoAttention, generator: np.random.Generator, *, shuffled: bool
+def of_attention(
+    attention: VideoAttention, *, shuffled_by: np.random.Generator | None = None
 ) -> Whereabouts:
+    """What the attention says, or, `shuffled_by` a generator, what is left of it without order."""
     scores = attention.frame_scores
-    order = generator.permutation(len(scores)) if shuffled else np.arange(len(scores))
+    everything = np.arange(len(scores))
+    order = everything if shuffled_by is None else shuffled_by.permutation(len(scores))
     points, boxes = [], []
     for index in order:
         window = attention.window_at(int(index))
         regions = window.regions_at(int(index))
-        if shuffled:
-            regions = generator.permutation(regions.ravel()).reshape(regions.shape)
+        if shuffled_by is not None:
+            regions = shuffled_by.permutation(regions.ravel()).reshape(regions.shape)
         cells = selection.threshold_regions(regions)
         points.append(window.locator.to_source(selection.peak_location(regions), window.geometry))
         boxes.append(window.locator.to_source(cells, window.geometry)[0])
@@ -134,15 +136,28 @@ def key_frame_figures(
     """
     gathered: dict[str, list[float]] = {}
     for own, truth in zip(scores, truths, strict=True):
-        span = (truth.start_frame, truth.end_frame)
+        chosen = {m: selection.select_frames(own[m], count, minimum_gap=2) for m in METHODS}
         frame_count = len(np.asarray(own[METHODS[0]]))
-        for method in METHODS:
-            chosen = selection.select_frames(own[method], count, minimum_gap=2)
-            gathered.setdefault(method, []).append(evaluation.keyframe_precision(chosen, span))
-        uniform = evaluation.uniform_precision(span, frame_count, count)
-        gathered.setdefault("uniform", []).append(uniform)
-        gathered.setdefault("random", []).append(evaluation.random_precision(span, frame_count))
+        _gather(gathered, key_frame_precisions(chosen, [truth], frame_count, count))
     return _with_intervals(gathered, seed)
+
+
+def key_frame_precisions(
+    chosen: Mapping[str, ArrayLike], actions: Sequence[Truth], frame_count: int, count: int
+) -> dict[str, float]:
+    """Share of the key frames of one video that are inside any of its actions.
+
+    Args:
+        chosen: method -> indices of its key frames.
+        actions: at least one.
+        frame_count: of the video.
+        count: key frames of "uniform", which is added, as is the expectation of "random".
+    """
+    spans = [(action.start_frame, action.end_frame) for action in actions]
+    found = {name: evaluation.keyframe_precision(own, spans) for name, own in chosen.items()}
+    found["uniform"] = evaluation.uniform_precision(spans, frame_count, count)
+    found["random"] = evaluation.random_precision(spans, frame_count)
+    return found
 
 
 def region_figures(
@@ -165,23 +180,69 @@ def region_figures(
     Returns:
         pointing game and box IoU, method -> figure.
     """
-    corners = np.concatenate([np.asarray(truth.boxes, dtype=np.float64) for truth in truths])
-    half = (corners[:, 2:] - corners[:, :2]).mean(0) / 2
+    centre_size = mean_box_size(truths)
     hits: dict[str, list[float]] = {}
     overlaps: dict[str, list[float]] = {}
-    for own, (height, width), truth in zip(places, sizes, truths, strict=True):
-        frames = np.arange(truth.start_frame, truth.end_frame)
-        middle = np.array([width / 2, height / 2])
-        guesses = {method: (own[method].points, own[method].boxes) for method in METHODS}
-        centre = np.concatenate([middle - half, middle + half])
-        everywhere = int(frames.max()) + 1
-        guesses["centre"] = (np.tile(middle, (everywhere, 1)), np.tile(centre, (everywhere, 1)))
-        for method, (points, boxes) in guesses.items():
-            hit = evaluation.pointing_game(points[frames], truth.boxes)
-            hits.setdefault(method, []).append(float(hit.mean()))
-            overlap = np.diag(evaluation.box_iou(boxes[frames], truth.boxes))
-            overlaps.setdefault(method, []).append(float(overlap.mean()))
+    for own, size, truth in zip(places, sizes, truths, strict=True):
+        hit, overlap = region_matches(own, size, [truth], centre_size)
+        _gather(hits, hit)
+        _gather(overlaps, overlap)
     return _with_intervals(hits, seed), _with_intervals(overlaps, seed)
+
+
+def region_matches(
+    places: Mapping[str, Whereabouts],
+    size: tuple[int, int],
+    actions: Sequence[Truth],
+    centre_size: ArrayLike,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Pointing game and box IoU of one video: means over the frames with an action.
+
+    Where actions overlap in time, the true box that fits best counts.
+
+    Args:
+        places: method -> whereabouts.
+        size: (height, width) of the video.
+        actions: at least one.
+        centre_size: (width, height) of the box of "centre", which is added.
+
+    Returns:
+        pointing game and box IoU, method -> figure.
+    """
+    true = boxes_by_frame(actions)
+    frames = np.array(list(true))
+    middle, half = np.array(size[::-1]) / 2, np.asarray(centre_size, dtype=np.float64) / 2
+    guesses = {method: (own.points[frames], own.boxes[frames]) for method, own in places.items()}
+    centre = np.concatenate([middle - half, middle + half])
+    guesses["centre"] = (np.tile(middle, (len(frames), 1)), np.tile(centre, (len(frames), 1)))
+    hits, overlaps = {}, {}
+    for method, (points, boxes) in guesses.items():
+        hits[method] = float(evaluation.pointing_game(points, list(true.values())).mean())
+        pairs = zip(boxes, true.values(), strict=True)
+        overlaps[method] = float(np.mean([evaluation.box_iou(a, b).max() for a, b in pairs]))
+    return hits, overlaps
+
+
+def boxes_by_frame(actions: Iterable[Truth]) -> dict[int, list[Sequence[float]]]:
+    """The true boxes of each frame that has any, in the order of the frames."""
+    found: dict[int, list[Sequence[float]]] = {}
+    for action in actions:
+        for frame, box in zip(
+            range(action.start_frame, action.end_frame), action.boxes, strict=True
+        ):
+            found.setdefault(frame, []).append(box)
+    return dict(sorted(found.items()))
+
+
+def mean_box_size(actions: Iterable[Truth]) -> FloatArray:
+    """(width, height), the mean over all true boxes."""
+    corners = np.concatenate([np.asarray(action.boxes, dtype=np.float64) for action in actions])
+    return (corners[:, 2:] - corners[:, :2]).mean(0)
+
+
+def _gather(gathered: dict[str, list[float]], figures: Mapping[str, float]) -> None:
+    for method, figure in figures.items():
+        gathered.setdefault(method, []).append(figure)
 
 
 def _with_intervals(gathered: Mapping[str, Iterable[float]], seed: int) -> dict[str, Interval]:

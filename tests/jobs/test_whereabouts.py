@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidattn.jobs import whereabouts
+from vidattn.jobs.whereabouts import Truth, Whereabouts
+from vidattn.models import LoadedRecogniser
+from vidattn.video import open_video
+
+FIRST = Truth(2, 4, [[0, 0, 10, 10], [0, 0, 10, 10]])
+SECOND = Truth(3, 6, [[20, 0, 30, 10]] * 3)
+
+
+def test_actions_that_overlap_share_their_frames() -> None:
+    found = whereabouts.boxes_by_frame([SECOND, FIRST])
+    assert list(found) == [2, 3, 4, 5]
+    assert sorted(found[3]) == [[0, 0, 10, 10], [20, 0, 30, 10]]
+    assert found[5] == [[20, 0, 30, 10]]
+
+
+def test_a_key_frame_may_be_inside_any_action() -> None:
+    late = Truth(8, 9, [[0, 0, 1, 1]])
+    found = whereabouts.key_frame_precisions({"mine": [3, 8, 6, 9]}, [FIRST, late], 10, 5)
+    assert found["mine"] == 0.5
+    assert found["random"] == pytest.approx(3 / 10)
+    assert found["uniform"] == pytest.approx(1 / 5)  # frames 1, 3, 5, 7, 9
+
+
+def test_the_best_of_several_true_boxes_counts() -> None:
+    boxes = np.tile([20.0, 0, 30, 5], (10, 1))  # half of the second action's box
+    points = np.tile([25.0, 2], (10, 1))
+    mine = Whereabouts(np.zeros(10), points, boxes)
+    hits, overlaps = whereabouts.region_matches({"mine": mine}, (10, 30), [FIRST, SECOND], (10, 10))
+    # Frame 2 has only the first action, frames 3 to 5 have the second.
+    assert hits["mine"] == pytest.approx(3 / 4)
+    assert overlaps["mine"] == pytest.approx(3 / 4 * 1 / 2)
+    assert hits["centre"] == 0  # at x = 15, between the two
+    assert overlaps["centre"] == 0
+
+
+def test_the_centre_is_as_large_as_the_mean_box() -> None:
+    assert whereabouts.mean_box_size([Truth(0, 1, [[0, 0, 4, 2]]), SECOND]).tolist() == [8.5, 8]
+
+
+def test_attention_is_where_it_is_bright_and_shuffled_it_is_not(
+    loaded_brightness: LoadedRecogniser, write_flash: Callable[..., Path]
+) -> None:
+    with open_video(write_flash()) as reader:
+        attention, places = whereabouts.look(loaded_brightness, reader, seed=0)
+        other = whereabouts.of_attention(attention, shuffled_by=np.random.default_rng(1))
+        truth = Truth(20, 30, [[60, 16, 84, 40]] * 10)
+        hits, _ = whereabouts.region_matches(places, reader.size, [truth], (24, 24))
+    own, shuffled = places["attention"], places["shuffled"]
+    assert 20 <= own.scores.argmax() < 30
+    assert hits["attention"] == 1
+    assert hits["shuffled"] < 0.7
+    for scores in (shuffled.scores, other.scores):
+        assert np.sort(scores).tolist() == np.sort(own.scores).tolist()
+    assert not np.array_equal(shuffled.scores, other.scores)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vidattn.errors import AnnotationError
+from vidattn.models import LoadedRecogniser
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    path = Path(__file__).resolve().parents[2] / "tools" / "measure_localisation.py"
+    spec = importlib.util.spec_from_file_location("measure_localisation", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def entry(file: str, **changes: Any) -> dict[str, Any]:
+    tube = {"start_frame": 20, "end_frame": 30, "boxes": [[60, 16, 84, 40]] * 10}
+    return {"file": file, "width": 96, "height": 64, "frames": 48, "tubes": [tube]} | changes
+
+
+def write(folder: Path, *entries: dict[str, Any]) -> Path:
+    path = folder / "boxes.json"
+    path.write_text(json.dumps({"videos": entries}), encoding="utf-8")
+    return path
+
+
+def test_finds_a_flash_when_and_where_it_is(
+    tool: ModuleType,
+    loaded_brightness: LoadedRecogniser,
+    write_flash: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    names = [write_flash(name).name for name in ("a_g01_c01.mp4", "a_g01_c02.mp4", "b_g01_c01.mp4")]
+    path = write(tmp_path, *map(entry, names))
+    parsed = Namespace(boxes=path, output=tmp_path / "out", count=2, gap=0.2)
+    records = tool.measure_all(loaded_brightness, tool.read_videos(path), parsed)
+    for record in records:
+        assert record["share_with_action"] == pytest.approx(10 / 48)
+        assert record["keyframe_precision"]["attention"] == 1
+        assert record["keyframe_precision"]["best possible"] == 1
+        assert record["keyframe_precision"]["random"] == pytest.approx(10 / 48)
+        assert record["keyframe_precision"]["shuffled"] < 0.6
+        assert record["pointing_game"]["attention"] == 1
+        assert record["pointing_game"]["centre"] == 0  # x = 48 is left of the box
+        assert record["box_iou"]["attention"] > 2 * record["box_iou"]["shuffled"]
+
+    sources = [tool.source(name, ".*_g[0-9]+") for name in names]
+    assert sources == ["a_g01", "a_g01", "b_g01"]
+    figures = tool.summarise(records, sources)
+    short = figures["keyframe_precision_short"]
+    assert (short["videos"], short["sources"]) == (3, 2)
+    gain = figures["keyframe_precision"]["attention_minus"]["random"]
+    assert gain["mean"] == pytest.approx(38 / 48)
+    tool.show({"figures": figures, "videos": records})
+
+    with Image.open(tmp_path / "out" / "a_g01_c01" / "overlay.png") as sheet:
+        pixels = np.asarray(sheet.convert("RGB")).astype(int)
+    # The best frame's panel: the true box's outline is yellow, in its place.
+    yellow = (np.abs(pixels - (255, 241, 47)).max(2) < 4).any(0)
+    assert yellow.any()
+    for name in ("keyframes.png", "keyframes_coverage.png"):
+        assert (tmp_path / "out" / "a_g01_c02" / name).is_file()
+
+
+def test_without_short_actions_the_figure_is_left_out(tool: ModuleType) -> None:
+    methods = {"attention": 1.0, "random": 1.0}
+    figures = ("keyframe_precision", "pointing_game", "box_iou")
+    record = {"share_with_action": 1.0, **dict.fromkeys(figures, methods)}
+    assert set(tool.summarise([record] * 3, ["a", "b", "c"])) == set(figures)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"tubes": []}, "a box for each frame"),
+        ({"tubes": [{"start_frame": 0, "end_frame": 3, "boxes": []}]}, "a box for each frame"),
+        ({"tubes": 3}, "expected videos with boxes"),
+    ],
+)
+def test_wrong_boxes_are_an_error(
+    tool: ModuleType, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    path = write(tmp_path, entry("a.mp4", **changes), entry("b.mp4"))
+    with pytest.raises(AnnotationError, match=reason):
+        tool.read_videos(path)
+
+
+def test_boxes_of_another_video_are_an_error(
+    tool: ModuleType,
+    loaded_brightness: LoadedRecogniser,
+    write_flash: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    write_flash("a.mp4")
+    path = write(tmp_path, entry("a.mp4", frames=50), entry("b.mp4"))
+    parsed = Namespace(boxes=path, output=tmp_path / "out", count=2, gap=0.2)
+    with pytest.raises(AnnotationError, match=r"a\.mp4: expected .*50.*decoded .*48"):
+        tool.measure_all(loaded_brightness, tool.read_videos(path), parsed)
