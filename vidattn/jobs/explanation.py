@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
 from vidattn import models, report, selection
@@ -164,6 +165,7 @@ def _write_video(path: Path, reader: VideoReader, painter: Painter, progress: bo
             _frames(reader),
             total=len(reader),
             description="painting",
+            console=Console(stderr=True),
             disable=not progress,
             transient=True,
         ):
