@@ -87,3 +87,15 @@ def test_a_wrong_command_line_is_exit_code_2() -> None:
         with pytest.raises(SystemExit) as end:
             main(arguments)
         assert end.value.code == 2
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(
+    write_flash: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    output = tmp_path / "taken" / "out"
+    assert main(["keyframes", str(write_flash(frame_count=4)), "--output", str(output)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("vidattn: ")
+    assert error.count("\n") == 1
+    assert "taken" in error

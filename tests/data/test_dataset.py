@@ -201,12 +201,19 @@ class TestFailures:
 
     def test_beyond_the_limit_are_an_error_that_names_them(self, samples):
         failures = [Failure(f"{number}.mp4", "broken") for number in range(8)]
-        dataset = dataset_of(samples, maximum_failures=7)
+        dataset = dataset_of(samples * 3, maximum_failures=7)
         dataset.record(failures[:7])
         dataset.record(failures[:7])
         with pytest.raises(UnreadableVideosError, match=r"8 videos .* at most 7 .*0\.mp4: broken"):
             dataset.record(failures)
         dataset_of(samples).record(failures)
+
+    def test_all_videos_are_too_many_whatever_the_limit(self, samples):
+        dataset = dataset_of(samples, maximum_failures=100)
+        failures = [Failure(str(sample.path), "broken") for sample in samples]
+        dataset.record(failures[1:])
+        with pytest.raises(UnreadableVideosError, match=f"at most {len(samples) - 1}"):
+            dataset.record(failures)
 
     def test_count_while_the_cache_fills(self, samples):
         dataset = dataset_of(samples, cache_frames=True, maximum_failures=1)

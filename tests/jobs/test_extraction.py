@@ -10,6 +10,7 @@ from PIL import Image
 
 import vidattn
 from vidattn.errors import ArgumentError, CheckpointError, VideoError
+from vidattn.jobs.keyframe_files import folder_names
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec, save
 from vidattn.video import open_video
 
@@ -117,7 +118,33 @@ def test_wrong_arguments_are_named(write_flash: Callable[..., Path], tmp_path: P
     path = write_flash()
     with pytest.raises(ArgumentError, match="count"):
         vidattn.extract_keyframes(path, count=0)
-    with pytest.raises(ArgumentError, match="minimum_gap_seconds"):
-        vidattn.extract_keyframes(path, minimum_gap_seconds=-1)
+    for gap in (-1, float("nan"), float("inf")):
+        with pytest.raises(ArgumentError, match="minimum_gap_seconds"):
+            vidattn.extract_keyframes(path, minimum_gap_seconds=gap)
     with pytest.raises(CheckpointError, match=r"absent\.ckpt"):
         vidattn.extract_keyframes(path, checkpoint=tmp_path / "absent.ckpt")
+
+
+def test_no_folder_name_leads_out_of_the_output() -> None:
+    videos = ["..", ".", "/", "a/clip.mp4", "b/clip.avi", "../.."]
+    names = list(folder_names(videos).values())
+    assert len(set(names)) == len(videos)
+    for name in names:
+        assert name not in ("", ".", "..")
+        assert "/" not in name
+
+
+def test_progress_does_not_mix_with_what_is_printed(
+    checkpoint: Path,
+    write_flash: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes any output for a terminal
+    videos = [write_flash(f"{number}.mp4", frame_count=4) for number in range(2)]
+    vidattn.write_keyframes(videos, tmp_path / "out")
+    vidattn.explain(videos[0], checkpoint=checkpoint, output=tmp_path / "explained")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "extracting" in captured.err

@@ -12,6 +12,7 @@ import torch
 import yaml
 
 import vidattn
+from vidattn.errors import ArgumentError
 from vidattn.models import load
 
 # Lightning remarks on resumed folders, few workers and its own dependencies.
@@ -148,3 +149,48 @@ def test_moving_average_mixup_and_a_frozen_stage_go_together(folder: Path, tmp_p
     ]
     assert moved
     load(output / "last.ckpt")
+
+
+def test_videos_left_out_of_training_are_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "early" / "broken.mp4").write_bytes(b"broken")
+    values = configuration(folder, tmp_path / "run", max_epochs=1)
+    values["trainer"]["callbacks"].pop(0)  # type: ignore[index]
+    del values["data"]["validation_fraction"]  # type: ignore[attr-defined]
+    run(tmp_path / "train.yaml", values)
+    assert "vidattn: left out of training: " in (error := capsys.readouterr().err)
+    assert "broken.mp4" in error
+
+
+def test_what_the_trainer_refuses_is_one_line(folder: Path, tmp_path: Path) -> None:
+    values = configuration(folder, tmp_path / "run", accelerator="abacus")
+    with pytest.raises(ArgumentError, match="abacus") as caught:
+        run(tmp_path / "train.yaml", values)
+    assert "\n" not in str(caught.value)
+
+
+def test_multi_label_trains_validates_and_evaluates(folder: Path, tmp_path: Path) -> None:
+    rows = [
+        f'{label}/{number}.mp4,"{label},{"odd" if number % 2 else "even"}"'
+        for label in ("early", "late")
+        for number in range(4)
+    ]
+    annotations = folder / "videos.csv"
+    annotations.write_text("\n".join(["path,label", *rows]))
+    output = tmp_path / "run"
+    values = configuration(folder, output, max_epochs=1)
+    values["trainer"]["callbacks"].pop(0)  # type: ignore[index]
+    values["data"] |= {  # type: ignore[operator]
+        "annotations": str(annotations),
+        "multi_label": True,
+        "mixup_alpha": 0.4,
+        "class_weighted_sampling": True,
+    }
+    run(tmp_path / "train.yaml", values)
+    with (output / "csv" / "version_0" / "metrics.csv").open() as file:
+        assert "validation/mean_average_precision" in next(csv.reader(file))
+    found = vidattn.evaluate(output / "last.ckpt", annotations, progress=False)
+    assert found.classes == ("early", "even", "late", "odd")
+    assert found.labels.sum() == 16
+    assert 0 <= found.figures["video_mean_average_precision"] <= 1

@@ -106,3 +106,27 @@ def test_a_checkpoint_of_something_else_is_refused(recogniser: Recogniser, tmp_p
         load(path)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load(tmp_path / "absent.ckpt")
+
+
+def test_weights_that_do_not_fit_are_said_in_one_line(
+    recogniser: Recogniser, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.ckpt"
+    save(path, recogniser, ClipSpec())
+    content = torch.load(path, weights_only=True)
+    content["state_dict"] = {}
+    torch.save(content, path)
+    with pytest.raises(CheckpointError) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    assert "head.weight" in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(
+    device: str, recogniser: Recogniser, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.ckpt"
+    save(path, recogniser, ClipSpec())
+    with pytest.raises(ArgumentError, match=f"device: '{device}'"):
+        load(path, device=device)

@@ -116,3 +116,13 @@ def test_spec_survives_json_and_refuses_unknown_keys() -> None:
 def test_spec_refuses_what_makes_no_sense(values: dict[str, object]) -> None:
     with pytest.raises(ArgumentError):
         RecogniserSpec(**{"classes": ("a",), **values})  # type: ignore[arg-type]
+
+
+def test_unknown_settings_of_poolings_are_named() -> None:
+    settings = {"hidden_channels": 8}
+    spec = RecogniserSpec(classes=("a", "b"), pooling="average", pooling_settings=settings)
+    with pytest.raises(ArgumentError, match=r"average pooling has none.*hidden_channels"):
+        Recogniser(spec)
+    spec = RecogniserSpec(classes=("a", "b"), pooling_settings={"hidden": 8})
+    with pytest.raises(ArgumentError, match="did you mean hidden_channels"):
+        Recogniser(spec)

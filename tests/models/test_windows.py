@@ -70,3 +70,12 @@ def test_windows_around_frames_are_centred_where_the_video_reaches(
     assert first.indices.tolist() == list(range(8))
     assert middle.indices.tolist() == list(range(16, 24))
     assert last.indices.tolist() == list(range(32, 40))
+
+
+def test_what_normalises_lies_where_the_network_lies(
+    loaded_brightness: LoadedRecogniser, write_flash: Callable[..., Path]
+) -> None:
+    loaded_brightness.recogniser.to("meta")  # stands for a GPU: a device that is not the CPU
+    with open_video(write_flash(frame_count=8)) as reader:
+        windowed = WindowedRecogniser(loaded_brightness, reader)
+    assert {buffer.device.type for buffer in windowed._transform.buffers()} == {"meta"}

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from vidattn.data import ClipSpec
+from vidattn.data import ClipBatch, ClipSpec
 from vidattn.errors import ArgumentError
 from vidattn.models import Recognition
 from vidattn.training import RecognitionTask
@@ -61,3 +62,34 @@ def test_the_loss_is_the_cross_entropy_by_hand() -> None:
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ArgumentError, match="warmup_fraction"):
         RecognitionTask(["a"], clip=ClipSpec(), backbone_settings=SLIM, warmup_fraction=1.0)
+
+
+def batch_of(labels: torch.Tensor) -> ClipBatch:
+    """A batch whose pixels nobody looks at."""
+    count = len(labels)
+    nothing = torch.zeros(count, 1)
+    pixels = torch.zeros(count, 3, 1, 1, 1)
+    return ClipBatch(pixels, labels, nothing.bool(), nothing, nothing.long(), [], [], [])
+
+
+def test_average_precision_ranks_all_batches_by_one_scale(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = RecognitionTask(["a"], clip=ClipSpec(), backbone_settings=SLIM, multi_label=True)
+    monkeypatch.setattr(task, "log", lambda *_, **__: None)
+    # All logits of the first batch lie in [0, 1]: taken for probabilities, its 0.1 would rank
+    # below the second batch's sigmoid of -1, which is 0.27.
+    for logits, labels in (([0.1, 0.9], [1.0, 1.0]), ([-1.0, -2.0], [0.0, 0.0])):
+        answer = torch.tensor(logits)[:, None]
+        weights = torch.ones(2, 1)
+        found = Recognition(answer, weights, weights, weights)
+        monkeypatch.setattr(task, "forward", lambda *_, found=found: found)
+        task.validation_step(batch_of(torch.tensor(labels)[:, None]), 0)
+    assert task.metric.compute().item() == pytest.approx(1.0)
+
+
+def test_training_without_an_end_is_refused() -> None:
+    task = RecognitionTask(["a", "b"], clip=ClipSpec(), backbone_settings=SLIM)
+    task._trainer = SimpleNamespace(estimated_stepping_batches=math.inf)
+    with pytest.raises(ArgumentError, match="max_epochs"):
+        task.configure_optimizers()

@@ -54,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except VidattnError as error:
         print(f"vidattn: {error}", file=sys.stderr)
         return FAILED
+    except OSError as error:  # a folder that cannot be written, a full disk
+        print(f"vidattn: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("vidattn: interrupted", file=sys.stderr)
         return INTERRUPTED

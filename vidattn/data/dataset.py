@@ -60,7 +60,7 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         cache_frames: keep every video's resized frames in memory after its first decode, about
             4 · short_side² bytes a frame. Each worker process has its own memory: call
             `fill_cache` before the workers start, and they share it.
-        maximum_failures: unreadable videos that `record` allows; None for any number.
+        maximum_failures: unreadable videos that `record` allows, never all; None for any number.
         seed: of the random clips.
 
     Raises:
@@ -125,11 +125,15 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         """Remember what workers could not read.
 
         Raises:
-            UnreadableVideosError: more videos than `maximum_failures` have failed by now.
+            UnreadableVideosError: more videos than `maximum_failures` have failed by now, or
+                all, where a number is set.
         """
         self.failures.update({failure.path: failure.reason for failure in failures})
-        if self.maximum_failures is not None and len(self.failures) > self.maximum_failures:
-            raise UnreadableVideosError(self.failures, self.maximum_failures)
+        if self.maximum_failures is None:
+            return
+        allowed = min(self.maximum_failures, len(self) - 1)
+        if len(self.failures) > allowed:
+            raise UnreadableVideosError(self.failures, allowed)
 
     def fill_cache(self, *, threads: int = 1) -> None:
         """Decode every video now, so that workers that are started later share the frames.

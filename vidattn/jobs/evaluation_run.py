@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
 from vidattn import __version__, evaluation, models
@@ -82,7 +83,13 @@ def score_clips(
     video_ids: list[str] = []
     labels: dict[str, torch.Tensor] = {}
     with torch.inference_mode():
-        for batch in track(loader, description="evaluating", disable=not progress, transient=True):
+        for batch in track(
+            loader,
+            description="evaluating",
+            console=Console(stderr=True),
+            disable=not progress,
+            transient=True,
+        ):
             there = batch.to(device)
             recognition = loaded.recogniser(transform(there.pixels), there.valid)
             logits.append(recognition.logits.float().cpu())

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+<<<<<<< HEAD
 from numpy.typing import ArrayLike, NDArray
+=======
+from numpy.typing import NDArray
+from rich.console import Console
+>>>>>>> review
 from rich.progress import track
 
 from vidattn import models, report, selection
@@ -174,6 +179,7 @@ def _write_video(path: Path, reader: VideoReader, painter: Painter, progress: bo
             _frames(reader),
             total=len(reader),
             description="painting",
+            console=Console(stderr=True),
             disable=not progress,
             transient=True,
         ):

@@ -106,7 +106,7 @@ def extract_keyframes(
     """
     if count < 1:
         raise ArgumentError(f"count: expected at least 1, got {count}")
-    if minimum_gap_seconds < 0:
+    if not 0 <= minimum_gap_seconds < float("inf"):
         raise ArgumentError(f"minimum_gap_seconds: expected 0 or more, got {minimum_gap_seconds}")
     with open_video(path, decoder=decoder) as reader:
         gap = round(minimum_gap_seconds * reader.fps)

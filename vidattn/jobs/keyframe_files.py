@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
 from vidattn import report
@@ -43,7 +45,13 @@ def write_keyframes(
     records: list[dict[str, Any]] = []
     failures: list[VideoError] = []
     folders = folder_names(videos)
-    for video in track(videos, description="extracting", disable=len(videos) == 1, transient=True):
+    for video in track(
+        videos,
+        description="extracting",
+        console=Console(stderr=True),
+        disable=len(videos) == 1,
+        transient=True,
+    ):
         try:
             found = extract_keyframes(video, checkpoint=loaded, decoder=decoder, **settings)
             images = write_images(found, output / folders[str(video)], decoder=decoder)
@@ -98,7 +106,8 @@ def folder_names(videos: Iterable[str | Path]) -> dict[str, str]:
     """A folder name for each video: its stem, numbered where several have the same."""
     names: dict[str, str] = {}
     for video in videos:
-        stem = Path(video).stem or "video"
+        # Absolute first: the stem of `..` is `..`, which leads out of the output folder.
+        stem = Path(os.path.abspath(video)).stem or "video"
         name, number = stem, 1
         while name in names.values():
             number += 1

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vidattn.data import VideoDataModule
+from vidattn.errors import ArgumentError
 from vidattn.training import RecognitionTask
 
 DESCRIPTION = """\
@@ -61,7 +64,21 @@ def train(arguments: Sequence[str]) -> Path:
 
     Returns:
         the trainer's root folder.
+
+    Raises:
+        VidattnError: what was given cannot be used, or the trainer refuses its settings.
     """
-    cli = build(arguments)
-    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.config.ckpt_path)
+    try:
+        cli = build(arguments)
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.config.ckpt_path)
+    except MisconfigurationException as error:
+        raise ArgumentError(" ".join(str(error).split())) from error
+    _report_failures(cli.datamodule)
     return Path(cli.trainer.default_root_dir)
+
+
+def _report_failures(data: VideoDataModule) -> None:
+    """Say which videos were left out: nothing else would tell."""
+    for name, dataset in (("training", data.train_dataset), ("validation", data.val_dataset)):
+        for path, reason in ({} if dataset is None else dataset.failures).items():
+            print(f"vidattn: left out of {name}: {path}: {reason}", file=sys.stderr)

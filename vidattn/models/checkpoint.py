@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vidattn.data import ClipSpec
-from vidattn.errors import CheckpointError, VidattnError
+from vidattn.errors import ArgumentError, CheckpointError, VidattnError
 from vidattn.files import written_whole
 from vidattn.models.recogniser import Recogniser
 from vidattn.models.spec import RecogniserSpec
@@ -68,7 +68,7 @@ def load(
 
     Raises:
         CheckpointError: no such file, no checkpoint of ours, or weights that do not fit.
-        ArgumentError: the file names a class that is not allowed.
+        ArgumentError: the file names a class that is not allowed, or there is no such device.
     """
     content = _read(path)
     try:
@@ -85,7 +85,12 @@ def load(
         raise CheckpointError(f"{path}: not a vidattn checkpoint ({error!r})") from error
     recogniser = Recogniser(spec, allow=allow)
     _fill(recogniser, content["state_dict"], path)
-    recogniser.to(device).eval()
+    try:
+        recogniser.to(device).eval()
+    except (AssertionError, RuntimeError) as error:
+        raise ArgumentError(
+            f"device: {str(device)!r} cannot be used here ({_first_line(error)})"
+        ) from error
     digest = sha256(Path(path).read_bytes()).hexdigest()
     return LoadedRecogniser(recogniser, clip, str(path), digest)
 
@@ -97,13 +102,18 @@ def _read(path: str | Path) -> dict[str, Any]:
         # Never without weights_only: unpickling a stranger's file runs the stranger's code.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason})") from error
+        raise CheckpointError(
+            f"{path}: cannot be read as a checkpoint ({_first_line(error)})"
+        ) from error
     if not isinstance(content, dict) or KEY not in content or "state_dict" not in content:
         raise CheckpointError(
             f"{path}: not a vidattn checkpoint (expected the keys {KEY!r} and 'state_dict')"
         )
     return content
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _fill(recogniser: Recogniser, state: dict[str, Tensor], path: str | Path) -> None:
@@ -112,4 +122,7 @@ def _fill(recogniser: Recogniser, state: dict[str, Tensor], path: str | Path) ->
     try:
         recogniser.load_state_dict(own)
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: the weights do not fit the description: {error}") from error
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{path}: the weights do not fit the description: {reason}"
+        ) from error

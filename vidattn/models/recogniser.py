@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from importlib import import_module
+from inspect import signature
 from typing import NamedTuple
 
 import torch
@@ -57,6 +58,13 @@ class Recogniser(nn.Module):
             else names[choose("stage", spec.stage, names)]
         )
         pooling = POOLINGS[choose("pooling", spec.pooling, POOLINGS)]
+        known = list(signature(pooling).parameters)[1:]
+        for setting in spec.pooling_settings:
+            if not known:
+                raise ArgumentError(
+                    f"pooling_settings: {spec.pooling} pooling has none, got {setting!r}"
+                )
+            choose(f"setting of {spec.pooling} pooling", setting, known)
         self.pooling = pooling(self.stage.channels, **spec.pooling_settings)
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(self.stage.channels, len(spec.classes))

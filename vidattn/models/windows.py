@@ -110,7 +110,7 @@ class WindowedRecogniser:
         self.reader = reader
         self.batch_size = batch_size
         self._device = next(loaded.recogniser.parameters()).device
-        self._transform = EvaluationTransform(loaded.clip)
+        self._transform = EvaluationTransform(loaded.clip).to(self._device)
         clip = loaded.clip
         if clip.sampling != "dense":
             span = min(len(reader), max(round(WHOLE_VIDEO_SECONDS * reader.fps), 1))

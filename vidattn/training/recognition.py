@@ -130,7 +130,9 @@ class RecognitionTask(lightning.LightningModule):
         """Loss and metric of one batch, clip by clip."""
         logits = self(batch.pixels, batch.valid).logits.float()
         loss = self._classification_loss(logits, batch.labels, training=False)
-        self.metric.update(logits, batch.labels.long())
+        # Sigmoids by hand: the metric would take logits that all lie in [0, 1] for probabilities.
+        scores = logits.sigmoid() if self.spec.multi_label else logits
+        self.metric.update(scores, batch.labels.long())
         self.log("validation/loss", loss, batch_size=len(batch))
         self.log(
             f"validation/{self.metric_name}", self.metric, prog_bar=True, batch_size=len(batch)
@@ -149,7 +151,11 @@ class RecognitionTask(lightning.LightningModule):
             if self.optimizer == "adamw"
             else torch.optim.SGD(groups, lr=self.learning_rate, momentum=0.9, nesterov=True)
         )
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            raise ArgumentError(
+                "trainer: expected max_epochs or max_steps: the learning rate falls until the end"
+            )
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, partial(warmup_cosine, steps=steps, warmup=self.warmup_fraction)
         )

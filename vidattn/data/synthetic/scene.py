@@ -51,7 +51,7 @@ def draw_scene(
     extent = Extent(
         travel=generator.uniform(0.2, 0.3) * short,
         turn=generator.uniform(0.6, 1.0) * np.pi,
-        small=0.45,
+        small=0.35,
         large=1.0,
     )
     margin = (side + extent.travel) / 2 + SHAKE * short
