@@ -6,12 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-<<<<<<< HEAD
 from numpy.typing import ArrayLike, NDArray
-=======
-from numpy.typing import NDArray
 from rich.console import Console
->>>>>>> review
 from rich.progress import track
 
 from vidattn import models, report, selection
