@@ -141,7 +141,9 @@ def test_progress_does_not_mix_with_what_is_printed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes any output for a terminal
+    # rich then takes any output for a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
     videos = [write_flash(f"{number}.mp4", frame_count=4) for number in range(2)]
     vidattn.write_keyframes(videos, tmp_path / "out")
     vidattn.explain(videos[0], checkpoint=checkpoint, output=tmp_path / "explained")

@@ -62,6 +62,8 @@ def test_the_loss_is_the_cross_entropy_by_hand() -> None:
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ArgumentError, match="warmup_fraction"):
         RecognitionTask(["a"], clip=ClipSpec(), backbone_settings=SLIM, warmup_fraction=1.0)
+    with pytest.raises(ArgumentError, match="classes: expected at least 2"):
+        RecognitionTask(["a"], clip=ClipSpec(), backbone_settings=SLIM)
 
 
 def batch_of(labels: torch.Tensor) -> ClipBatch:
@@ -75,16 +77,16 @@ def batch_of(labels: torch.Tensor) -> ClipBatch:
 def test_average_precision_ranks_all_batches_by_one_scale(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    task = RecognitionTask(["a"], clip=ClipSpec(), backbone_settings=SLIM, multi_label=True)
+    task = RecognitionTask(["a", "b"], clip=ClipSpec(), backbone_settings=SLIM, multi_label=True)
     monkeypatch.setattr(task, "log", lambda *_, **__: None)
     # All logits of the first batch lie in [0, 1]: taken for probabilities, its 0.1 would rank
     # below the second batch's sigmoid of -1, which is 0.27.
     for logits, labels in (([0.1, 0.9], [1.0, 1.0]), ([-1.0, -2.0], [0.0, 0.0])):
-        answer = torch.tensor(logits)[:, None]
+        answer = torch.tensor(logits)[:, None].repeat(1, 2)
         weights = torch.ones(2, 1)
         found = Recognition(answer, weights, weights, weights)
         monkeypatch.setattr(task, "forward", lambda *_, found=found: found)
-        task.validation_step(batch_of(torch.tensor(labels)[:, None]), 0)
+        task.validation_step(batch_of(torch.tensor(labels)[:, None].repeat(1, 2)), 0)
     assert task.metric.compute().item() == pytest.approx(1.0)
 
 

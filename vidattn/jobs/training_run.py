@@ -9,7 +9,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vidattn.data import VideoDataModule
-from vidattn.errors import ArgumentError
+from vidattn.errors import ArgumentError, VidattnError
 from vidattn.training import RecognitionTask
 
 DESCRIPTION = """\
@@ -70,6 +70,11 @@ def train(arguments: Sequence[str]) -> Path:
     """
     try:
         cli = build(arguments)
+    except VidattnError:
+        raise
+    except (MisconfigurationException, ValueError) as error:  # how the trainer refuses settings
+        raise ArgumentError(" ".join(str(error).split())) from error
+    try:
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.config.ckpt_path)
     except MisconfigurationException as error:
         raise ArgumentError(" ".join(str(error).split())) from error

@@ -72,6 +72,8 @@ class RecognitionTask(lightning.LightningModule):
         super().__init__()
         if not 0 <= warmup_fraction < 1:
             raise ArgumentError(f"warmup_fraction: expected [0, 1), got {warmup_fraction}")
+        if len(classes) < 2:
+            raise ArgumentError(f"classes: expected at least 2, got {list(classes)}")
         self.spec = RecogniserSpec(
             classes=tuple(classes),
             backbone=backbone,
@@ -157,7 +159,7 @@ class RecognitionTask(lightning.LightningModule):
                 "trainer: expected max_epochs or max_steps: the learning rate falls until the end"
             )
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, partial(warmup_cosine, steps=steps, warmup=self.warmup_fraction)
+            optimizer, partial(warmup_cosine, steps=int(steps), warmup=self.warmup_fraction)
         )
         return {
             "optimizer": optimizer,
