@@ -168,7 +168,8 @@ def measure(
     gap = round(parsed.gap * reader.fps)
 
     def figures(own: dict[str, Any], **chosen: Any) -> tuple[dict[str, float], ...]:
-        for name, scores in {m: own[m].scores for m in own} | {"best possible": inside}.items():
+        scores_of = {method: place.scores for method, place in own.items()}
+        for name, scores in (scores_of | {"best possible": inside}).items():
             picked = selection.select_frames(scores, parsed.count, minimum_gap=gap)
             chosen.setdefault(name, picked)
         precisions = whereabouts.key_frame_precisions(chosen, actions, len(reader), parsed.count)
@@ -188,7 +189,7 @@ def measure(
     painted = overlay_sheet(reader, Painter(attention, "", boxes=true), OVERLAY_FRAMES)
     write_bytes(folder / "overlay.png", painted)
     for name, found in (("keyframes", by_attention), ("keyframes_coverage", by_coverage)):
-        pixels = full_frames(reader.path, indices(found), decoder=reader.decoder)
+        pixels = full_frames(reader.path, indices(found), decoder="pyav")
         title = f"{Path(reader.path).name} · {found.method.split(':')[0]}"
         write_bytes(folder / f"{name}.png", contact_sheet(found, pixels, title=title))
     return {

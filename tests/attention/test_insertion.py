@@ -119,6 +119,7 @@ def test_effective_gate_inside_and_outside_a_view(clip):
 
 
 def test_everything_inserted_learns(network, clip):
+    torch.manual_seed(0)  # a bottleneck of two may start with both units dead
     insertions = insert(network, everywhere())
     parameters = {
         name: parameter
@@ -199,8 +200,8 @@ def test_follows_mode_and_device_of_its_host(network):
 @pytest.mark.parametrize(
     ("points", "error", "message"),
     [
-        ({"bodi": nn.Identity()}, UnknownNameError, "no module 'bodi'; did you mean body"),
-        ({"": nn.Identity()}, UnknownNameError, "no module ''"),
+        ({"bodi": nn.Identity()}, UnknownNameError, "unknown name 'bodi'; did you mean body"),
+        ({"": nn.Identity()}, UnknownNameError, "unknown name ''"),
         ({"parts": nn.Identity()}, ArgumentError, "'parts' is a ModuleList"),
         ({"stem": lambda: 3}, ArgumentError, "expected a module for 'stem', got int"),
     ],

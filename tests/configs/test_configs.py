@@ -44,5 +44,6 @@ def test_it_builds_and_one_batch_goes_through(
     built.datamodule.setup("fit")
     batch = next(iter(built.datamodule.train_dataloader()))
     batch.pixels = built.datamodule.evaluation_transform(batch.pixels)
-    loss = built.model.training_step(batch, 0)
-    assert loss.isfinite()
+    recognition = built.model(batch.pixels, batch.valid)
+    assert recognition.logits.shape == (len(batch), 2)
+    assert recognition.logits.isfinite().all()

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from vidattn.data.spec import Aspect
 from vidattn.errors import LimitError
 from vidattn.video.clip import Geometry
 from vidattn.video.frames import Frames
-
-Aspect = Literal["keep", "stretch"]
 
 MAXIMUM_ASPECT = 32
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+import os
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -158,7 +159,7 @@ class VideoDataModule(LightningDataModule):
                 self.test_dataset = self._dataset(self.splits.test, training=False)
         if self.cache_frames:
             for dataset in self._datasets_of(stage):
-                dataset.fill_cache(threads=max(self.workers, 1))
+                dataset.fill_cache(threads=max(self.workers, os.cpu_count() or 1))
 
     def train_dataloader(self) -> ClipLoader:
         """Random clips, shuffled."""

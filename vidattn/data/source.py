@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from vidattn.data.framing import Aspect, fit
+from vidattn.data.framing import fit
+from vidattn.data.spec import Aspect
 from vidattn.errors import DecodeError
 from vidattn.video.frames import Frames
 

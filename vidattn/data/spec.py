@@ -7,10 +7,10 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 
 from vidattn import sampling as sample
-from vidattn.data.framing import Aspect
 from vidattn.errors import ArgumentError
 
 Sampling = Literal["dense", "segments", "even"]
+Aspect = Literal["keep", "stretch"]
 
 
 @dataclass(frozen=True)

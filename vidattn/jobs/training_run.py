@@ -42,8 +42,9 @@ def build(arguments: Sequence[str]) -> TrainingCLI:
     """
     # Lightning warns whenever a program that has arguments of its own calls it with others.
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
-    # Its own use of what torch deprecated is nothing that a person could mend.
+    # Its own use of what torch and jsonargparse deprecated is nothing that a person could mend.
     warnings.filterwarnings("ignore", message="`isinstance\\(treespec, LeafSpec\\)` is deprecated")
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="pytorch_lightning")
     return TrainingCLI(
         RecognitionTask,
         VideoDataModule,
