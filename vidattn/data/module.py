@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import warnings
 import os
+import warnings
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
