@@ -149,7 +149,7 @@ class RecognitionTask(lightning.LightningModule):
             layer_decay=self.layer_decay,
         )
         optimizer: torch.optim.Optimizer = (
-            torch.optim.AdamW(groups, fused=True)
+            torch.optim.AdamW(groups)
             if self.optimizer == "adamw"
             else torch.optim.SGD(groups, lr=self.learning_rate, momentum=0.9, nesterov=True)
         )
