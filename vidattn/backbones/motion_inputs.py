@@ -13,6 +13,8 @@ MOTION_SCALE = 4.0
 # the texture is weaker than that, the velocity shrinks to 0 instead of following noise.
 DAMPING = 0.02
 WINDOW = 5
+# Places on each side over which expansion and rotation are taken.
+REACH = 3
 # Pixels a frame; the linear model does not hold much further.
 LARGEST_VELOCITY = 3.0
 
@@ -29,8 +31,8 @@ class MotionInputs(nn.Module):
             less that of the frame before (1); "colour_change", the same for each colour (3);
             "velocity", apparent motion to the right and down, less that of most of the picture,
             which is the camera's (2); see `velocity`; "compressed_velocity", the same, made
-            such that slow motion counts beside fast (2). Changes and velocity are multiplied
-            by 4.
+            such that slow motion counts beside fast (2); "turning", how much what is around
+            grows and turns clockwise (2). Changes and velocity are multiplied by 4.
         stride: 1; or 2, means over 2 × 2 pixels: output pixel i is centred on 2 i + 0.5.
     """
 
@@ -101,6 +103,37 @@ def compressed_velocity(clip: Tensor, stride: int = 1) -> Tensor:
     return pixels / (pixels.abs() + 0.5)
 
 
+def turning(clip: Tensor, stride: int = 1) -> Tensor:
+    """Expansion and clockwise rotation of what is around each place, (N, 2, T, …).
+
+    With v the compressed velocity at r from the place, over a window of 7 × 7 places:
+    Σ v · r / Σ |r| and Σ (r × v) / Σ |r|, times 4. An object that grows or turns has a velocity
+    of every direction; this says which, where a small network would have to find out.
+
+    Source: Koenderink and van Doorn, Optica Acta 22 (1975): the first-order invariants of flow.
+    """
+    right, down = compressed_velocity(clip, stride).unbind(1)
+    expansion = _moment(right, -1) + _moment(down, -2)
+    rotation = _moment(down, -1) - _moment(right, -2)
+    return torch.stack([expansion, rotation], dim=1).mul_(MOTION_SCALE)
+
+
+def _moment(values: Tensor, axis: int) -> Tensor:
+    """Mean of values times their signed distance along an axis, over |distance| ≤ 3 each way.
+
+    Divided by the mean distance; beyond the edges there is nothing.
+    """
+    across = _box_sum(values, 2 * REACH + 1, -3 - axis).div_(2 * REACH + 1)
+    length = values.shape[axis]
+    total = torch.zeros_like(across)
+    for shift in range(1, min(REACH, length - 1) + 1):
+        kept = length - shift
+        near, far = across.narrow(axis, 0, kept), across.narrow(axis, shift, kept)
+        total.narrow(axis, 0, kept).add_(far, alpha=shift)
+        total.narrow(axis, shift, kept).sub_(near, alpha=shift)
+    return total.div_(REACH * (REACH + 1))
+
+
 def _velocity(clip: Tensor, stride: int) -> Tensor:
     # Slopes are small differences of large numbers: not in half precision.
     with torch.autocast(clip.device.type, enabled=False):
@@ -158,23 +191,26 @@ def _slope(picture: Tensor, axis: int) -> Tensor:
     return slope.div_(2) if length > 1 else torch.zeros_like(picture)
 
 
-def _box_mean(picture: Tensor, size: int) -> Tensor:
-    """Mean over size × size pixels of (…, H, W), size odd; edges are continued.
+def _box_sum(picture: Tensor, size: int, axis: int) -> Tensor:
+    """Sum over `size` neighbours along an axis, size odd; edges are continued.
 
     By sums of shifted pictures: on a CPU several times faster than pooling.
     """
-    for axis in (-1, -2):
-        total = picture.clone(memory_format=torch.contiguous_format)
-        length = picture.shape[axis]
-        for shift in range(1, min(size // 2, length) + 1):
-            kept = length - shift
-            first, last = picture.narrow(axis, 0, 1), picture.narrow(axis, length - 1, 1)
-            total.narrow(axis, shift, kept).add_(picture.narrow(axis, 0, kept))
-            total.narrow(axis, 0, shift).add_(first)
-            total.narrow(axis, 0, kept).add_(picture.narrow(axis, shift, kept))
-            total.narrow(axis, kept, shift).add_(last)
-        picture = total
-    return picture.div_(size * size)
+    total = picture.clone(memory_format=torch.contiguous_format)
+    length = picture.shape[axis]
+    first, last = picture.narrow(axis, 0, 1), picture.narrow(axis, length - 1, 1)
+    for shift in range(1, size // 2 + 1):
+        kept = max(length - shift, 0)
+        total.narrow(axis, length - kept, kept).add_(picture.narrow(axis, 0, kept))
+        total.narrow(axis, 0, length - kept).add_(first)
+        total.narrow(axis, 0, kept).add_(picture.narrow(axis, length - kept, kept))
+        total.narrow(axis, kept, length - kept).add_(last)
+    return total
+
+
+def _box_mean(picture: Tensor, size: int) -> Tensor:
+    """Mean over size × size pixels of (…, H, W), size odd; edges are continued."""
+    return _box_sum(_box_sum(picture, size, -1), size, -2).div_(size * size)
 
 
 def _block_mean(picture: Tensor, stride: int) -> Tensor:
@@ -193,4 +229,5 @@ INPUTS: dict[str, tuple[int, Callable[[Tensor, int], Tensor]]] = {
     "colour_change": (3, colour_change),
     "velocity": (2, velocity),
     "compressed_velocity": (2, compressed_velocity),
+    "turning": (2, turning),
 }
