@@ -49,15 +49,20 @@ def check(path: Path) -> int:
     """Compare all frames, then random ones by a fresh reader; how many were compared."""
     times, expected, whole = sequential(path)
     generator = np.random.default_rng(0)
+    assert whole > 0 or path.name in HOLES, "nothing to compare with"
     with PyavReader(path) as reader:
+        if path.name not in HOLES:
+            assert len(reader) == len(times)
         for index in range(whole):
             assert planes(reader.decoded_frame(index)) == expected[index], index
         if not reader.timestamps_made_up:
             assert reader.seconds_of(range(whole)) == pytest.approx(times[:whole], abs=1e-12)
+    if not whole:
+        return 0  # damaged from its first frame on: decoders patch the holes as they like
     compared = whole
     with PyavReader(path) as reader:
         for count in (1, 4, 2):
-            for index in generator.integers(0, max(whole, 1), count).tolist():
+            for index in generator.integers(0, whole, count).tolist():
                 assert planes(reader.decoded_frame(index)) == expected[index], index
                 compared += 1
     return compared
@@ -69,8 +74,9 @@ def compare(folder: Path, names: tuple[str, ...] | None) -> None:
         if row["status"] != "decodes" or (names and Path(row["path"]).name not in names):
             continue
         try:
-            frames += check(folder / row["path"])
-            files += 1
+            compared = check(folder / row["path"])
+            frames += compared
+            files += compared > 0
         except (AssertionError, VideoError, IndexError) as error:
             failures[row["path"]] = f"{type(error).__name__}: {error}"[:300]
     print(f"{files} files, {frames} frames equal; {len(failures)} files differ")

@@ -34,10 +34,6 @@ class Locator:
         stride, offset = self.stage.stride[0], self.stage.offset[0]
         return offset + stride * np.arange(steps, dtype=np.float64)
 
-    def nearest_step(self, frame: float, steps: int) -> int:
-        """The step whose centre is nearest to a clip frame; the earlier one of two."""
-        return int(np.abs(self.frame_positions(steps) - frame).argmin())
-
     def on_clip(self, values: ArrayLike, steps: int) -> FloatArray:
         """What holds at each frame of the clip -> what holds at each step's centre.
 
