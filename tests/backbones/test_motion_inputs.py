@@ -7,7 +7,6 @@ import torch
 from vidattn.backbones.motion_inputs import (
     LARGEST_VELOCITY,
     MotionInputs,
-    _moment,
     velocity,
 )
 from vidattn.errors import ArgumentError
@@ -85,42 +84,6 @@ def test_a_stride_takes_means_over_blocks() -> None:
     assert out[0, 1, 2, 3, 0].item() == pytest.approx(clip[0, 1, 2, 6:8, 0:2].mean().item())
     rise = (clip[0, :, 2] - clip[0, :, 1]).mean(0)[2:4, 4:6].mean()
     assert out[0, 3, 2, 1, 2].item() == pytest.approx(4 * rise.item(), abs=1e-6)
-
-
-def test_compression_keeps_signs_and_limits() -> None:
-    clip = as_clip(moving(0.5, -2.0))
-    pixels = velocity(clip) / 4
-    found = MotionInputs(["compressed_velocity"])(clip)
-    torch.testing.assert_close(found, pixels / (pixels.abs() + 0.5))
-    assert (found.abs() < 1).all()
-    assert (found.sign() == pixels.sign()).all()
-
-
-@pytest.mark.parametrize(("growth", "turn"), [(0.04, 0), (-0.04, 0), (0, 0.06), (0, -0.06)])
-def test_turning_says_what_grows_and_what_turns(growth: float, turn: float) -> None:
-    y, x = np.mgrid[:48, :48] - 24.0
-    pictures = []
-    for t in range(3):
-        scale, angle = np.exp(-growth * t), -turn * t
-        seen_x = scale * (np.cos(angle) * x - np.sin(angle) * y)
-        seen_y = scale * (np.sin(angle) * x + np.cos(angle) * y)
-        pictures.append(texture(seen_x, seen_y))
-    expansion, rotation = MotionInputs(["turning"])(as_clip(np.stack(pictures)))[0]
-    inside = (slice(1, None), slice(16, 32), slice(16, 32))
-    means = [expansion[inside].mean().item(), rotation[inside].mean().item()]
-    large, small = means if growth else means[::-1]
-    assert np.sign(large) == np.sign(growth or turn)
-    assert abs(large) > 5 * abs(small)
-
-
-def test_a_moment_by_hand() -> None:
-    values = torch.zeros(1, 9, 9)
-    values[0, 4, 6] = 1.0  # two to the right of the middle
-    found = _moment(values, -1)
-    assert found[0, 4, 4].item() == pytest.approx(2 / 7 / 12)
-    assert found[0, 4, 8].item() == pytest.approx(-2 / 7 / 12)
-    assert found[0, 4, 6].item() == 0
-    assert _moment(values, -2)[0, 4, 4].item() == 0
 
 
 def test_velocity_keeps_its_precision_under_autocast() -> None:

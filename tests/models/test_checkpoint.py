@@ -36,7 +36,8 @@ def test_a_checkpoint_is_self_contained(recogniser: Recogniser, tmp_path: Path) 
     assert found.classes == ("a", "b")
     assert not found.recogniser.training
     pixels = torch.randn(1, 3, 8, 32, 32)
-    for ours, theirs in zip(found.recogniser(pixels), recogniser(pixels), strict=True):
+    expected = recogniser(pixels)[:4]
+    for ours, theirs in zip(found.recogniser(pixels)[:4], expected, strict=True):
         assert torch.equal(ours, theirs)
 
 

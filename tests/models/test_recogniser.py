@@ -62,6 +62,20 @@ def test_logits_are_the_weighted_mean_of_features_through_the_head(pooling: str)
     torch.testing.assert_close(out.logits, expected, atol=tolerance, rtol=0)
 
 
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_logits_are_the_weighted_mean_of_those_of_positions(pooling: str) -> None:
+    torch.manual_seed(3)
+    network = build(pooling=pooling)
+    valid = torch.tensor([[True] * 8, [True] * 4 + [False] * 4])
+    clip = torch.randn(2, 3, 8, 16, 16)
+    assert network(clip, valid).position_logits is None
+    out = network(clip, valid, position_logits=True)
+    assert (out.position_logits[1, :, 2:] == torch.finfo(torch.float32).min).all()
+    joint = out.frame_weights[..., None, None] * out.region_weights
+    mean = (out.position_logits.double() * joint.double().unsqueeze(1)).sum((2, 3, 4))
+    torch.testing.assert_close(out.logits, mean.float(), atol=1e-5, rtol=0)
+
+
 def test_inserted_attention_starts_as_the_identity_and_then_learns() -> None:
     torch.manual_seed(2)
     plain = build()

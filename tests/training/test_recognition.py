@@ -10,7 +10,7 @@ from vidattn.data import ClipBatch, ClipSpec
 from vidattn.errors import ArgumentError
 from vidattn.models import Recognition
 from vidattn.training import RecognitionTask
-from vidattn.training.recognition import normalised_entropy, warmup_cosine
+from vidattn.training.recognition import strongest_mean, warmup_cosine
 
 SLIM = {"widths": [4, 8], "spatial_strides": [2, 2], "temporal_strides": [1, 1]}
 
@@ -24,14 +24,34 @@ def test_the_rate_rises_linearly_and_falls_along_a_cosine() -> None:
     assert warmup_cosine(100, steps=100, warmup=0.1) == 0.0
 
 
-def test_entropy_is_a_share_of_its_maximum() -> None:
-    frames = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
-    regions = torch.full((2, 2, 2, 2), 0.25)
-    logits = torch.zeros(2, 3)
-    # All 8 positions alike: 1. The 4 of one frame alike: log 4 / log 8.
-    expected = (1 + math.log(4) / math.log(8)) / 2
-    found = normalised_entropy(Recognition(logits, frames, frames, regions))
-    assert found.item() == pytest.approx(expected, abs=1e-6)
+def test_the_strongest_mean_by_hand() -> None:
+    lowest = torch.finfo(torch.float32).min
+    first = [[5.0, 1.0, 4.0, 0.0, -2.0], [0.0, 0.0, 7.0, -1.0, 3.0]]
+    # Padding is no evidence: of the two strongest here only one is real.
+    second = [[lowest, lowest, lowest, -6.0, lowest], [lowest, lowest, lowest, 2.0, lowest]]
+    found = strongest_mean(torch.tensor([first, second]), 0.4)
+    torch.testing.assert_close(found, torch.tensor([[4.5, 5.0], [-6.0, 2.0]]))
+    every = strongest_mean(torch.tensor([first]), 1.0)
+    torch.testing.assert_close(every, torch.tensor([[1.6, 1.8]]))
+
+
+def test_the_position_loss_is_added_with_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = RecognitionTask(
+        ["a", "b"], clip=ClipSpec(), backbone_settings=SLIM, position_loss=0.5, position_share=0.1
+    )
+    monkeypatch.setattr(task, "log", lambda *_, **__: None)
+    torch.manual_seed(0)
+    task.eval()
+    labels = torch.tensor([1, 0])
+    pixels, valid = torch.randn(2, 3, 4, 16, 16), torch.ones(2, 4, dtype=torch.bool)
+    batch = batch_of(labels, pixels=pixels, valid=valid)
+    loss = task.training_step(batch, 0).item()
+    found = task.recogniser(pixels, valid, position_logits=True)
+    highest = found.position_logits.double().flatten(2).sort(dim=2, descending=True).values
+    count = math.ceil(0.1 * highest.shape[2])
+    expected = torch.nn.functional.cross_entropy(found.logits.double(), labels)
+    expected += 0.5 * torch.nn.functional.cross_entropy(highest[..., :count].mean(2), labels)
+    assert loss == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_frozen_norms_stay_in_evaluation_mode() -> None:
@@ -62,16 +82,21 @@ def test_the_loss_is_the_cross_entropy_by_hand() -> None:
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ArgumentError, match="warmup_fraction"):
         RecognitionTask(["a"], clip=ClipSpec(), backbone_settings=SLIM, warmup_fraction=1.0)
+    with pytest.raises(ArgumentError, match="position_share"):
+        RecognitionTask(["a", "b"], clip=ClipSpec(), backbone_settings=SLIM, position_share=0.0)
     with pytest.raises(ArgumentError, match="classes: expected at least 2"):
         RecognitionTask(["a"], clip=ClipSpec(), backbone_settings=SLIM)
 
 
-def batch_of(labels: torch.Tensor) -> ClipBatch:
-    """A batch whose pixels nobody looks at."""
+def batch_of(
+    labels: torch.Tensor, *, pixels: torch.Tensor | None = None, valid: torch.Tensor | None = None
+) -> ClipBatch:
+    """A batch; without pixels, one that nobody looks at."""
     count = len(labels)
     nothing = torch.zeros(count, 1)
-    pixels = torch.zeros(count, 3, 1, 1, 1)
-    return ClipBatch(pixels, labels, nothing.bool(), nothing, nothing.long(), [], [], [])
+    pixels = torch.zeros(count, 3, 1, 1, 1) if pixels is None else pixels
+    valid = nothing.bool() if valid is None else valid
+    return ClipBatch(pixels, labels, valid, nothing, nothing.long(), [], [], [])
 
 
 def test_average_precision_ranks_all_batches_by_one_scale(

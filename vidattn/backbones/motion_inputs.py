@@ -13,8 +13,6 @@ MOTION_SCALE = 4.0
 # the texture is weaker than that, the velocity shrinks to 0 instead of following noise.
 DAMPING = 0.02
 WINDOW = 5
-# Places on each side over which expansion and rotation are taken.
-REACH = 3
 # Pixels a frame; the linear model does not hold much further.
 LARGEST_VELOCITY = 3.0
 
@@ -30,9 +28,7 @@ class MotionInputs(nn.Module):
         inputs: any of, in the order wanted: "colour", the clip (3 channels); "change", brightness
             less that of the frame before (1); "colour_change", the same for each colour (3);
             "velocity", apparent motion to the right and down, less that of most of the picture,
-            which is the camera's (2); see `velocity`; "compressed_velocity", the same, made
-            such that slow motion counts beside fast (2); "turning", how much what is around
-            grows and turns clockwise (2). Changes and velocity are multiplied by 4.
+            which is the camera's (2); see `velocity`. Changes and velocity are multiplied by 4.
         stride: 1; or 2, means over 2 × 2 pixels: output pixel i is centred on 2 i + 0.5.
     """
 
@@ -92,46 +88,6 @@ def velocity(clip: Tensor, stride: int = 1) -> Tensor:
     # A clip at a time on a CPU: its pictures then stay in the cache, which is most of the time.
     at_once = 1 if clip.device.type == "cpu" else max(len(clip), 1)
     return torch.cat([_velocity(part, stride) for part in clip.split(at_once)])
-
-
-def compressed_velocity(clip: Tensor, stride: int = 1) -> Tensor:
-    """v / (|v| + ½) of each component v in pixels a frame: within (-1, 1), twice v when slow.
-
-    What grows, turns or leans moves a fraction of what runs past.
-    """
-    pixels = velocity(clip, stride) / MOTION_SCALE
-    return pixels / (pixels.abs() + 0.5)
-
-
-def turning(clip: Tensor, stride: int = 1) -> Tensor:
-    """Expansion and clockwise rotation of what is around each place, (N, 2, T, …).
-
-    With v the compressed velocity at r from the place, over a window of 7 × 7 places:
-    Σ v · r / Σ |r| and Σ (r × v) / Σ |r|, times 4. An object that grows or turns has a velocity
-    of every direction; this says which, where a small network would have to find out.
-
-    Source: Koenderink and van Doorn, Optica Acta 22 (1975): the first-order invariants of flow.
-    """
-    right, down = compressed_velocity(clip, stride).unbind(1)
-    expansion = _moment(right, -1) + _moment(down, -2)
-    rotation = _moment(down, -1) - _moment(right, -2)
-    return torch.stack([expansion, rotation], dim=1).mul_(MOTION_SCALE)
-
-
-def _moment(values: Tensor, axis: int) -> Tensor:
-    """Mean of values times their signed distance along an axis, over |distance| ≤ 3 each way.
-
-    Divided by the mean distance; beyond the edges there is nothing.
-    """
-    across = _box_sum(values, 2 * REACH + 1, -3 - axis).div_(2 * REACH + 1)
-    length = values.shape[axis]
-    total = torch.zeros_like(across)
-    for shift in range(1, min(REACH, length - 1) + 1):
-        kept = length - shift
-        near, far = across.narrow(axis, 0, kept), across.narrow(axis, shift, kept)
-        total.narrow(axis, 0, kept).add_(far, alpha=shift)
-        total.narrow(axis, shift, kept).sub_(near, alpha=shift)
-    return total.div_(REACH * (REACH + 1))
 
 
 def _velocity(clip: Tensor, stride: int) -> Tensor:
@@ -228,6 +184,4 @@ INPUTS: dict[str, tuple[int, Callable[[Tensor, int], Tensor]]] = {
     "change": (1, change),
     "colour_change": (3, colour_change),
     "velocity": (2, velocity),
-    "compressed_velocity": (2, compressed_velocity),
-    "turning": (2, turning),
 }

@@ -25,12 +25,16 @@ class Recognition(NamedTuple):
         frame_scores: (N, T'), unnormalised: comparable between windows of a long video.
         frame_weights: (N, T'), summing to 1 over time.
         region_weights: (N, T', H', W'), summing to 1 within each frame.
+        position_logits: (N, classes, T', H', W'), what the head says of each position by itself,
+            the lowest finite number at padding; None unless asked for. Without dropout, the
+            logits are their mean, weighted as the positions are.
     """
 
     logits: Tensor
     frame_scores: Tensor
     frame_weights: Tensor
     region_weights: Tensor
+    position_logits: Tensor | None = None
 
 
 class Recogniser(nn.Module):
@@ -69,24 +73,40 @@ class Recogniser(nn.Module):
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(self.stage.channels, len(spec.classes))
 
-    def forward(self, clip: Tensor, valid: Tensor | None = None) -> Recognition:
+    def forward(
+        self, clip: Tensor, valid: Tensor | None = None, *, position_logits: bool = False
+    ) -> Recognition:
         """Recognise.
 
         Args:
             clip: float (N, 3, T, H, W), normalised.
             valid: bool (N, T), False where a frame is padding; all valid where None.
+            position_logits: fill this field of the result too.
         """
         x = self.backbone.features(clip, [self.stage.name])[self.stage.name]
         if valid is None:
             valid = clip.new_ones(clip.shape[0], clip.shape[2], dtype=torch.bool)
-        evidence = self.pooling(x, self._valid_steps(valid, x.shape[2]))
+        steps = self._valid_steps(valid, x.shape[2])
+        evidence = self.pooling(x, steps)
         logits = self.head(self.dropout(evidence.features))
-        return Recognition(logits, *evidence[1:])
+        everywhere = self._position_logits(x, steps) if position_logits else None
+        return Recognition(
+            logits,
+            evidence.frame_scores,
+            evidence.frame_weights,
+            evidence.region_weights,
+            everywhere,
+        )
 
     def locator(self, clip: Tensor) -> Locator:
         """Maps weights for clips of this shape (…, T, H, W) back to frames and pixels."""
         frame_count, height, width = clip.shape[-3:]
         return Locator(self.stage, frame_count, (height, width))
+
+    def _position_logits(self, x: Tensor, steps: Tensor) -> Tensor:
+        logits = self.head(x.movedim(1, -1)).movedim(-1, 1)
+        padding = ~steps[:, None, :, None, None]
+        return logits.masked_fill(padding, torch.finfo(logits.dtype).min)
 
     def _valid_steps(self, valid: Tensor, steps: int) -> Tensor:
         """(N, T) -> (N, T'): a step is valid where the frame at its centre is."""

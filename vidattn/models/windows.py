@@ -158,7 +158,13 @@ class WindowedRecogniser:
             multi_label = self.loaded.recogniser.spec.multi_label
             logits = recognition.logits.float()
             probabilities = logits.sigmoid() if multi_label else logits.softmax(1)
-        yield from self._split(indices, places, frames, pixels, (probabilities, *recognition[1:]))
+        outputs = (
+            probabilities,
+            recognition.frame_scores,
+            recognition.frame_weights,
+            recognition.region_weights,
+        )
+        yield from self._split(indices, places, frames, pixels, outputs)
 
     def _split(
         self,

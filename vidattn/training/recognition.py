@@ -37,8 +37,10 @@ class RecognitionTask(lightning.LightningModule):
         warmup_fraction: share of all steps in which the rate rises linearly; after it, it falls
             along a cosine to 0.
         label_smoothing: of the cross-entropy.
-        attention_entropy: weight of the entropy of the attention over all positions, as a share
-            of its maximum, added to the loss: positive values sharpen the maps.
+        position_loss: weight of a second loss, on the mean of each class's highest logits over
+            single positions; see `strongest_mean`. It teaches features to tell classes apart
+            before the attention knows where to look, and so gives it something to find.
+        position_share: share of the positions of a clip that this mean is over.
         frozen_stages: the backbone's first stages, kept as they are.
         channels_last: lay weights out as `channels_last_3d`, as batches are: faster on CPUs.
         compiled: run the network through `torch.compile`.
@@ -64,7 +66,8 @@ class RecognitionTask(lightning.LightningModule):
         layer_decay: float = 1.0,
         warmup_fraction: float = 0.1,
         label_smoothing: float = 0.0,
-        attention_entropy: float = 0.0,
+        position_loss: float = 0.0,
+        position_share: float = 0.025,
         frozen_stages: Sequence[str] = (),
         channels_last: bool = True,
         compiled: bool = False,
@@ -72,6 +75,8 @@ class RecognitionTask(lightning.LightningModule):
         super().__init__()
         if not 0 <= warmup_fraction < 1:
             raise ArgumentError(f"warmup_fraction: expected [0, 1), got {warmup_fraction}")
+        if not 0 < position_share <= 1:
+            raise ArgumentError(f"position_share: expected (0, 1], got {position_share}")
         if len(classes) < 2:
             raise ArgumentError(f"classes: expected at least 2, got {list(classes)}")
         self.spec = RecogniserSpec(
@@ -92,7 +97,8 @@ class RecognitionTask(lightning.LightningModule):
         self.layer_decay = layer_decay
         self.warmup_fraction = warmup_fraction
         self.label_smoothing = label_smoothing
-        self.attention_entropy = attention_entropy
+        self.position_loss = position_loss
+        self.position_share = position_share
         # The configuration is the user's own, so a class path in it may be followed.
         self.recogniser = Recogniser(self.spec, weights=weights, allow=self.spec.class_paths)
         self.frozen_norms = freeze(self.recogniser, frozen_stages)
@@ -108,9 +114,11 @@ class RecognitionTask(lightning.LightningModule):
             else MulticlassAccuracy(num_classes=count, average="micro")
         )
 
-    def forward(self, clip: Tensor, valid: Tensor | None = None) -> Recognition:
+    def forward(
+        self, clip: Tensor, valid: Tensor | None = None, *, position_logits: bool = False
+    ) -> Recognition:
         """See `Recogniser.forward`."""
-        return self.recogniser(clip, valid)
+        return self.recogniser(clip, valid, position_logits=position_logits)
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for all but the norms of frozen stages: their statistics stay."""
@@ -121,10 +129,13 @@ class RecognitionTask(lightning.LightningModule):
 
     def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
         """The loss of one batch."""
-        recognition = self(batch.pixels, batch.valid)
+        everywhere = self.position_loss > 0
+        recognition = self(batch.pixels, batch.valid, position_logits=everywhere)
         loss = self._classification_loss(recognition.logits, batch.labels, training=True)
-        if self.attention_entropy:
-            loss = loss + self.attention_entropy * normalised_entropy(recognition)
+        if recognition.position_logits is not None:
+            strongest = strongest_mean(recognition.position_logits, self.position_share)
+            second = self._classification_loss(strongest, batch.labels, training=True)
+            loss = loss + self.position_loss * second
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         return loss
 
@@ -187,12 +198,16 @@ def warmup_cosine(step: int, *, steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def normalised_entropy(recognition: Recognition) -> Tensor:
-    """Mean entropy of the attention over all positions of a clip, as a share of its maximum.
+def strongest_mean(position_logits: Tensor, share: float) -> Tensor:
+    """Mean of each class's highest logits over the positions of a clip: (N, classes).
 
-    The joint weight of a position is its frame's weight times its own weight in that frame.
+    Source: Paul, Roy, Roy-Chowdhury, ECCV 2018 (W-TALC): the k-max multiple-instance loss.
+
+    Args:
+        position_logits: (N, classes, *positions), the lowest finite number at padding.
+        share: of the positions, padding included; rounded up.
     """
-    joint = recognition.frame_weights[:, :, None, None] * recognition.region_weights
-    weights = joint.flatten(1).float()
-    entropy = -torch.xlogy(weights, weights).sum(1)
-    return entropy.mean() / math.log(weights.shape[1])
+    flat = position_logits.float().flatten(2)
+    strongest = flat.topk(math.ceil(share * flat.shape[2]), dim=2).values
+    kept = strongest > torch.finfo(position_logits.dtype).min
+    return strongest.where(kept, 0).sum(2) / kept.sum(2).clamp(min=1)
