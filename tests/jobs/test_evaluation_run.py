@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import vidattn
-from vidattn.errors import AnnotationError, ArgumentError
-from vidattn.jobs.evaluation_run import ClipScores, summarise
+from vidattn.errors import AnnotationError, ArgumentError, UnknownNameError
+from vidattn.jobs import evaluation_run
 from vidattn.models import LoadedRecogniser
 
 
@@ -53,24 +53,6 @@ def test_unreadable_videos_are_counted_not_replaced(
     assert list(found.failures) == [str((folder / "dark" / "3.mp4").resolve())]
 
 
-def test_clips_and_videos_are_counted_apart() -> None:
-    logits = np.array([[2.0, 0.0], [0.0, 3.0], [0.0, 1.0]], dtype=np.float32)
-    clips = ClipScores(logits, ["a", "a", "b"], np.array([1, 1]), ["a", "b"], {})
-    found = summarise(clips, ("no", "yes"), {})
-    assert found.figures["clip_top1"] == pytest.approx(2 / 3)
-    assert found.figures["video_top1"] == 1.0
-    # By hand: σ(−2) and σ(3), averaged.
-    assert found.scores[0, 1] == pytest.approx((1 / (1 + np.exp(2)) + 1 / (1 + np.exp(-3))) / 2)
-
-
-def test_multi_label_videos_get_average_precision() -> None:
-    logits = np.array([[2.0, -1.0], [-3.0, 2.0], [1.0, 1.0]], dtype=np.float32)
-    labels = np.array([[1, 0], [0, 1], [1, 1]])
-    found = summarise(ClipScores(logits, ["a", "b", "c"], labels, ["a", "b", "c"], {}), "xy", {})
-    assert found.figures["video_mean_average_precision"] == 1.0
-    assert [row["labels"] for row in found.to_json()["videos"]] == [["x"], ["y"], ["x", "y"]]
-
-
 def test_foreign_labels_and_empty_folders_are_errors(
     folder: Path, loaded_brightness: LoadedRecogniser, tmp_path: Path
 ) -> None:
@@ -79,3 +61,27 @@ def test_foreign_labels_and_empty_folders_are_errors(
         vidattn.evaluate(loaded_brightness, folder, progress=False)
     with pytest.raises(AnnotationError, match="absent"):
         vidattn.evaluate(loaded_brightness, tmp_path / "absent", progress=False)
+
+
+def test_folds_and_decoders_that_do_not_exist_are_errors(
+    folder: Path, loaded_brightness: LoadedRecogniser, tmp_path: Path
+) -> None:
+    listed = tmp_path / "clips.csv"
+    rows = [f"{label}/{n}.mp4,{label},{n}" for label in ("bright", "dark") for n in range(3)]
+    listed.write_text("\n".join(["path,label,fold", *rows]))
+    arguments = {"root": folder, "progress": False}
+    found = vidattn.evaluate(loaded_brightness, listed, folds=[0, 2], **arguments)
+    assert found.settings["videos_expected"] == 4
+    with pytest.raises(ArgumentError, match=r"folds: expected some of \[0, 1, 2\], got \[7\]"):
+        vidattn.evaluate(loaded_brightness, listed, folds=[0, 7], **arguments)
+    with pytest.raises(UnknownNameError, match="pyav"):
+        vidattn.evaluate(loaded_brightness, folder, decoder="pyva", workers=1, progress=False)
+
+
+def test_a_folder_that_cannot_be_made_is_found_out_first(
+    folder: Path, loaded_brightness: LoadedRecogniser, tmp_path: Path, monkeypatch
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    monkeypatch.setattr(evaluation_run, "score_clips", lambda *_, **__: pytest.fail("too late"))
+    with pytest.raises(OSError, match="taken"):
+        vidattn.evaluate(loaded_brightness, folder, output=tmp_path / "taken", progress=False)

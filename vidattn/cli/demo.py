@@ -3,6 +3,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vidattn.cli.arguments import add_output, command
+
 HELP = "make videos, train, evaluate, extract key frames and regions, write a page"
 
 EPILOG = """\
@@ -18,15 +20,9 @@ examples:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
-    parser = commands.add_parser(
-        "demo",
-        help=HELP,
-        description=HELP,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command(commands, "demo", help_line=HELP, epilog=EPILOG)
     parser.add_argument("--videos", type=Path, help="your own folder of class folders")
-    parser.add_argument("--output", type=Path, default=Path("runs/demo"), metavar="DIR")
+    add_output(parser, "runs/demo")
     parser.add_argument("--seed", type=int, default=0, help="of data and training (default: 0)")
     parser.set_defaults(run=run)
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vidattn.cli.arguments import add_decoder, add_device, add_json, add_output, command
+
 HELP = "evaluate a checkpoint clip by clip and video by video"
 
 EPILOG = """\
@@ -16,13 +18,7 @@ example:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
-    parser = commands.add_parser(
-        "evaluate",
-        help=HELP,
-        description=HELP,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command(commands, "evaluate", help_line=HELP, epilog=EPILOG)
     parser.add_argument("checkpoint", type=Path, help="a trained model")
     parser.add_argument(
         "--data",
@@ -42,12 +38,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--crops", type=int, default=1, choices=(1, 3), help="(default: 1)")
     parser.add_argument("--batch-size", type=int, default=8, help="clips at once (default: 8)")
     parser.add_argument("--workers", type=int, default=0, help="decoding processes (default: 0)")
-    parser.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")
-    parser.add_argument(
-        "--decoder", default="pyav", help="pyav, decord or torchcodec (default: pyav)"
-    )
-    parser.add_argument("--output", type=Path, default=Path("evaluation"), metavar="DIR")
-    parser.add_argument("--json", action="store_true", help="print the JSON to standard output")
+    add_device(parser)
+    add_decoder(parser)
+    add_output(parser, "evaluation")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 

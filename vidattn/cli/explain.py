@@ -3,6 +3,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vidattn.cli.arguments import add_decoder, add_device, add_json, add_output, command
+
 HELP = "show what a model looks at: a heat map over the video, frame weights below"
 
 EPILOG = """\
@@ -16,21 +18,14 @@ example:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
-    parser = commands.add_parser(
-        "explain",
-        help=HELP,
-        description=HELP,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command(commands, "explain", help_line=HELP, epilog=EPILOG)
     parser.add_argument("video", metavar="VIDEO", help="file, or folder of images")
     parser.add_argument("--checkpoint", required=True, type=Path, help="a trained model")
-    parser.add_argument("--output", type=Path, default=Path("explanation"), metavar="DIR")
+    add_output(parser, "explanation")
     parser.add_argument("--frames", type=int, default=6, help="frames in the PNG (default: 6)")
-    parser.add_argument(
-        "--decoder", default="pyav", help="pyav, decord or torchcodec (default: pyav)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the JSON to standard output")
+    add_decoder(parser)
+    add_device(parser)
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -44,6 +39,7 @@ def run(parsed: argparse.Namespace) -> int:
         output=parsed.output,
         frames=parsed.frames,
         decoder=parsed.decoder,
+        device=parsed.device,
     )
     if parsed.json:
         print((parsed.output / "explanation.json").read_text(encoding="utf-8"), end="")

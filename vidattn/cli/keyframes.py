@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from vidattn.cli.arguments import add_decoder, add_device, add_json, add_output, command
+
 HELP = "extract the key frames and key regions of videos"
 
 EPILOG = """\
@@ -19,15 +21,9 @@ examples:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
-    parser = commands.add_parser(
-        "keyframes",
-        help=HELP,
-        description=HELP,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command(commands, "keyframes", help_line=HELP, epilog=EPILOG)
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="file, or folder of images")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="result folder")
+    add_output(parser)
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -44,10 +40,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--regions", type=int, default=1, help="most region boxes a frame (default: 1)"
     )
-    parser.add_argument(
-        "--decoder", default="pyav", help="pyav, decord or torchcodec (default: pyav)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the JSON to standard output")
+    add_decoder(parser)
+    add_device(parser)
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -63,6 +58,7 @@ def run(parsed: argparse.Namespace) -> int:
         minimum_gap_seconds=parsed.minimum_gap_seconds,
         regions=parsed.regions,
         decoder=parsed.decoder,
+        device=parsed.device,
     )
     if parsed.json and len(failures) < len(parsed.videos):
         sys.stdout.write((parsed.output / "keyframes.json").read_text(encoding="utf-8"))

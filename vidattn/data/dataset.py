@@ -20,6 +20,7 @@ from vidattn.errors import ArgumentError, VideoError
 from vidattn.sampling import crop_positions
 from vidattn.video.clip import Clip
 from vidattn.video.frames import Frames
+from vidattn.video.opening import check_decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
 
     Raises:
         ArgumentError: a label is not among the classes, or a setting is out of range.
+        UnknownNameError, DecoderUnavailableError: the decoder cannot be used here.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             raise ArgumentError("views and crops are for evaluation: in training both are 1")
         if seed < 0:
             raise ArgumentError(f"seed: expected 0 or more, got {seed}")
+        check_decoder(decoder)
         self.samples = list(samples)
         self.spec = spec
         self.classes = list(classes)

@@ -5,7 +5,7 @@ from vidattn.lazy import exports
 __getattr__, __all__ = exports(
     __name__,
     {
-        "Evaluation": "evaluation_run",
+        "Evaluation": "evaluation_record",
         "Explanation": "explanation",
         "KeyFrame": "extraction",
         "KeyFrames": "extraction",

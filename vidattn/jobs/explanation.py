@@ -58,6 +58,7 @@ def explain(
     output: str | Path | None = None,
     frames: int = 6,
     decoder: str = "pyav",
+    device: str = "cpu",
     progress: bool = True,
 ) -> Explanation:
     """Say what a model sees in a video and, with `output`, paint where and when it looks.
@@ -71,13 +72,16 @@ def explain(
         checkpoint: a file, or what `vidattn.models.load` returned.
         output: folder for `overlay.mp4`, `overlay.png` and `explanation.json`.
         frames: frames in the PNG: those of the highest scores, kept apart.
+        device: for a checkpoint that is loaded from a file.
 
     Raises:
         VideoError, CheckpointError: what was given cannot be used.
     """
     if frames < 1:
         raise ArgumentError(f"frames: expected at least 1, got {frames}")
-    loaded = models.load(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
+    loaded = (
+        models.load(checkpoint, device=device) if isinstance(checkpoint, str | Path) else checkpoint
+    )
     with open_video(path, decoder=decoder) as reader:
         attention = VideoAttention(list(WindowedRecogniser(loaded, reader).windows()))
         found = _explanation(attention, loaded, reader)

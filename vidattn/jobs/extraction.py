@@ -80,6 +80,7 @@ def extract_keyframes(
     regions: int = 1,
     region_threshold: float = 0.5,
     decoder: str = "pyav",
+    device: str = "cpu",
     batch_size: int = 4,
 ) -> KeyFrames:
     """Select the key frames of one video of any length, in bounded memory.
@@ -97,6 +98,7 @@ def extract_keyframes(
         regions: most boxes a frame.
         region_threshold: share of the map's peak that a region's cells must reach.
         decoder: see `vidattn.open_video`.
+        device: for a checkpoint that is loaded from a file.
         batch_size: windows that are held at once.
 
     Raises:
@@ -112,16 +114,15 @@ def extract_keyframes(
         gap = round(minimum_gap_seconds * reader.fps)
         if checkpoint is None:
             return _by_coverage(reader, count, gap)
-        return _by_attention(
-            reader, _loaded(checkpoint), count, gap, regions, region_threshold, batch_size
-        )
+        loaded = _loaded(checkpoint, device)
+        return _by_attention(reader, loaded, count, gap, regions, region_threshold, batch_size)
 
 
-def _loaded(checkpoint: str | Path | LoadedRecogniser) -> LoadedRecogniser:
+def _loaded(checkpoint: str | Path | LoadedRecogniser, device: str) -> LoadedRecogniser:
     if isinstance(checkpoint, str | Path):
         from vidattn import models
 
-        return models.load(checkpoint)
+        return models.load(checkpoint, device=device)
     return checkpoint
 
 

@@ -22,6 +22,7 @@ def write_keyframes(
     *,
     checkpoint: str | Path | None = None,
     decoder: str = "pyav",
+    device: str = "cpu",
     **settings: Any,
 ) -> list[VideoError]:
     """Extract the key frames of videos and write them down.
@@ -41,7 +42,7 @@ def write_keyframes(
     if checkpoint is not None:
         from vidattn import models
 
-        loaded = models.load(checkpoint)
+        loaded = models.load(checkpoint, device=device)
     records: list[dict[str, Any]] = []
     failures: list[VideoError] = []
     folders = folder_names(videos)

@@ -10,7 +10,7 @@ from vidattn.evaluation import Interval
 from vidattn.files import write_text
 
 if TYPE_CHECKING:
-    from vidattn.jobs.evaluation_run import Evaluation
+    from vidattn.jobs.evaluation_record import Evaluation
 
 WORST = 20
 

@@ -53,13 +53,19 @@ def open_video(
 def available_decoders() -> list[str]:
     """Names of the decoders whose library loads here; "pyav" comes first."""
     names = []
-    for name, (module, _) in DECODERS.items():
+    for name in DECODERS:
         try:
-            getattr(import_module(module), "_library", lambda: None)()
+            check_decoder(name)
         except DecoderUnavailableError:
             continue
         names.append(name)
     return names
+
+
+def check_decoder(decoder: str) -> None:
+    """Raise what `open_video` would raise about the decoder, before any file is opened."""
+    module, _ = DECODERS[choose("decoder", decoder, DECODERS)]
+    getattr(import_module(module), "_library", lambda: None)()
 
 
 def _reader(decoder: str) -> Callable[..., VideoReader]:

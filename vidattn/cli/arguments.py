@@ -1,0 +1,52 @@
+"""Options and layout that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    *,
+    help_line: str,
+    epilog: str,
+) -> argparse.ArgumentParser:
+    """The parser of one command: its help says what it does, what it writes, and an example."""
+    return commands.add_parser(
+        name,
+        help=help_line,
+        description=help_line,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_decoder(parser: argparse.ArgumentParser) -> None:
+    """`--decoder NAME`."""
+    parser.add_argument(
+        "--decoder", default="pyav", help="pyav, decord or torchcodec (default: pyav)"
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """`--device NAME`."""
+    parser.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`."""
+    parser.add_argument("--json", action="store_true", help="print the JSON to standard output")
+
+
+def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """`--output DIR`, required where there is no default."""
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=None if default is None else Path(default),
+        required=default is None,
+        metavar="DIR",
+        help="result folder" + ("" if default is None else f" (default: {default})"),
+    )
