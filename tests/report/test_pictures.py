@@ -9,7 +9,7 @@ from PIL import Image
 
 from vidattn.errors import ArgumentError
 from vidattn.report import pictures
-from vidattn.report.pictures import drawable, encode_image, font, heat_colours, shortened
+from vidattn.report.pictures import drawable, encode_image, font, heat_colours, shortened, shrink
 
 
 def test_examples() -> None:
@@ -48,3 +48,13 @@ def test_text_is_cut_in_the_middle_and_never_breaks() -> None:
     assert cut.endswith(".mp4")
     assert shortened("short", 16, 200) == "short"
     assert drawable("a\nb\udce9") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
+
+
+def test_shrinking_keeps_the_proportions_and_enlarges_nothing() -> None:
+    picture = np.zeros((60, 200, 3), np.uint8)
+    picture[:, 100:] = 200
+    small = shrink(picture, 50)
+    assert small.shape == (15, 50, 3)
+    assert small[7, 5].tolist() == [0, 0, 0]
+    assert small[7, 45].tolist() == [200, 200, 200]
+    assert shrink(picture, 200) is picture

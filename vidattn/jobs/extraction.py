@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Frames held at once while a video without a checkpoint is looked through.
 CHUNK = 64
+# Frames at full resolution held at once.
+FULL_FRAMES = 8
 # Sides that the training-free score looks at: its description uses no more.
 SKETCH_SHORT_SIDE = 96
 
@@ -194,7 +196,11 @@ def _details(reader: VideoReader) -> dict[str, Any]:
     }
 
 
-def full_frames(path: str | Path, indices: Sequence[int], *, decoder: str) -> NDArray[np.uint8]:
-    """Selected frames at full resolution, uint8 (K, H, W, 3)."""
+def full_frames(
+    path: str | Path, indices: Sequence[int], *, decoder: str
+) -> Iterator[NDArray[np.uint8]]:
+    """Selected frames at full resolution, one by one: uint8 (H, W, 3). A few are held at once."""
     with open_video(path, decoder=decoder) as reader:
-        return reader.frames_at(indices).pixels.permute(0, 2, 3, 1).numpy()
+        for start in range(0, len(indices), FULL_FRAMES):
+            frames = reader.frames_at(indices[start : start + FULL_FRAMES])
+            yield from frames.pixels.permute(0, 2, 3, 1).numpy()

@@ -15,6 +15,8 @@ from vidattn.errors import VideoError
 from vidattn.files import write_bytes, write_json
 from vidattn.jobs.extraction import KeyFrames, extract_keyframes, full_frames
 
+SHEET_TILE_WIDTH = 320
+
 
 def write_keyframes(
     videos: Sequence[str | Path],
@@ -72,30 +74,37 @@ def write_keyframes(
 def write_images(found: KeyFrames, folder: Path, *, decoder: str) -> list[Path]:
     """The key frames at full resolution as PNG files, and a contact sheet beside them."""
     indices = [frame.frame_index for frame in found.frames]
-    pixels = full_frames(found.path, indices, decoder=decoder)
     paths = [folder / f"frame_{index:06d}.png" for index in indices]
-    for path, picture in zip(paths, pixels, strict=True):
+    small: list[NDArray[np.uint8]] = []
+    pictures = full_frames(found.path, indices, decoder=decoder)
+    for path, picture in zip(paths, pictures, strict=True):
         write_bytes(path, report.encode_image(picture))
-    write_bytes(folder / "contact_sheet.png", contact_sheet(found, pixels))
+        small.append(report.shrink(picture, SHEET_TILE_WIDTH))
+    write_bytes(folder / "contact_sheet.png", contact_sheet(found, small))
     return paths
 
 
 def contact_sheet(
-    found: KeyFrames, pixels: NDArray[np.uint8], *, title: str | None = None, tile_width: int = 320
+    found: KeyFrames,
+    pixels: Iterable[NDArray[np.uint8]],
+    *,
+    title: str | None = None,
+    tile_width: int = SHEET_TILE_WIDTH,
 ) -> bytes:
     """PNG of all key frames with their times, scores and regions.
 
     Args:
-        pixels: uint8 (K, H, W, 3), the frames at full resolution.
+        pixels: uint8 (H, W, 3) each, the frames at full resolution or smaller.
         title: the video's name where None.
     """
+    width = found.details["size"][1]
     tiles = [
         report.KeyFrame(
             picture,
             frame.frame_index,
             frame.seconds,
             frame.score,
-            np.array(frame.regions).reshape(-1, 4),
+            np.array(frame.regions).reshape(-1, 4) * (picture.shape[1] / width),
         )
         for frame, picture in zip(found.frames, pixels, strict=True)
     ]

@@ -24,5 +24,6 @@ __getattr__, __all__ = exports(
         "heat_colours": "pictures",
         "paint_map": "overlay",
         "render_page": "page",
+        "shrink": "pictures",
     },
 )

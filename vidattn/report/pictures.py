@@ -33,6 +33,15 @@ _HEAT = np.array(
 )
 
 
+def shrink(pixels: Pixels, width: int) -> Pixels:
+    """uint8 (H, W, 3), made smaller in proportion if it is wider than `width`."""
+    image = Image.fromarray(pixel_array("pixels", pixels, 3))
+    if image.width <= width:
+        return pixels
+    size = (width, max(1, round(image.height * width / image.width)))
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS)).copy()
+
+
 def heat_colours(values: ArrayLike) -> Pixels:
     """Values in [0, 1], any shape (…) -> uint8 RGB (…, 3), dark violet to bright yellow."""
     places = finite_array("values", values, np.shape(values), minimum=0, maximum=1)
