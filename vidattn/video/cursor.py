@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ class DecodingCursor:
         emitted: frames handed out since the last rewind or seek.
         sought: whether it came here by a seek, not from the beginning.
         last_timestamp: of the last frame handed out; None after a rewind or seek.
+        passed: presentation times of packets that it may have left out since then.
     """
 
     def __init__(self, path: str, file: Path, limits: Limits) -> None:
@@ -42,6 +44,7 @@ class DecodingCursor:
         """Start over with a fresh decoder; some keep old pictures after their end."""
         self.close()
         self._container, self._stream = open_container(self._path, self._file, self._limits)
+        self._skipping = False
         self._start(self._container.demux(self._stream))
         self.sought = False
 
@@ -68,8 +71,12 @@ class DecodingCursor:
         self.rewind()
         return table
 
-    def next_frame(self) -> Any | None:
+    def next_frame(self, wanted: Container[int] | None = None) -> Any | None:
         """The next frame the decoder gives, in presentation order, or None at the end.
+
+        Args:
+            wanted: presentation times; frames of others are left out where no picture refers
+                to them, which changes no pixel of the rest. None for all frames.
 
         Raises:
             DecodeError: the decoder refuses a packet; the cursor must then be moved.
@@ -77,7 +84,7 @@ class DecodingCursor:
         """
         while not self._ready and not self._drained:
             with typed_errors(self._path, f"cannot decode packet {self.position}"):
-                self._decode_one()
+                self._decode_one(wanted)
         if not self._ready:
             return None
         frame = self._ready.popleft()
@@ -106,12 +113,20 @@ class DecodingCursor:
         self.position = 0
         self.emitted = 0
         self.last_timestamp = None
+        self.passed: set[int] = set()
 
-    def _decode_one(self) -> None:
+    def _decode_one(self, wanted: Container[int] | None) -> None:
         packet = next(self._packets, None)
         if packet is None:
             self._drained = True
             return
+        # Packet by packet: left on, it would drop wanted frames too.
+        skipping = wanted is not None and packet.pts is not None and packet.pts not in wanted
+        if skipping:
+            self.passed.add(packet.pts)
+        if skipping != self._skipping:
+            self._stream.codec_context.skip_frame = "NONREF" if skipping else "DEFAULT"
+            self._skipping = skipping
         self._drained = True  # stays so if the decoder fails
         self._ready.extend(packet.decode())
         self._drained = packet.size == 0 and packet.dts is None

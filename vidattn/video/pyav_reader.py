@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.orientation import Orientation
 from vidattn.video.paths import checked_path
+from vidattn.video.references import may_leave_out
 from vidattn.video.resize import resize_area
 
 
@@ -57,6 +58,7 @@ class PyavReader(IndexedReader):
         self._stored_size: tuple[int, int] | None = None
         self.damage: str | None = None
         self._seekable = True
+        self._leaves_out = False
         self._cursor = DecodingCursor(self.path, checked_path(path), limits)
         try:
             self._read_index()
@@ -107,6 +109,7 @@ class PyavReader(IndexedReader):
             self._seconds = _seconds(self._index.timestamps.tolist(), time_base)
             tail = int(table.durations[self._index.packets[-1]]) * time_base
             self._lost = len(self)
+            self._leaves_out = may_leave_out(stream.codec_context)
         else:
             times = self._decode_all()
             tail = int(table.durations[table.presentation.argmax()]) * time_base
@@ -178,21 +181,33 @@ class PyavReader(IndexedReader):
 
     def _decode(self, indices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         rows = np.empty((len(indices), *size, 3), np.uint8)
-        for row, position in zip(rows, indices.tolist(), strict=True):
-            self._convert(self.decoded_frame(position), row)
+        for row, frame in zip(rows, self.decoded_frames(indices.tolist()), strict=True):
+            self._convert(frame, row)
+            del frame
         return rows
 
-    def decoded_frame(self, position: int) -> Any:
-        """One frame as the decoder gives it (`av.VideoFrame`): native planes, not yet turned.
+    def decoded_frames(self, positions: Sequence[int]) -> Iterator[Any]:
+        """Frames as the decoder gives them (`av.VideoFrame`): native planes, not yet turned.
 
-        Release it before asking for the next. Decoders patch holes in damaged pictures from
+        Between the first wanted frame's key frame and the last wanted one, frames that are not
+        wanted are decoded only if others refer to them.
+
+        Release each before asking for the next. Decoders patch holes in damaged pictures from
         recycled memory: holding frames back changes what they find there, and so the result.
+
+        Args:
+            positions: ascending; other orders are right too, but slower.
         """
-        if position >= self._lost:
-            raise DecodeError(self.path, f"frame {position}: {self.damage}")
-        if self._index is None:
-            return self._count_to(position)
-        return self._find(position, self._index)
+        wanted = None
+        if self._index is not None and self._leaves_out:
+            wanted = set(self._index.timestamps[list(positions)].tolist())
+        for position in positions:
+            if position >= self._lost:
+                raise DecodeError(self.path, f"frame {position}: {self.damage}")
+            if self._index is None:
+                yield self._count_to(position)
+            else:
+                yield self._find(position, self._index, wanted)
 
     def _count_to(self, position: int) -> Any:
         if self._cursor.spent or self._cursor.emitted > position:
@@ -201,25 +216,34 @@ class PyavReader(IndexedReader):
             self._next_frame(position)
         return self._next_frame(position)
 
-    def _find(self, position: int, index: FrameIndex) -> Any:
+    def _find(self, position: int, index: FrameIndex, wanted: Container[int] | None) -> Any:
+        """The frame, by the cheapest way that gives it: each failure rules a way out for good."""
+        if wanted is not None and self._leaves_out:
+            try:
+                return self._search(position, index, int(index.starts[position]), wanted)
+            except DecodeError:  # what was left out changed the order in which frames come out
+                self._leaves_out = False
+                self._cursor.rewind()
         if self._seekable:
             try:
-                return self._search(position, index, int(index.starts[position]))
+                return self._search(position, index, int(index.starts[position]), None)
             except DecodeError:
                 if not self._cursor.sought:
                     raise
             # That key packet was no clean start (gradual refresh, lost references).
             self._seekable = False
             self._cursor.rewind()
-        return self._search(position, index, 0)
+        return self._search(position, index, 0, None)
 
-    def _search(self, position: int, index: FrameIndex, start: int) -> Any:
+    def _search(
+        self, position: int, index: FrameIndex, start: int, wanted: Container[int] | None
+    ) -> Any:
         time, cursor = int(index.timestamps[position]), self._cursor
         behind = cursor.last_timestamp is not None and cursor.last_timestamp >= time
-        if behind or cursor.spent or start > cursor.position:
+        if behind or cursor.spent or start > cursor.position or time in cursor.passed:
             cursor.seek(self._table, start, self._names)
         while True:
-            frame = self._next_frame(position)
+            frame = self._next_frame(position, wanted)
             late = frame.pts is not None and frame.pts > time
             if late or (cursor.sought and frame.is_corrupt):
                 raise DecodeError(
@@ -229,8 +253,8 @@ class PyavReader(IndexedReader):
                 return frame
             del frame  # before the next is decoded
 
-    def _next_frame(self, position: int) -> Any:
-        frame = self._cursor.next_frame()
+    def _next_frame(self, position: int, wanted: Container[int] | None = None) -> Any:
+        frame = self._cursor.next_frame(wanted)
         if frame is None:
             raise DecodeError(self.path, f"frame {position}: the video ends before it")
         return frame
