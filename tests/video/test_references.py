@@ -1,0 +1,93 @@
+"""How much is decoded for a few frames, against a parser written from the standard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.video.numbered_films import encode, read_number
+from vidattn.video.pyav_reader import PyavReader
+
+COUNT = 72
+
+
+def pictures(path: Path) -> list[tuple[int, bool]]:
+    """(presentation time, whether other pictures may refer to it) of each H.264 packet in MP4."""
+    found = []
+    with av.open(str(path)) as container:
+        for packet in container.demux(video=0):
+            data, place, referred = bytes(packet), 0, False
+            while place < len(data):
+                size = int.from_bytes(data[place : place + 4], "big")
+                kind, importance = data[place + 4] & 31, data[place + 4] >> 5 & 3
+                if kind in (1, 5):
+                    referred |= importance > 0
+                place += 4 + size
+            if data:
+                found.append((packet.pts, referred))
+    return found
+
+
+def needed(path: Path, wanted: list[int]) -> int:
+    """Pictures from the first to the last wanted one's packet that must be decoded."""
+    found = pictures(path)
+    times = sorted(time for time, _ in found)
+    kept = {times[index] for index in wanted}
+    last = max(place for place, (time, _) in enumerate(found) if time in kept)
+    return sum(referred or time in kept for time, referred in found[: last + 1])
+
+
+@pytest.fixture
+def film(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    return encode(tmp_path / "film.mp4", COUNT, g=str(COUNT), **request.param)
+
+
+@pytest.mark.parametrize(
+    "film",
+    [
+        {"bf": "3", "x264-params": "b-pyramid=none:b-adapt=0:scenecut=0"},
+        {"bf": "3", "x264-params": "b-pyramid=normal:b-adapt=0:scenecut=0"},
+        {"bf": "0", "x264-params": "scenecut=0"},
+    ],
+    indirect=True,
+    ids=["flat", "pyramid", "none"],
+)
+def test_what_nobody_refers_to_is_left_out(film: Path) -> None:
+    wanted = [5, 30, 61]
+    with PyavReader(film) as reader:
+        frames = reader.frames_at(wanted)
+        assert [read_number(frame) for frame in frames.pixels.permute(0, 2, 3, 1).numpy()] == wanted
+        decoded = reader._cursor.emitted + len(reader._cursor._ready)
+        # Frames come out in order, so the last one waits for the next few that are decoded.
+        assert decoded <= needed(film, wanted)
+        assert reader._leaves_out
+        everything = sum(time <= reader._index.timestamps[61] for time, _ in pictures(film))
+    assert (decoded < 0.7 * everything) == any(not referred for _, referred in pictures(film))
+
+
+def test_a_frame_left_out_before_is_found_again(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, g=str(COUNT), bf="3")
+    generator = np.random.default_rng(0)
+    with PyavReader(film) as reader:
+        for _ in range(20):  # one reader: what one request leaves out, the next may want
+            wanted = np.sort(generator.choice(COUNT, 4, replace=False)).tolist()
+            frames = reader.frames_at(wanted).pixels.permute(0, 2, 3, 1).numpy()
+            assert [read_number(frame) for frame in frames] == wanted
+
+
+def test_temporal_layers_of_hevc(tmp_path: Path) -> None:
+    # With layers, a picture without references in its own layer may be needed by a higher one.
+    for layers, leaves_out in (("0", True), ("3", False)):
+        path = encode(
+            tmp_path / f"layers{layers}.mp4",
+            24,
+            codec="libx265",
+            **{"x265-params": f"temporal-layers={layers}:log-level=none:pools=none"},
+        )
+        with PyavReader(path) as reader:
+            assert reader._leaves_out == leaves_out
+            frames = reader.frames_at([3, 10, 20]).pixels.permute(0, 2, 3, 1).numpy()
+            assert [read_number(frame) for frame in frames] == [3, 10, 20]
