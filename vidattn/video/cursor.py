@@ -22,6 +22,7 @@ class DecodingCursor:
         sought: whether it came here by a seek, not from the beginning.
         last_timestamp: of the last frame handed out; None after a rewind or seek.
         passed: presentation times of packets that it may have left out since then.
+        emptied: whether its decoder was emptied before the end of the packets.
     """
 
     def __init__(self, path: str, file: Path, limits: Limits) -> None:
@@ -71,12 +72,16 @@ class DecodingCursor:
         self.rewind()
         return table
 
-    def next_frame(self, wanted: Container[int] | None = None) -> Any | None:
+    def next_frame(
+        self, wanted: Container[int] | None = None, *, last: int | None = None
+    ) -> Any | None:
         """The next frame the decoder gives, in presentation order, or None at the end.
 
         Args:
             wanted: presentation times; frames of others are left out where no picture refers
                 to them, which changes no pixel of the rest. None for all frames.
+            last: position of the last packet that may be decoded: behind it the decoder gives
+                what it still holds, and is then spent. None to read on.
 
         Raises:
             DecodeError: the decoder refuses a packet; the cursor must then be moved.
@@ -84,7 +89,10 @@ class DecodingCursor:
         """
         while not self._ready and not self._drained:
             with typed_errors(self._path, f"cannot decode packet {self.position}"):
-                self._decode_one(wanted)
+                if last is not None and self.position > last:
+                    self._drain()
+                else:
+                    self._decode_one(wanted)
         if not self._ready:
             return None
         frame = self._ready.popleft()
@@ -109,7 +117,7 @@ class DecodingCursor:
     def _start(self, packets: Any) -> None:
         self._packets = packets
         self._ready = deque()
-        self._drained = False
+        self._drained = self.emptied = False
         self.position = 0
         self.emitted = 0
         self.last_timestamp = None
@@ -132,9 +140,13 @@ class DecodingCursor:
         self._drained = packet.size == 0 and packet.dts is None
         self.position += 1
 
+    def _drain(self) -> None:
+        self._drained = self.emptied = True
+        self._ready.extend(self._stream.codec_context.decode(None))
+
     def _seek_to(self, table: PacketTable, key: int, start: int, names: dict[Any, int]) -> bool:
         times = table.decoding if table.decoding[key] != MISSING else table.presentation
-        if self.spent:
+        if self.spent and not self.emptied:
             self.rewind()
         try:
             with typed_errors(self._path, "cannot seek"):

@@ -17,6 +17,7 @@ from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.orientation import Orientation
 from vidattn.video.paths import checked_path
+from vidattn.video.plan import DecodingPlan
 from vidattn.video.references import may_leave_out
 from vidattn.video.resize import resize_area
 
@@ -59,6 +60,9 @@ class PyavReader(IndexedReader):
         self.damage: str | None = None
         self._seekable = True
         self._leaves_out = False
+        self._reads_on = False
+        self._previous: int | None = None
+        self._frugal = True
         self._cursor = DecodingCursor(self.path, checked_path(path), limits)
         try:
             self._read_index()
@@ -198,16 +202,31 @@ class PyavReader(IndexedReader):
         Args:
             positions: ascending; other orders are right too, but slower.
         """
-        wanted = None
-        if self._index is not None and self._leaves_out:
-            wanted = set(self._index.timestamps[list(positions)].tolist())
-        for position in positions:
-            if position >= self._lost:
-                raise DecodeError(self.path, f"frame {position}: {self.damage}")
-            if self._index is None:
-                yield self._count_to(position)
-            else:
-                yield self._find(position, self._index, wanted)
+        if self._index is None:
+            for position in positions:
+                yield self._count_to(self._kept(position))
+            return
+        # A reader that goes on once will do so again: what it decodes ahead is then not lost.
+        self._reads_on |= self._goes_on(positions, self._index)
+        plan = DecodingPlan.make(self._index, positions, read_on=self._reads_on)
+        for position, last in zip(positions, plan.lasts, strict=True):
+            yield self._find(self._kept(position), self._index, plan.wanted, last)
+
+    def _kept(self, position: int) -> int:
+        if position >= self._lost:
+            raise DecodeError(self.path, f"frame {position}: {self.damage}")
+        return position
+
+    def _goes_on(self, positions: Sequence[int], index: FrameIndex) -> bool:
+        """Whether these frames follow those of the request before, in the same group."""
+        if not len(positions):
+            return self._reads_on
+        before, self._previous = self._previous, positions[-1]
+        return (
+            before is not None
+            and before < positions[0]
+            and (index.starts[positions[0]] == index.starts[before])
+        )
 
     def _count_to(self, position: int) -> Any:
         if self._cursor.spent or self._cursor.emitted > position:
@@ -216,34 +235,45 @@ class PyavReader(IndexedReader):
             self._next_frame(position)
         return self._next_frame(position)
 
-    def _find(self, position: int, index: FrameIndex, wanted: Container[int] | None) -> Any:
+    def _find(
+        self, position: int, index: FrameIndex, wanted: Container[int], last: int | None
+    ) -> Any:
         """The frame, by the cheapest way that gives it: each failure rules a way out for good."""
-        if wanted is not None and self._leaves_out:
+        start = int(index.starts[position])
+        if self._frugal:
             try:
-                return self._search(position, index, int(index.starts[position]), wanted)
+                return self._search(
+                    position, index, start, wanted if self._leaves_out else None, last
+                )
             except DecodeError:  # what was left out changed the order in which frames come out
-                self._leaves_out = False
+                self._frugal = False
                 self._cursor.rewind()
         if self._seekable:
             try:
-                return self._search(position, index, int(index.starts[position]), None)
+                return self._search(position, index, start)
             except DecodeError:
                 if not self._cursor.sought:
                     raise
             # That key packet was no clean start (gradual refresh, lost references).
             self._seekable = False
             self._cursor.rewind()
-        return self._search(position, index, 0, None)
+        return self._search(position, index, 0)
 
     def _search(
-        self, position: int, index: FrameIndex, start: int, wanted: Container[int] | None
+        self,
+        position: int,
+        index: FrameIndex,
+        start: int,
+        wanted: Container[int] | None = None,
+        last: int | None = None,
     ) -> Any:
         time, cursor = int(index.timestamps[position]), self._cursor
         behind = cursor.last_timestamp is not None and cursor.last_timestamp >= time
-        if behind or cursor.spent or start > cursor.position or time in cursor.passed:
+        gone = cursor.emptied and cursor.position <= index.packets[position]
+        if behind or gone or cursor.spent or start > cursor.position or time in cursor.passed:
             cursor.seek(self._table, start, self._names)
         while True:
-            frame = self._next_frame(position, wanted)
+            frame = self._next_frame(position, wanted, last)
             late = frame.pts is not None and frame.pts > time
             if late or (cursor.sought and frame.is_corrupt):
                 raise DecodeError(
@@ -253,8 +283,10 @@ class PyavReader(IndexedReader):
                 return frame
             del frame  # before the next is decoded
 
-    def _next_frame(self, position: int, wanted: Container[int] | None = None) -> Any:
-        frame = self._cursor.next_frame(wanted)
+    def _next_frame(
+        self, position: int, wanted: Container[int] | None = None, last: int | None = None
+    ) -> Any:
+        frame = self._cursor.next_frame(wanted, last=last)
         if frame is None:
             raise DecodeError(self.path, f"frame {position}: the video ends before it")
         return frame

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidattn.video.index import FrameIndex
+from vidattn.video.plan import DecodingPlan
+
+
+def index_of(group_sizes: list[int]) -> FrameIndex:
+    """Closed groups of pictures whose last picture is decoded second, as with B-frames."""
+    packets, starts, start = [], [], 0
+    for size in group_sizes:
+        places = list(range(size))
+        if size > 2:
+            places = [0, *range(2, size), 1]
+        packets += [start + place for place in places]
+        starts += [start] * size
+        start += size
+    return FrameIndex(10 * np.arange(start), np.array(packets), np.array(starts))
+
+
+GROUPS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
+
+
+@given(groups=GROUPS, data=st.data())
+def test_every_wanted_packet_is_before_the_end_and_no_other_group_is_entered(groups, data) -> None:
+    index = index_of(groups)
+    positions = data.draw(st.lists(st.integers(0, len(index) - 1), min_size=1, unique=True))
+    plan = DecodingPlan.make(index, positions, read_on=False)
+    assert [time for time in range(10 * len(index)) if time in plan.wanted] == [
+        10 * position for position in sorted(positions)
+    ]
+    wanted = set(index.packets[positions].tolist())
+    for position, last in zip(positions, plan.lasts, strict=True):
+        assert last in wanted
+        assert last >= index.packets[position]
+        # All that is decoded from this frame's group on until `last` belongs to groups with
+        # wanted frames, the end of one touching the start of the next.
+        for start in set(index.starts[index.starts > index.starts[position]].tolist()):
+            if start <= last:
+                assert start - 1 in wanted
+                assert start in set(index.starts[positions].tolist())
+
+
+def test_reading_on_empties_nothing_behind_the_last_frame() -> None:
+    index = index_of([4, 4, 4])
+    assert DecodingPlan.make(index, [1, 9], read_on=False).lasts == (2, 10)
+    assert DecodingPlan.make(index, [1, 9], read_on=True).lasts == (2, None)
+    assert 30 not in DecodingPlan.make(index, [1, 9], read_on=True).wanted
+    assert 100 in DecodingPlan.make(index, [1, 9], read_on=True).wanted
+    # The first group is read to its end, so the second follows without a stop.
+    assert DecodingPlan.make(index, [2, 3, 4], read_on=False).lasts == (4, 4, 4)
+    assert DecodingPlan.make(index, [], read_on=True).lasts == ()

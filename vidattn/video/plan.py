@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from vidattn.video.index import FrameIndex
+
+
+@dataclass(frozen=True)
+class WantedTimes:
+    """Timestamps of the frames that must come out of the decoder.
+
+    Attributes:
+        times: of the frames asked for.
+        onwards: later frames are wanted too: the next request may ask for what is decoded now.
+    """
+
+    times: frozenset[int]
+    onwards: bool
+
+    def __contains__(self, time: object) -> bool:
+        return time in self.times or (self.onwards and isinstance(time, int) and time > self._last)
+
+    @cached_property
+    def _last(self) -> int:
+        return max(self.times, default=0)
+
+
+@dataclass(frozen=True)
+class DecodingPlan:
+    """What to decode for some frames, and no more.
+
+    Attributes:
+        wanted: the rest is decoded only where pictures refer to it.
+        lasts: for each wanted frame, the position of the last packet to decode before the
+            decoder is emptied; None to read on behind it.
+    """
+
+    wanted: WantedTimes
+    lasts: tuple[int | None, ...]
+
+    @classmethod
+    def make(cls, index: FrameIndex, positions: Sequence[int], *, read_on: bool) -> DecodingPlan:
+        """Plan for frames in the order in which they will be asked for.
+
+        Decoders hold frames back until they know the order, so that a frame comes out only after
+        some packets behind it. Where none of those is wanted, emptying the decoder is cheaper.
+
+        Args:
+            index: of the video.
+            positions: of the wanted frames.
+            read_on: do not empty the decoder behind the last of them: the next request goes on
+                from there.
+        """
+        chosen = np.asarray(positions, np.int64)
+        starts, packets = index.starts[chosen], index.packets[chosen]
+        lasts: dict[int, int | None] = {}
+        end = None
+        for start in sorted(set(starts.tolist()), reverse=True):
+            last = int(packets[starts == start].max())
+            follows = end is not None and end <= last + 1
+            lasts[start] = lasts[end] if follows and end is not None else last
+            end = start
+        if read_on and len(chosen):
+            final = lasts[int(starts.max())]
+            lasts = {start: None if last == final else last for start, last in lasts.items()}
+        times = frozenset(index.timestamps[chosen].tolist())
+        return cls(WantedTimes(times, read_on), tuple(lasts[start] for start in starts.tolist()))
