@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 from tests.video.numbered_films import FILMS, SIZE, draw, encode, read_number, turn
 from vidattn.errors import ArgumentError, DecodeError
@@ -216,3 +217,25 @@ def test_decoders_agree(films: Film) -> None:
                 pixels.append(reader.frames_at(range(0, 40, 7)).pixels.int())
         for first, second in itertools.pairwise(pixels):
             assert (first - second).abs().max() <= 2
+
+
+def test_key_frames_are_those_that_were_encoded_as_such(films: Film, decoder: str) -> None:
+    path = films("b_frames")
+    with av.open(str(path)) as container:
+        keys = [i for i, frame in enumerate(container.decode(video=0)) if frame.key_frame]
+    with open_video(path, decoder=decoder) as reader:
+        assert reader.keyframe_indices() == keys
+        frames = reader.keyframes().pixels.permute(0, 2, 3, 1).numpy()
+    assert [read_number(frame) for frame in frames] == keys
+
+
+def test_clips_in_one_pass_equal_clips_one_by_one(films: Film, decoder: str) -> None:
+    clips = [[4, 5, 6, 7], [6, 6, 20], [], [39, 0]]
+    with open_video(films("b_frames"), decoder=decoder) as reader:
+        together = reader.clips(clips, short_side=32)
+        for clip, found in zip(clips, together, strict=True):
+            alone = reader.frames_at(clip, short_side=32)
+            assert torch.equal(found.pixels, alone.pixels)
+            assert found.pixels.stride() == alone.pixels.stride()
+            assert torch.equal(found.seconds, alone.seconds)
+            assert found.indices.tolist() == clip

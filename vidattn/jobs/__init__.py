@@ -13,6 +13,7 @@ __getattr__, __all__ = exports(
         "evaluate": "evaluation_run",
         "explain": "explanation",
         "extract_keyframes": "extraction",
+        "index_videos": "indexing",
         "print_figures": "pages",
         "train": "training_run",
         "write_keyframes": "keyframe_files",

@@ -35,6 +35,7 @@ class CheckedReader(IndexedReader):
             if index.full_decode_reason is not None:
                 self._refuse(index.full_decode_reason)
             self._seconds = np.array(index.seconds_of(range(len(index))))
+            self._keys = np.array(index.keyframe_indices(), np.int64)
             self.size, self.fps = index.size, index.fps
             self.duration_seconds = index.duration_seconds
             self.stream_index = index.stream_index

@@ -10,6 +10,7 @@ import numpy as np
 from vidattn.errors import DecodeError
 from vidattn.video.demuxer import open_container, typed_errors
 from vidattn.video.index import MISSING, PacketTable
+from vidattn.video.index_cache import load_table
 from vidattn.video.limits import Limits
 
 
@@ -67,7 +68,11 @@ class DecodingCursor:
         self.rewind()
 
     def scan(self) -> PacketTable:
-        """Read the table of all packets, and rewind."""
+        """The table of all packets: the one kept from before, or else read now; then rewind."""
+        kept = load_table(self._file)
+        if kept is not None:
+            self._limits.check_packets(self._path, len(kept))
+            return kept
         table = PacketTable.scan(self._path, self._container, self._stream, self._limits)
         self.rewind()
         return table

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +53,18 @@ class Frames:
     def size(self) -> tuple[int, int]:
         """(height, width) of `pixels`."""
         return self.pixels.shape[2], self.pixels.shape[3]
+
+    def take(self, places: Sequence[int]) -> Frames:
+        """Frames by their place in this object, in the order asked for; copies."""
+        rows = torch.as_tensor(places, dtype=torch.int64)
+        # Through the stored order: selecting from the permuted view would lose it.
+        return Frames.from_rows(
+            self.pixels.permute(0, 2, 3, 1)[rows],
+            seconds=self.seconds[rows],
+            indices=self.indices[rows],
+            source_size=self.source_size,
+            timestamps_made_up=self.timestamps_made_up,
+        )
 
     @classmethod
     def from_rows(

@@ -52,6 +52,7 @@ class ImageFolderReader(IndexedReader):
             raise NotAVideoError(self.path, "a folder without jpg, png, webp or bmp images")
         limits.check_packets(self.path, len(self._files))
         self._seconds = np.arange(len(self._files)) / self.fps
+        self._keys = np.arange(len(self._files))
         self.duration_seconds = len(self._files) / self.fps
         limits.check_seconds(self.path, self.duration_seconds)
         self.size = self._read(0).shape[:2]

@@ -15,10 +15,12 @@ from vidattn.video.resize import resized_size
 class IndexedReader(VideoReader):
     """A reader that knows the time of every frame and decodes ascending, distinct indices.
 
-    Subclasses set `_seconds`, float64 of shape (number of frames,), and write `_decode`.
+    Subclasses set `_seconds`, float64 of shape (number of frames,), and `_keys`, the ascending
+    indices of its key frames, and write `_decode`.
     """
 
     _seconds: np.ndarray
+    _keys: np.ndarray
     _closed = False
 
     @abstractmethod
@@ -56,6 +58,10 @@ class IndexedReader(VideoReader):
         """As the interface says; possibly no frame."""
         inside = (self._seconds >= start_seconds) & (self._seconds < end_seconds)
         return self.frames_at(np.flatnonzero(inside).tolist(), short_side=short_side)
+
+    def keyframe_indices(self) -> list[int]:
+        """As the interface says."""
+        return self._keys.tolist()
 
     def close(self) -> None:
         """Release the file; asking for frames afterwards is an error."""

@@ -44,6 +44,8 @@ class PyavReader(IndexedReader):
             frames that the packets promise count in `len`, and asking for them raises.
         stream_index: which of the file's streams this is.
         container_format: FFmpeg's name of the container.
+        codec: FFmpeg's name of the codec.
+        packet_table: what its packets say.
 
     Raises:
         VideoNotFoundError, NotAVideoError, UnsafePathError, LimitError: as they say.
@@ -99,18 +101,20 @@ class PyavReader(IndexedReader):
         stream = self._cursor.stream
         self.stream_index = stream.index
         self.container_format = self._cursor.container.format.name
+        self.codec = stream.codec_context.name
         self.sample_aspect_ratio = float(stream.sample_aspect_ratio or 1)
         self._declared_frames = stream.frames
         declared_rate = float(stream.average_rate or stream.guessed_rate or 0)
         table = self._cursor.scan()
         stream = self._cursor.stream
         time_base = stream.time_base
-        self._table = table
+        self.packet_table = table
         self.full_decode_reason = suspicion(table, self._cursor.container, stream)
         self._index: FrameIndex | None = None
         if self.full_decode_reason is None:
             self._index = FrameIndex.build(table)
             self._seconds = _seconds(self._index.timestamps.tolist(), time_base)
+            self._keys = np.flatnonzero(table.keys[self._index.packets])
             tail = int(table.durations[self._index.packets[-1]]) * time_base
             self._lost = len(self)
             self._leaves_out = may_leave_out(stream.codec_context)
@@ -133,11 +137,15 @@ class PyavReader(IndexedReader):
     def _decode_all(self) -> list[float | None]:
         """Time of every frame that decodes, in the decoder's order."""
         times: list[float | None] = []
+        keys: list[int] = []
         while (frame := self._next_or_damage(first=not times)) is not None:
             self._learn(frame)
+            if frame.key_frame:
+                keys.append(len(times))
             times.append(None if frame.pts is None else frame.time)
             del frame
         self._lost = len(times)
+        self._keys = np.array(keys, np.int64)
         if not times:
             raise DecodeError(self.path, "it has a video stream, but no frame that can be decoded")
         self._cursor.rewind()
@@ -154,9 +162,9 @@ class PyavReader(IndexedReader):
 
     def _promised(self) -> int:
         """How many frames complete packets stand for, where the decoder refused one of them."""
-        if self.damage is None or self._table.damaged.any():
+        if self.damage is None or self.packet_table.damaged.any():
             return 0  # nothing refused, or only what the end of the file cuts off
-        return int((~self._table.discarded).sum())
+        return int((~self.packet_table.discarded).sum())
 
     def _learn(self, frame: Any) -> None:
         size = (frame.height, frame.width)
@@ -271,7 +279,7 @@ class PyavReader(IndexedReader):
         behind = cursor.last_timestamp is not None and cursor.last_timestamp >= time
         gone = cursor.emptied and cursor.position <= index.packets[position]
         if behind or gone or cursor.spent or start > cursor.position or time in cursor.passed:
-            cursor.seek(self._table, start, self._names)
+            cursor.seek(self.packet_table, start, self._names)
         while True:
             frame = self._next_frame(position, wanted, last)
             late = frame.pts is not None and frame.pts > time

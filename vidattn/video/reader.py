@@ -60,6 +60,27 @@ class VideoReader(ABC):
     def seconds_of(self, indices: Sequence[int]) -> list[float]:
         """Presentation time of frames by index, without decoding them."""
 
+    @abstractmethod
+    def keyframe_indices(self) -> list[int]:
+        """Frames that refer to no other one: each is decoded by itself, so cheaply."""
+
+    def keyframes(self, *, short_side: int | None = None) -> Frames:
+        """All frames of `keyframe_indices`: a cheap look at a long video."""
+        return self.frames_at(self.keyframe_indices(), short_side=short_side)
+
+    def clips(
+        self, clips: Sequence[Sequence[int]], *, short_side: int | None = None
+    ) -> list[Frames]:
+        """Several clips in one pass over the file: a frame that two of them want is decoded once.
+
+        Args:
+            clips: the indices of each, as in `frames_at`.
+        """
+        wanted = sorted({index for clip in clips for index in clip})
+        places = {index: place for place, index in enumerate(wanted)}
+        frames = self.frames_at(wanted, short_side=short_side)
+        return [frames.take([places[index] for index in clip]) for clip in clips]
+
     def close(self) -> None:  # noqa: B027 - most readers hold a file, a folder of images does not
         """Release the file. Closing twice is harmless."""
 

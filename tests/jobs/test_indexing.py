@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import vidattn
+from vidattn.cli.entry import main
+from vidattn.errors import AnnotationError
+from vidattn.jobs import index_videos, indexing
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(write_flash: Callable[..., Path], tmp_path: Path) -> Path:
+    write_flash("videos/a.mp4", frame_count=30)
+    write_flash("videos/below/b.mp4", frame_count=12, size=(48, 64))
+    (tmp_path / "videos" / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "videos" / "notes.md").write_text("not asked for")
+    return tmp_path / "videos"
+
+
+def test_every_video_below_is_looked_over(folder: Path, tmp_path: Path) -> None:
+    records = index_videos([folder], progress=False)
+    assert [Path(record["video"]).name for record in records] == ["a.mp4", "b.mp4", "broken.mp4"]
+    first, second, broken = records
+    with vidattn.open_video(folder / "a.mp4") as reader:
+        assert first["frame_count"] == len(reader) == 30
+        assert first["duration_seconds"] == reader.duration_seconds
+    assert (first["codec"], first["quarter_turns"], first["damage"]) == ("h264", 0, None)
+    assert first["keyframe_count"] >= 1
+    assert second["size"] == [48, 64]
+    assert broken["error"] == "NotAVideoError"
+    assert len(list((tmp_path / "cache").rglob("*.packets"))) == 2
+
+
+def test_an_interrupted_run_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "health.json"
+    monkeypatch.setattr(indexing, "SAVE_EVERY", 1)
+    examine, looked_at = indexing.examine, []
+
+    def interrupted(path: Path) -> dict:
+        if len(looked_at) == 1:
+            raise KeyboardInterrupt
+        looked_at.append(path.name)
+        return examine(path)
+
+    monkeypatch.setattr(indexing, "examine", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        index_videos([folder], report=report, progress=False)
+    assert json.loads(report.read_text())["videos_found"] == 1
+    monkeypatch.setattr(
+        indexing, "examine", lambda path: looked_at.append(path.name) or examine(path)
+    )
+    index_videos([folder], report=report, progress=False)
+    assert looked_at == ["a.mp4", "b.mp4", "broken.mp4"]
+    found = json.loads(report.read_text())
+    assert (found["videos_found"], found["videos_failed"]) == (3, 1)
+    (folder / "broken.mp4").write_bytes(b"still no video")
+    index_videos([folder], report=report, progress=False)
+    assert looked_at == ["a.mp4", "b.mp4", "broken.mp4", "broken.mp4"]
+
+
+def test_lists_and_what_is_not_there(folder: Path) -> None:
+    listed = folder / "some.txt"
+    listed.write_text("below/b.mp4\n\na.mp4\n")
+    records = index_videos([listed], workers=2, progress=False)
+    assert [Path(record["video"]).name for record in records] == ["b.mp4", "a.mp4"]
+    listed.write_text("below/b.mp4\nabsent.mp4\n")
+    with pytest.raises(AnnotationError, match=r"some.txt.*2.*absent.mp4"):
+        index_videos([listed], progress=False)
+    with pytest.raises(AnnotationError, match="nowhere"):
+        index_videos([folder / "nowhere"], progress=False)
+
+
+def test_the_command_prints_a_table_or_json(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["index", str(folder / "a.mp4"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["videos"][0]["frame_count"] == 30
+    assert main(["index", str(folder)]) == 1
+    assert "3 videos, 1 cannot be read" in capsys.readouterr().out

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from vidattn.data.annotations import VIDEO_SUFFIXES
+from vidattn.errors import AnnotationError, ArgumentError, VideoError
+from vidattn.files import write_json
+from vidattn.video.index_cache import store_table
+from vidattn.video.pyav_reader import PyavReader
+
+# Files between two writes of the report: what an interruption may cost.
+SAVE_EVERY = 200
+
+
+def index_videos(
+    paths: Iterable[str | Path],
+    *,
+    report: str | Path | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> list[dict[str, Any]]:
+    """Look every video over, and keep its packet table so that later opening is quick.
+
+    Args:
+        paths: videos, folders (searched for videos, with what lies below), or `.txt` files with
+            one path a line, relative to the list.
+        report: JSON file for the records; videos that it already holds, unchanged since, are
+            not looked at again. Nothing is written if None.
+        workers: processes.
+
+    Returns:
+        a record for each video: see `examine`.
+
+    Raises:
+        AnnotationError: a path or a line names nothing.
+    """
+    if workers < 1:
+        raise ArgumentError(f"workers: expected at least 1, got {workers}")
+    videos = list(dict.fromkeys(_videos(paths)))
+    known = _known(report)
+    found = {
+        str(video): known[str(video)]
+        for video in videos
+        if str(video) in known and _state(video) == known[str(video)]["state"]
+    }
+    remaining = [video for video in videos if str(video) not in found]
+    records = track(
+        _examined(remaining, workers),
+        total=len(remaining),
+        description="indexing",
+        console=Console(stderr=True),
+        disable=not progress,
+        transient=True,
+    )
+    for number, record in enumerate(records, start=1):
+        found[record["video"]] = record
+        if report is not None and number % SAVE_EVERY == 0:
+            _write(report, found.values())
+    ordered = [found[str(video)] for video in videos]
+    if report is not None:
+        _write(report, ordered)
+    return ordered
+
+
+def examine(path: str | Path) -> dict[str, Any]:
+    """What one video is, and what is wrong with it; its packet table is kept.
+
+    Returns:
+        `video`, `state` (size and time of change, to tell whether it changed), and either
+        `error` (its type) and `reason`, or frame_count, fps, duration_seconds, first_seconds,
+        size, codec, container, quarter_turns, mirrored, keyframe_count,
+        longest_keyframe_gap_seconds, timestamps_made_up, full_decode_reason, damage.
+    """
+    record: dict[str, Any] = {"video": str(path), "state": _state(Path(path))}
+    try:
+        with PyavReader(path) as reader:
+            seconds = np.array(reader.seconds_of(range(len(reader))))
+            keys = reader.keyframe_indices()
+            bounds = np.append(seconds[keys], seconds[-1])
+            record |= {
+                "frame_count": len(reader),
+                "fps": reader.fps,
+                "duration_seconds": reader.duration_seconds,
+                "first_seconds": float(seconds[0]),
+                "size": list(reader.size),
+                "codec": reader.codec,
+                "container": reader.container_format,
+                "quarter_turns": reader.orientation.quarter_turns,
+                "mirrored": reader.orientation.mirrored,
+                "keyframe_count": len(keys),
+                "longest_keyframe_gap_seconds": float(np.diff(bounds).max(initial=0)),
+                "timestamps_made_up": reader.timestamps_made_up,
+                "full_decode_reason": reader.full_decode_reason,
+                "damage": reader.damage,
+            }
+            store_table(Path(path), reader.packet_table)
+    except VideoError as error:
+        record |= {"error": type(error).__name__, "reason": error.reason}
+    return record
+
+
+def _examined(videos: Sequence[Path], workers: int) -> Iterator[dict[str, Any]]:
+    if workers == 1 or len(videos) < 2:
+        yield from map(examine, videos)
+        return
+    # Started afresh: a forked decoder library may hold a lock that nobody will release.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        for future in as_completed([pool.submit(examine, video) for video in videos]):
+            yield future.result()
+
+
+def _videos(paths: Iterable[str | Path]) -> Iterator[Path]:
+    for path in map(Path, paths):
+        if path.is_dir():
+            yield from sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES
+            )
+        elif path.suffix.lower() == ".txt":
+            yield from _listed(path)
+        elif path.exists():
+            yield path
+        else:
+            raise AnnotationError(path, 0, "there is no such video, folder or list")
+
+
+def _listed(path: Path) -> Iterator[Path]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnnotationError(path, 0, f"cannot be read as a list of paths: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        video = path.parent / line.strip()
+        if not video.exists():
+            raise AnnotationError(path, number, f"there is no file {line.strip()!r}")
+        yield video
+
+
+def _state(video: Path) -> list[int]:
+    try:
+        status = video.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _known(report: str | Path | None) -> dict[str, dict[str, Any]]:
+    if report is None or not Path(report).is_file():
+        return {}
+    try:
+        records = json.loads(Path(report).read_text(encoding="utf-8"))["videos"]
+        return {record["video"]: record for record in records}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArgumentError(f"report: {report} is no report of this command") from error
+
+
+def _write(report: str | Path, records: Iterable[dict[str, Any]]) -> None:
+    videos = list(records)
+    failed = sum("error" in record for record in videos)
+    write_json(report, {"videos_found": len(videos), "videos_failed": failed, "videos": videos})
