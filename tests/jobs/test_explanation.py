@@ -11,7 +11,7 @@ from PIL import Image
 import vidattn
 from vidattn.errors import VideoError
 from vidattn.models import LoadedRecogniser
-from vidattn.video import open_video
+from vidattn.video import VideoWriter, open_video
 
 
 def test_heat_and_strip_show_the_action(
@@ -48,3 +48,16 @@ def test_a_broken_video_leaves_nothing(loaded_brightness: LoadedRecogniser, tmp_
     with pytest.raises(VideoError, match=r"broken\.mp4"):
         vidattn.explain(path, checkpoint=loaded_brightness, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_overlay_keeps_the_times_of_the_video(
+    loaded_brightness: LoadedRecogniser, tmp_path: Path
+) -> None:
+    times = [0.04 * number + (1.5 if number >= 8 else 0) for number in range(16)]
+    path = tmp_path / "variable.mkv"
+    with VideoWriter(path, fps=25, size=(64, 64), timed=True) as writer:
+        for number, seconds in enumerate(times):
+            writer.write(np.full((64, 64, 3), 8 * number, np.uint8), seconds=seconds)
+    vidattn.explain(path, checkpoint=loaded_brightness, output=tmp_path / "out", progress=False)
+    with open_video(tmp_path / "out" / "overlay.mp4") as after:
+        assert after.seconds_of(range(16)) == pytest.approx(times, abs=2e-3)

@@ -124,3 +124,33 @@ def test_wrong_target(tmp_path: Path) -> None:
         VideoWriter(tmp_path / "a.txt", fps=25, size=(48, 64))
     with pytest.raises(ArgumentError, match="folder"):
         VideoWriter(tmp_path / "none" / "a.mp4", fps=25, size=(48, 64))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_frames_are_shown_at_times_of_their_own(tmp_path: Path, suffix: str) -> None:
+    times = [0.0, 0.04, 0.5, 0.54, 2.0]
+    path = tmp_path / f"timed{suffix}"
+    with VideoWriter(path, fps=25, size=(32, 32), timed=True) as writer:
+        for number, seconds in enumerate(times):
+            writer.write(np.full((32, 32, 3), 40 * number, np.uint8), seconds=seconds)
+    with av.open(str(path)) as container:
+        found = [
+            (frame.time, frame.to_ndarray(format="rgb24").mean())
+            for frame in container.decode(video=0)
+        ]
+    assert [time for time, _ in found] == pytest.approx(times, abs=1e-3)
+    assert [level for _, level in found] == pytest.approx([0, 40, 80, 120, 160], abs=6)
+
+
+def test_times_go_with_timed_videos_and_rise(tmp_path: Path) -> None:
+    picture = np.zeros((32, 32, 3), np.uint8)
+    with VideoWriter(tmp_path / "a.mp4", fps=25, size=(32, 32)) as plain:
+        with pytest.raises(ArgumentError, match="only there"):
+            plain.write(picture, seconds=0.0)
+        plain.write(picture)
+    with VideoWriter(tmp_path / "b.mp4", fps=25, size=(32, 32), timed=True) as timed:
+        with pytest.raises(ArgumentError, match="only there"):
+            timed.write(picture)
+        timed.write(picture, seconds=0.0)
+        with pytest.raises(ArgumentError, match="rise"):
+            timed.write(picture, seconds=0.0)

@@ -174,6 +174,9 @@ def _frames(reader: VideoReader) -> Iterator[tuple[int, NDArray[np.uint8]]]:
 
 def _write_video(path: Path, reader: VideoReader, painter: Painter, progress: bool) -> None:
     writer: VideoWriter | None = None
+    # Shown at the video's own times, where it has such as can be shown.
+    seconds = np.array(reader.seconds_of(range(len(reader))))
+    timed = bool((np.diff(seconds) > 1e-3).all())
     try:
         for index, frame in track(
             _frames(reader),
@@ -186,8 +189,8 @@ def _write_video(path: Path, reader: VideoReader, painter: Painter, progress: bo
             picture = painter.paint(index, frame)
             if writer is None:
                 height, width = picture.shape[:2]
-                writer = VideoWriter(path, fps=reader.fps, size=(height, width))
-            writer.write(picture)
+                writer = VideoWriter(path, fps=reader.fps, size=(height, width), timed=timed)
+            writer.write(picture, seconds=seconds[index] - seconds[0] if timed else None)
     except BaseException:
         if writer is not None:
             writer.abort()

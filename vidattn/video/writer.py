@@ -15,6 +15,9 @@ from av.video.reformatter import VideoReformatter
 from vidattn.errors import ArgumentError
 from vidattn.video.demuxer import ONE_THREAD
 
+# Of timed videos; divides the usual frame rates, and MP4 and Matroska can hold it.
+TIME_BASE = Fraction(1, 90_000)
+
 
 class VideoWriter:
     """Writes H.264 frame by frame: the same frames and settings give the same bytes.
@@ -26,6 +29,7 @@ class VideoWriter:
         path: target; its ending chooses the container (.mp4, .mkv, .mov).
         fps: frames per second, above 0; a float is taken as the nearest fraction whose
             denominator is at most 1001, so that 29.97002997 is 30000/1001.
+        timed: frames come with times of their own, see `write`; the rate is then only declared.
         size: (height, width) of every frame, in pixels; both even where the pixel format
             stores colour at half the resolution.
         crf: x264's quality, 0 (lossless) to 51 (worst).
@@ -42,6 +46,7 @@ class VideoWriter:
         *,
         fps: float | Fraction,
         size: tuple[int, int],
+        timed: bool = False,
         crf: int = 18,
         preset: str = "medium",
         pixel_format: str = "yuv420p",
@@ -57,6 +62,8 @@ class VideoWriter:
         os.close(handle)
         self._temporary = Path(temporary)
         self._pixel_format = pixel_format
+        self._timed = timed
+        self._last_pts = -1
         self._reformatter = VideoReformatter()
         self._open = True
         try:
@@ -70,15 +77,20 @@ class VideoWriter:
             self._stream.height, self._stream.width = self.size
             self._stream.pix_fmt = pixel_format
             context = self._stream.codec_context
-            context.time_base = 1 / rate
+            context.time_base = TIME_BASE if timed else 1 / rate
             context.thread_count = 1  # more threads change the bytes
             context.open()
         except Exception as error:
             self.abort()
             raise ArgumentError(f"{self.path}: cannot write such a video: {error}") from error
 
-    def write(self, frame: np.ndarray) -> None:
-        """Append one RGB frame, uint8 of shape (H, W, 3)."""
+    def write(self, frame: np.ndarray, *, seconds: float | None = None) -> None:
+        """Append one RGB frame.
+
+        Args:
+            frame: uint8 (H, W, 3).
+            seconds: when it is shown, from 0 and rising; only, and always, in a timed video.
+        """
         if not self._open:
             raise ArgumentError(f"{self.path}: the writer is closed")
         frame = np.asarray(frame)
@@ -92,10 +104,19 @@ class VideoWriter:
             format=self._pixel_format,
             **ONE_THREAD,
         )
-        picture.pts = self.frames_written
+        picture.pts = self._pts(seconds)
         picture.time_base = self._stream.codec_context.time_base
         self._container.mux(self._stream.encode(picture))
         self.frames_written += 1
+
+    def _pts(self, seconds: float | None) -> int:
+        if (seconds is not None) != self._timed:
+            raise ArgumentError(f"{self.path}: seconds: expected in timed videos, and only there")
+        pts = self.frames_written if seconds is None else round(seconds / TIME_BASE)
+        if pts <= self._last_pts:
+            raise ArgumentError(f"{self.path}: seconds: expected times that rise from 0")
+        self._last_pts = pts
+        return pts
 
     def close(self) -> None:
         """Finish the file and move it to its name. Closing twice is harmless."""
