@@ -1,0 +1,260 @@
+"""Time to open a video and read some of its frames: ours, torchcodec's, decord's.
+
+Every contestant reads the same frames of the same files, in turn within each round, in one
+process, and hands out uint8 RGB. Each peer runs with 1 and with 2 threads and counts by its faster
+setting. A round uses fresh indices; figures are medians over rounds, ratios are ours over the
+faster peer's in the same round, with 95 % bootstrap intervals of the median.
+
+Example:
+  python tools/bench_decoding.py --output runs/decoding --rounds 15 --videos my/film.mp4
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from vidattn.files import write_json
+from vidattn.video import open_video
+
+FPS = 30
+SIZES = {"340x256": (256, 340), "640x360": (360, 640), "1280x720": (720, 1280)}
+COUNTS = (4, 8, 16, 32)
+DENSE = 32
+
+
+@dataclass(frozen=True)
+class Source:
+    """How one file is encoded; the name says it again."""
+
+    name: str
+    size: str
+    seconds: int
+    codec: str = "libx264"
+    options: tuple[tuple[str, str], ...] = ()
+
+
+X264 = (("preset", "medium"), ("crf", "23"))
+SOURCES = (
+    Source("h264 default", "640x360", 10, options=X264),
+    Source("h264 default", "340x256", 10, options=X264),
+    Source("h264 default", "1280x720", 10, options=X264),
+    Source("h264 default", "640x360", 120, options=X264),
+    Source("h264 gop 12", "640x360", 10, options=(*X264, ("g", "12"))),
+    Source("h264 gop 30", "640x360", 120, options=(*X264, ("g", "30"))),
+    Source("h264 no pyramid", "640x360", 10, options=(*X264, ("x264-params", "b-pyramid=none"))),
+    Source("h264 no b-frames", "640x360", 10, options=(*X264, ("bf", "0"))),
+    Source("h264 no b-frames", "640x360", 120, options=(*X264, ("bf", "0"))),
+    Source("h264 intra only", "640x360", 10, options=(*X264, ("g", "1"))),
+    Source("hevc default", "640x360", 10, "libx265", (("x265-params", "log-level=none:pools=1"),)),
+    Source("mpeg4 2 b-frames", "640x360", 10, "mpeg4", (("bf", "2"), ("g", "60"), ("q", "4"))),
+    Source("vp9", "640x360", 10, "libvpx-vp9", (("deadline", "realtime"), ("cpu-used", "8"))),
+)
+
+
+def main() -> None:
+    parsed = parse()
+    folder = parsed.output / "files"
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = [source for source in SOURCES if parsed.longest >= source.seconds]
+    files = {f"{s.name} {s.size} {s.seconds} s": write(s, folder) for s in chosen}
+    files |= {Path(video).name: Path(video) for video in parsed.videos}
+    cells = [
+        cell(name, path, request, parsed.rounds)
+        for name, path in track(list(files.items()), console=Console(stderr=True))
+        for request in requests(path)
+    ]
+    result = {
+        "versions": {name: version(name) for name in ("av", "torchcodec", "decord", "torch")},
+        "rounds": parsed.rounds,
+        "sources": {f"{s.name} {s.size} {s.seconds} s": [s.codec, *s.options] for s in chosen},
+        "cells": cells,
+    }
+    write_json(parsed.output / "decoding.json", result)
+    show(cells)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("runs/decoding"))
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--longest", type=int, default=120, help="seconds of the longest file")
+    parser.add_argument("--videos", nargs="*", default=[], help="more files to read")
+    return parser.parse_args()
+
+
+# -- what is read ----------------------------------------------------------------------------
+
+
+def write(source: Source, folder: Path) -> Path:
+    """A textured scene that pans, turns and flickers, encoded once."""
+    path = folder / f"{source.name} {source.size} {source.seconds}.mp4".replace(" ", "_")
+    if path.exists():
+        return path
+    height, width = SIZES[source.size]
+    temporary = path.with_suffix(".partial.mp4")
+    with av.open(str(temporary), "w") as container:
+        stream = container.add_stream(source.codec, rate=FPS, options=dict(source.options))
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, FPS)
+        for number, picture in enumerate(scene(height, width, source.seconds * FPS)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, FPS)
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode(None))
+    temporary.rename(path)
+    return path
+
+
+def scene(height: int, width: int, count: int) -> Iterator[np.ndarray]:
+    generator = np.random.default_rng(0)
+    grid = generator.random((height // 8 + 40, width // 8 + 40, 3))
+    texture = np.kron(grid, np.ones((8, 8, 1))).astype(np.float32) * 200
+    grain = generator.normal(0, 4, (8, height, width, 1)).astype(np.float32)
+    for number in range(count):
+        x = int(100 + 90 * np.sin(number / 47))
+        y = int(100 + 90 * np.cos(number / 31))
+        picture = texture[y : y + height, x : x + width] + grain[number % 8]
+        left = int((width - 80) * (0.5 + 0.5 * np.sin(number / 19)))
+        picture[height // 3 : height // 3 + 60, left : left + 80] = 230
+        yield np.clip(picture, 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which frames: `sparse` spread over the whole file, `dense` consecutive."""
+
+    name: str
+    count: int
+
+    def draw(self, length: int, generator: np.random.Generator) -> list[int]:
+        if self.name == "dense":
+            start = int(generator.integers(0, max(length - self.count, 0), endpoint=True))
+            return list(range(start, min(start + self.count, length)))
+        bounds = np.linspace(0, length, self.count + 1)
+        places = bounds[:-1] + generator.random(self.count) * np.diff(bounds)
+        return sorted({int(place) for place in places})
+
+
+def requests(path: Path) -> list[Request]:
+    with open_video(path) as reader:
+        length = len(reader)
+    found = [Request("sparse", count) for count in COUNTS if count <= length]
+    return [*found, Request("dense", DENSE)] if length >= DENSE else found
+
+
+# -- who reads -------------------------------------------------------------------------------
+
+
+def ours(path: Path, indices: Sequence[int]) -> np.ndarray:
+    with open_video(path) as reader:
+        return reader.frames_at(indices).pixels.permute(0, 2, 3, 1).numpy()
+
+
+def torchcodec(path: Path, indices: Sequence[int], *, threads: int) -> np.ndarray:
+    from torchcodec.decoders import VideoDecoder
+
+    decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=threads)
+    return decoder.get_frames_at(indices=list(indices)).data.numpy()
+
+
+def decord(path: Path, indices: Sequence[int], *, threads: int) -> np.ndarray:
+    import decord as library
+
+    reader = library.VideoReader(str(path), num_threads=threads)
+    return reader.get_batch(list(indices)).asnumpy()
+
+
+Contestant = Callable[[Path, Sequence[int]], np.ndarray]
+
+
+def contestants() -> dict[str, Contestant]:
+    found: dict[str, Contestant] = {"vidattn": ours}
+    for name, read in (("torchcodec", torchcodec), ("decord", decord)):
+        for threads in (1, 2):
+            found[f"{name} {threads}"] = lambda p, i, read=read, t=threads: read(p, i, threads=t)
+    return found
+
+
+def cell(name: str, path: Path, request: Request, rounds: int) -> dict[str, Any]:
+    """All contestants on one file and kind of request, in turn in every round."""
+    generator = np.random.default_rng(1)
+    with open_video(path) as reader:
+        length = len(reader)
+    readers = contestants()
+    seconds: dict[str, list[float]] = {contestant: [] for contestant in readers}
+    different: dict[str, int] = dict.fromkeys(readers, 0)
+    for number in range(-1, rounds):  # the first round warms up
+        indices = request.draw(length, generator)
+        expected = ours(path, indices)
+        order = list(readers)
+        generator.shuffle(order)
+        for contestant in order:
+            gc.collect()
+            started = time.perf_counter()
+            try:
+                frames = readers[contestant](path, indices)
+            except Exception as error:
+                different[contestant] += len(indices)
+                seconds[contestant].append(float("nan"))
+                print(f"{contestant} on {name}: {str(error).splitlines()[0]}")
+                continue
+            if number >= 0:
+                seconds[contestant].append(time.perf_counter() - started)
+            different[contestant] += int((frames != expected).any((1, 2, 3)).sum())
+    return {
+        "file": name,
+        "request": f"{request.name} {request.count}",
+        "frames_in_file": length,
+        "milliseconds": {k: 1000 * float(np.nanmedian(v)) for k, v in seconds.items() if v},
+        "frames_that_differ": different,
+        "ratio": ratio(seconds),
+    }
+
+
+def ratio(seconds: dict[str, list[float]]) -> dict[str, Any]:
+    """Ours over the faster peer's, round by round; every peer at its better number of threads."""
+    peers = {}
+    for peer in ("torchcodec", "decord"):
+        best = min((f"{peer} {n}" for n in (1, 2)), key=lambda k: np.nanmedian(seconds[k]))
+        peers[best] = np.array(seconds[best])
+    rival = min(peers, key=lambda k: float(np.nanmedian(peers[k])))
+    found = np.array(seconds["vidattn"]) / peers[rival]
+    generator = np.random.default_rng(0)
+    medians = np.nanmedian(generator.choice(found, (2000, len(found))), axis=1)
+    low, high = np.percentile(medians, [2.5, 97.5])
+    return {"rival": rival, "median": float(np.nanmedian(found)), "low": low, "high": high}
+
+
+def show(cells: Sequence[dict[str, Any]]) -> None:
+    table = Table("file", "frames", "ours, ms", "fastest peer, ms", "ratio, 95 %", "peer")
+    for found in cells:
+        figure, times = found["ratio"], found["milliseconds"]
+        table.add_row(
+            found["file"],
+            found["request"],
+            f"{times['vidattn']:.1f}",
+            f"{times[figure['rival']]:.1f}",
+            f"{figure['median']:.2f} ({figure['low']:.2f} – {figure['high']:.2f})",
+            figure["rival"],
+        )
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    main()
