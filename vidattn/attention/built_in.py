@@ -23,15 +23,23 @@ _BUILT_INS = {
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
+    "effective_squeeze_excitation": (
+        "channel.effective_squeeze_excitation",
+        "EffectiveSqueezeExcitation",
+    ),
     "factorised_attention_pooling": (
         "spatiotemporal.factorised_pooling",
         "FactorisedAttentionPooling",
     ),
+    "frequency_channel": ("channel.frequency_channel", "FrequencyChannelAttention"),
+    "gated_channel": ("channel.gated_channel", "GatedChannelTransformation"),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "non_local": ("spatial.non_local", "NonLocal"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
+    "self_gating": ("channel.self_gating", "SelfGating"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
+    "style_recalibration": ("channel.style_recalibration", "StyleRecalibration"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
 }
 
