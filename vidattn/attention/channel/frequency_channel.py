@@ -109,8 +109,8 @@ def _cosines(frequencies: Tensor, size: int, like: Tensor) -> Tensor:
     """(pairs, size): each pair's cosine along one axis, of unit length."""
     position = torch.arange(size, device=like.device, dtype=like.dtype) + 0.5
     angle = frequencies[:, None].to(like.dtype) * (size // BASE) * position * (pi / size)
-    length = torch.where(frequencies == 0, 1 / size, 2 / size).sqrt()
-    return angle.cos() * length[:, None].to(like.dtype)
+    squared_length = (frequencies.clamp(max=1) + 1)[:, None].to(like.dtype) / size
+    return angle.cos() * squared_length.sqrt()
 
 
 def _frame(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -119,5 +119,5 @@ def _frame(x: Tensor, mask: Tensor | None) -> Tensor:
         return x.mean(2) if x.ndim == 5 else x
     mask = mask.expand(x.shape[0], 1, *x.shape[2:])
     real = mask.sum(tuple(range(2, x.ndim)), keepdim=True).clamp(min=1)
-    x = zero_padding(x, mask) * (prod(x.shape[2:]) / real)
+    x = zero_padding(x, mask) * (prod(x.shape[2:]) / real.to(x.dtype))
     return x.mean(2) if x.ndim == 5 else x
