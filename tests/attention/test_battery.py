@@ -354,6 +354,7 @@ def test_gradients(case):
 @over(CASES)
 def test_trained_module_can_be_copied_and_restored(case):
     x, extra = case.inputs()
+    x.requires_grad_()  # there may be no parameters
     case.module.train()
     tensors(case.module(x, **extra))[0].pow(2).sum().backward()
     assert all(parameter.grad is not None for parameter in case.module.parameters())

@@ -160,9 +160,8 @@ class Replacement(Mechanism):
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> (N, C', *⌈positions / stride⌉)."""
         self.check_rank(x)
-        kept = mask
-        if mask is not None:
-            kept = mask[(..., *(slice(None, None, step) for step in self.stride))]
+        steps = (1, 1, *self.stride)
+        kept = None if mask is None else mask[tuple(slice(None, None, step) for step in steps)]
         out = zero_padding(self.convolve(zero_padding(x, mask), mask, kept), kept)
         return stored_like(x, out)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from math import log2
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -38,7 +38,7 @@ class EfficientChannelAttention(Gate):
             kernel_size = int((log2(channels) + 1) / 2) | 1
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ArgumentError(f"kernel_size: expected an odd number, got {kernel_size}")
-        beyond = "circular" if circular else "zeros"
+        beyond: Literal["circular", "zeros"] = "circular" if circular else "zeros"
         self.convolution = nn.Conv1d(
             1, 1, kernel_size, padding=kernel_size // 2, padding_mode=beyond, bias=False
         )
