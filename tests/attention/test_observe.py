@@ -190,7 +190,7 @@ def test_saliency_reduces_each_kind_in_its_way():
     for kind in ("gate", "affinity", "pooling"):
         found = example(kind, values, (4, 5, 6)).saliency()
         torch.testing.assert_close(found, values.sum(1) / 3)
-    for kind in ("assignment", "selection"):
+    for kind in ("assignment", "branch", "selection"):
         found = example(kind, values, (4, 5, 6)).saliency()
         torch.testing.assert_close(found, values.max(1).values)
 

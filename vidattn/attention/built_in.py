@@ -20,18 +20,37 @@ Scope = Literal["clip", "frame", "time"]
 # Name -> module inside this package, and class.
 _BUILT_INS = {
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
+    "conditional_convolution": ("branch.conditional_convolution", "ConditionalConvolution"),
+    "context_encoding": ("channel.context_encoding", "ContextEncoding"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
+    "dense_implicit": ("channel.dense_implicit", "DenseImplicitAttention"),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
+    "dynamic_convolution": ("branch.dynamic_convolution", "DynamicConvolution"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
+    "effective_squeeze_excitation": (
+        "channel.effective_squeeze_excitation",
+        "EffectiveSqueezeExcitation",
+    ),
     "factorised_attention_pooling": (
         "spatiotemporal.factorised_pooling",
         "FactorisedAttentionPooling",
     ),
+    "frequency_channel": ("channel.frequency_channel", "FrequencyChannelAttention"),
+    "gated_channel": ("channel.gated_channel", "GatedChannelTransformation"),
+    "gaussian_context": ("channel.gaussian_context", "GaussianContextTransformer"),
+    "highway": ("branch.highway", "Highway"),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
+    "linear_context": ("channel.linear_context", "LinearContextTransform"),
     "non_local": ("spatial.non_local", "NonLocal"),
+    "second_order_channel": ("channel.second_order_channel", "SecondOrderChannelAttention"),
+    "second_order_position": ("channel.second_order_position", "SecondOrderPositionAttention"),
+    "selective_kernel": ("branch.selective_kernel", "SelectiveKernel"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
+    "self_gating": ("channel.self_gating", "SelfGating"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
+    "split_attention": ("branch.split_attention", "SplitAttention"),
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
+    "style_recalibration": ("channel.style_recalibration", "StyleRecalibration"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
 }
 

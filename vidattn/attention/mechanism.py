@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vidattn.attention.convolutions import stored_like
 from vidattn.attention.masking import masked_softmax, zero_padding
 from vidattn.attention.observe import MapKind, Observer
 from vidattn.errors import ArgumentError
@@ -23,7 +24,8 @@ class Mechanism(nn.Module):
 
     Class attributes:
         kind: "gate" (y = x · w(x)) and "mixer" (y = x + f(x)) keep the shape; "pooler" returns
-            a `Pooled`; "reducer" returns fewer tokens; "replacement" stands for a convolution.
+            a `Pooled`; "reducer" returns fewer tokens; "replacement" stands for a convolution:
+            see `Replacement`.
         family: the folder it lives in, such as "channel".
         source: paper and equation.
         aliases: other names it is known by, for `vidattn.attention.build`.
@@ -55,7 +57,8 @@ class Mechanism(nn.Module):
             x: (N, C, *positions).
             mask: bool, broadcastable to (N, 1, *positions); False positions are padding: they
                 get weight 0 and influence nothing. There a gate's output is 0 and a mixer's
-                is x. Where a whole sample is padding, a pooler's weights and features are 0.
+                is x; for a replacement's see `Replacement`. Where a whole sample is padding, a
+                pooler's weights and features are 0.
             context: a second input, for the mechanisms that have one (such as a gating signal).
         """
         raise NotImplementedError
@@ -120,6 +123,51 @@ class Mixer(Mechanism):
         kept = None if mask is None else mask.expand(x.shape[0], 1, *x.shape[2:]).flatten(1)
         added = self.change(tokens, kept, x.shape[2:], context).transpose(1, 2)
         return x + zero_padding(added.unflatten(2, x.shape[2:]), mask)
+
+
+class Replacement(Mechanism):
+    """Stands for a convolution: (N, C, *positions) -> (N, C', *⌈positions / stride⌉).
+
+    Output position o sees x around position stride · o, through an odd kernel with zeros beyond
+    the border. Padding is as if beyond the border: zeros for the kernel, in no mean; the output
+    is 0 where position stride · o is padding. In training, batch normalisations of positions
+    count all of them.
+
+    Args:
+        spatial_dims: number of position axes of x.
+        stride: one for each axis.
+    """
+
+    kind: ClassVar[Kind] = "replacement"
+    map_kind: ClassVar[MapKind] = "branch"
+
+    def __init__(self, *, spatial_dims: int, stride: tuple[int, ...]) -> None:
+        super().__init__()
+        self.ranks = (spatial_dims,)
+        self.stride = stride
+        self.observer = Observer(self.map_kind)
+
+    def convolve(self, x: Tensor, mask: Tensor | None, kept: Tensor | None) -> Tensor:
+        """The result, whatever at padding, from x, which is 0 at padding.
+
+        Args:
+            x: (N, C, *positions).
+            mask: of x, as in `Mechanism.forward`.
+            kept: the same for the result.
+        """
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
+        """(N, C, *positions) -> (N, C', *⌈positions / stride⌉)."""
+        self.check_rank(x)
+        steps = (1, 1, *self.stride)
+        kept = None if mask is None else mask[tuple(slice(None, None, step) for step in steps)]
+        out = zero_padding(self.convolve(zero_padding(x, mask), mask, kept), kept)
+        return stored_like(x, out)
+
+    def show(self, shares: Tensor, x: Tensor) -> None:
+        """Hand (N, branches), the same at all positions of x, to the observer."""
+        self.observer(Gate.per_channel(shares, x), x.shape[2:])
 
 
 class Pooled(NamedTuple):

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from vidattn.attention.masking import single_precision
 from vidattn.errors import ArgumentError, VidattnError
 
-MapKind = Literal["gate", "affinity", "assignment", "selection", "pooling"]
+MapKind = Literal["gate", "affinity", "assignment", "branch", "selection", "pooling"]
 
 MEMBERS: dict[MapKind, str] = {
     "gate": "channels",
     "affinity": "heads",
     "assignment": "clusters",
+    "branch": "branches",
     "selection": "choices",
     "pooling": "queries",
 }
@@ -44,9 +45,11 @@ class AttentionMap:
         kind: what the values are. "gate": what each feature was multiplied by. "affinity":
             attention received, averaged over the queries; sums to 1 over the keys that one
             query sees. "pooling": weights of a mean. "assignment": share of each position in
-            each cluster. "selection": 1 where kept.
+            each cluster. "branch": share of each branch in the result, averaged over channels
+            where it differs between them. "selection": 1 where kept.
         values: (N, M, T, H, W), where any of the last three may be 1: the same at all of its
-            positions. M counts channels (1: the same for all), heads, queries or clusters.
+            positions. M counts channels (1: the same for all), heads, queries, clusters or
+            branches.
         grid: (T, H, W) that the values stretch over. An image has T = 1.
         affinity: (B, heads, L, L), query by key, only with `record_maps(affinities="full")`;
             B is N with the axes that a view folded: N·T per frame, N·H·W over time.
@@ -66,9 +69,10 @@ class AttentionMap:
     def saliency(self) -> Tensor:
         """(N, T, H, W): how much each position counts; comparable within one map only.
 
-        The mean over channels, heads or queries; over clusters and choices the largest.
+        The mean over channels, heads or queries; over clusters, choices and branches the
+        largest, which for branches says how decided the choice between them was.
         """
-        if self.kind in ("assignment", "selection"):
+        if self.kind in ("assignment", "branch", "selection"):
             overall = self.values.amax(1)
         else:
             overall = self.values.mean(1)
