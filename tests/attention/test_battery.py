@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from vidattn.attention import Pooled, build, catalogue, record_maps
+from vidattn.attention import Pooled, Reduced, build, catalogue, record_maps
 
 C = 16
 FACTS = catalogue()
@@ -30,6 +30,7 @@ class Case:
     def __init__(self, name: str, rank: int, randomise) -> None:
         self.name, self.rank, self.facts = name, rank, FACTS[name]
         self.module = randomise(build(name, C, spatial_dims=rank)).double().eval()
+        self.hard = self.facts.kind == "reducer" and self.facts.map_kind == "selection"
 
     def inputs(self, grid=None, batch: int = 3, seed: int = 1, dtype=torch.float64):
         generator = torch.Generator().manual_seed(seed)
@@ -37,6 +38,8 @@ class Case:
         x = torch.randn(batch, C, *grid, generator=generator, dtype=dtype)
         if self.facts.context_meaning is None:
             return x, {}
+        if self.facts.kind == "reducer":  # a vector that asks
+            return x, {"context": torch.randn(batch, C, generator=generator, dtype=dtype)}
         # Coarse in space and the same at all times, so that clips can be cut short.
         coarse = (1,) * (self.rank % 2) + tuple((size + 1) // 2 for size in grid[self.rank % 2 :])
         return x, {"context": torch.randn(batch, C, *coarse, generator=generator, dtype=dtype)}
@@ -51,7 +54,7 @@ def over(cases):
     return pytest.mark.parametrize("case", cases, indirect=True, ids=lambda c: f"{c[0]}-{c[1]}d")
 
 
-def tensors(out: Tensor | Pooled) -> tuple[Tensor, ...]:
+def tensors(out: Tensor | Pooled | Reduced) -> tuple[Tensor, ...]:
     return tuple(out) if isinstance(out, tuple) else (out,)
 
 
@@ -70,6 +73,12 @@ def test_shapes(case):
         elif case.facts.kind == "pooler":
             assert out.features.shape == (3, C)
             assert out.weights.shape == out.scores.shape == (3, *grid)
+        elif case.facts.kind == "reducer":
+            count = out.valid.shape[1]
+            assert out.features.shape == (3, C, count)
+            assert out.source.shape == (3, count, *grid)
+            assert out.valid.dtype == torch.bool
+            assert out.valid[:, 0].all()
 
 
 @over(CASES)
@@ -94,7 +103,7 @@ def test_input_is_left_alone_and_output_is_fresh(case):
     x, extra = case.inputs()
     before = x.clone()
     for part in tensors(case.module(x, **extra)):
-        part.detach().add_(1)
+        part.detach().zero_()
     assert torch.equal(x, before)
 
 
@@ -108,9 +117,7 @@ def test_padding_influences_nothing(case):
     other = torch.where(mask, x, torch.full_like(x, 1e4))
     for mode in (True, False):
         case.module.train(mode)
-        out, changed = (
-            copy.deepcopy(case.module)(value, mask=mask, **extra) for value in (x, other)
-        )
+        out, changed = (run_seeded(case.module, value, mask=mask, **extra) for value in (x, other))
         padding = ~mask.expand_as(x)
         if case.facts.kind == "gate":
             assert (out[padding] == 0).all()
@@ -119,8 +126,36 @@ def test_padding_influences_nothing(case):
             out, changed = (value.masked_fill(~mask, 0) for value in (out, changed))
         elif case.facts.kind == "pooler":
             assert (out.weights[~mask.squeeze(1)] == 0).all()
+        elif case.facts.kind == "reducer":
+            check_reduced(out, x, mask)
         assert_close(out, changed)
-        assert all(part.abs().sum() > 0 for part in tensors(out))
+        assert all(part.any() for part in tensors(out))
+
+
+def run_seeded(module: nn.Module, x: Tensor, **given) -> Tensor | Pooled | Reduced:
+    """Runs a copy, whose noise and statistics are those of every other call."""
+    torch.manual_seed(0)
+    return copy.deepcopy(module)(x, **given)
+
+
+def check_reduced(out: Reduced, x: Tensor, mask: Tensor | None = None) -> None:
+    """Tokens are sums of real positions by their sources."""
+    mask = torch.ones(1, 1, *x.shape[2:], dtype=torch.bool) if mask is None else mask
+    assert (out.source.detach().masked_fill(mask, 0) == 0).all()
+    assert (out.source >= 0).all()
+    assert (out.source[~out.valid] == 0).all()
+    assert torch.equal(out.source.flatten(2).sum(2) > 0, out.valid)
+    features = torch.einsum("ncl,nkl->nck", x.flatten(2), out.source.flatten(2))
+    assert_close(out.features, features, 1e-12)
+
+
+@over([(name, rank) for name, rank in CASES if FACTS[name].kind == "reducer"])
+@pytest.mark.parametrize("training", [True, False])
+def test_tokens_are_sums_of_their_sources(case, training):
+    case.module.train(training)
+    for grid in GRIDS[case.rank]:
+        x, extra = case.inputs(grid)
+        check_reduced(case.module(x, **extra), x)
 
 
 @over([(name, rank) for name, rank in CASES if rank != 2])
@@ -132,8 +167,19 @@ def test_padded_clip_equals_shorter_clip(case):
     if isinstance(padded, Pooled):
         padded = Pooled(padded.features, padded.weights[:, :5], padded.scores[:, :5])
         assert_close(padded, shorter)
+    elif isinstance(padded, Reduced):
+        for ours, theirs in zip(tokens(padded), tokens(shorter), strict=True):
+            assert_close(ours[0], theirs[0])
+            assert_close(ours[1][:, :5], theirs[1])
     else:
         assert_close(padded[:, :, :5], shorter)
+
+
+def tokens(out: Reduced) -> list[tuple[Tensor, Tensor]]:
+    """What is valid of each sample: features (K', C) and source (K', *positions)."""
+    return [
+        (features.T[valid], source[valid]) for features, source, valid in zip(*out, strict=True)
+    ]
 
 
 @over(CASES)
@@ -153,11 +199,15 @@ def test_sample_of_padding_only_is_finite(case):
     if case.facts.kind == "pooler":
         assert (out.features[1] == 0).all()
         assert (out.weights[1] == 0).all()
+    elif case.facts.kind == "reducer":
+        assert (out.features[1] == 0).all()
+        assert not out.valid[1].any()
     parts = tensors(out)[:2]
     sum(part.sum() for part in parts).backward()
     assert all(part.isfinite().all() for part in parts)
     for value in (x, *case.module.parameters()):
-        assert value.grad.isfinite().all()
+        # A choice has a gradient in training only; the test of copying asks for it there.
+        assert value.grad.isfinite().all() if value.grad is not None else case.hard
 
 
 @over(CASES)
@@ -190,6 +240,9 @@ def check_map(found, x, out, *, padded: bool) -> None:
         assert torch.equal(found.values.reshape(out.weights.shape), out.weights.detach())
         features = (x * out.weights.unsqueeze(1)).flatten(2).sum(2)
         assert_close(out.features, features, 1e-12)
+    elif isinstance(out, Reduced):
+        assert found.kind in ("selection", "assignment")
+        assert torch.equal(found.values.reshape(out.source.shape), out.source.detach())
     elif found.kind == "affinity":
         rows = found.affinity.sum(3)
         ones = torch.ones_like(rows)
@@ -214,8 +267,11 @@ def test_clip_of_one_frame_is_an_image(case, randomise):
             assert ours.shape == theirs.shape, name
             theirs.copy_(ours)
     x, extra = case.inputs((1, 5, 7))
-    flat = {name: value.squeeze(2) for name, value in extra.items()}
-    assert_close(clip(x, **extra).squeeze(2), image(x.squeeze(2), **flat))
+    flat = {name: value.squeeze(2) if value.ndim == 5 else value for name, value in extra.items()}
+    ours, theirs = clip(x, **extra), image(x.squeeze(2), **flat)
+    if isinstance(ours, Reduced):
+        ours = ours._replace(source=ours.source.squeeze(2))
+    assert_close(ours if isinstance(ours, tuple) else ours.squeeze(2), theirs)
 
 
 @over([(name, rank) for name, rank in KEEPING if rank > 1])
@@ -308,6 +364,8 @@ def test_bfloat16_autocast_stays_near(case):
         out = case.module(x, **extra)
     if isinstance(out, Pooled):
         assert out.weights.dtype == out.scores.dtype == torch.float32
+    if isinstance(out, Reduced):
+        assert out.source.dtype == torch.float32
     error = (tensors(out)[0].float() - exact).abs().max()
     assert error <= 0.05 * exact.abs().max()
 
@@ -347,7 +405,8 @@ def test_starts_as_identity_is_true(case):
     fresh = build(case.name, C, spatial_dims=case.rank).double().eval()
     x, extra = case.inputs()
     out = tensors(fresh(x, **extra))[0]
-    assert fresh.starts_as_identity == (out.shape == x.shape and torch.equal(out, x))
+    keeping = case.facts.kind not in ("pooler", "reducer")
+    assert fresh.starts_as_identity == (keeping and out.shape == x.shape and torch.equal(out, x))
 
 
 @pytest.mark.parametrize("name", FACTS)

@@ -21,18 +21,26 @@ Scope = Literal["clip", "frame", "time"]
 _BUILT_INS = {
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
+    "convolutional_token_learner": (
+        "token.convolutional_token_learner",
+        "ConvolutionalTokenLearner",
+    ),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
     "factorised_attention_pooling": (
         "spatiotemporal.factorised_pooling",
         "FactorisedAttentionPooling",
     ),
+    "gumbel_top_k": ("token.gumbel_top_k", "GumbelTopK"),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "non_local": ("spatial.non_local", "NonLocal"),
+    "perturbed_top_k": ("token.perturbed_top_k", "PerturbedTopK"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
+    "straight_through_top_k": ("token.straight_through_top_k", "StraightThroughTopK"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
+    "token_learner": ("token.token_learner", "TokenLearner"),
 }
 
 
