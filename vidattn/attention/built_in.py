@@ -36,11 +36,14 @@ _BUILT_INS = {
     "non_local": ("spatial.non_local", "NonLocal"),
     "perturbed_top_k": ("token.perturbed_top_k", "PerturbedTopK"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
+    "space_time_selection": ("token.space_time_selection", "SpaceTimeSelection"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
     "straight_through_top_k": ("token.straight_through_top_k", "StraightThroughTopK"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
     "token_learner": ("token.token_learner", "TokenLearner"),
+    "token_merging": ("token.token_merging", "TokenMerging"),
+    "token_reorganisation": ("token.token_reorganisation", "TokenReorganisation"),
 }
 
 
