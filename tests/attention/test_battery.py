@@ -16,6 +16,12 @@ C = 16
 FACTS = catalogue()
 CASES = [(name, rank) for name, facts in FACTS.items() for rank in facts.ranks]
 HIGHEST = [(name, max(facts.ranks)) for name, facts in FACTS.items()]
+COMPILING = [(name, rank) for name, rank in HIGHEST if not FACTS[name].type.data_dependent]
+EXPORTING = [
+    (name, rank)
+    for name, rank in COMPILING
+    if not (FACTS[name].type.fixed_size or FACTS[name].type.sequential)
+]
 KEEPING = [(name, rank) for name, rank in CASES if FACTS[name].kind in ("gate", "mixer")]
 GRIDS = {
     1: [(1,), (2,), (8,)],
@@ -288,7 +294,7 @@ def test_memory_format_is_kept(case):
         assert_close(last, contiguous)
 
 
-@over(HIGHEST)
+@over(COMPILING)
 def test_compiles_to_one_graph(case):
     compiled = torch.compile(case.module, fullgraph=True, backend="eager")
     x, extra = case.inputs()
@@ -297,7 +303,7 @@ def test_compiles_to_one_graph(case):
     assert_close(compiled(x, mask=mask, **extra), case.module(x, mask=mask, **extra))
 
 
-@over(HIGHEST)
+@over(EXPORTING)
 def test_exports_with_dynamic_batch_and_time(case):
     x, extra = case.inputs()
     # An image has no time: its height is as free.
@@ -311,7 +317,7 @@ def test_exports_with_dynamic_batch_and_time(case):
     assert_close(exported.module()(x, **extra), case.module(x, **extra))
 
 
-@over(HIGHEST)
+@over(COMPILING)
 def test_recorded_compiled_model_shows_the_same_maps(case):
     x, extra = case.inputs()
     with record_maps(case.module) as eager:
@@ -325,7 +331,7 @@ def test_recorded_compiled_model_shows_the_same_maps(case):
         assert torch.equal(ours.values, theirs.values)
 
 
-@over(HIGHEST)
+@over(COMPILING)
 def test_observers_cost_no_operation_when_compiled(case):
     x, extra = case.inputs()
     without = copy.deepcopy(case.module)
