@@ -19,13 +19,16 @@ Scope = Literal["clip", "frame", "time"]
 
 # Name -> module inside this package, and class.
 _BUILT_INS = {
+    "adaptive_token": ("token.adaptive_token", "AdaptiveToken"),
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
+    "attention_gated_crf": ("structured.attention_gated_crf", "AttentionGatedCrf"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
     "convolutional_token_learner": (
         "token.convolutional_token_learner",
         "ConvolutionalTokenLearner",
     ),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
+    "dynamic_sparsification": ("token.dynamic_sparsification", "DynamicSparsification"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
     "factorised_attention_pooling": (
         "spatiotemporal.factorised_pooling",
