@@ -30,11 +30,9 @@ class Mechanism(nn.Module):
         map_kind: what its recorded values are; see `AttentionMap`.
         map_meaning: the same in one sentence, for people.
         context_meaning: what `context` must be; None where it is not used.
-        fixed_size: whether it works for one size only, because the paper's formula does.
-        sequential: whether it walks along an axis step by step, so that an exported graph has
-            that axis at one length.
-        data_dependent: whether shapes or control flow depend on values, so that it cannot be
-            compiled to one graph or exported.
+        fixed_size: it is made for one size of the positions; another is refused.
+        sequential: it goes through time step by step: a graph of it has a fixed T.
+        data_dependent: its shapes or steps depend on values: it has no single graph.
 
     Attributes:
         ranks: numbers of position axes it accepts.
