@@ -16,6 +16,7 @@ __getattr__, __all__ = exports(
         "Pooled": "mechanism",
         "Recording": "observe",
         "RecordingError": "observe",
+        "Reduced": "mechanism",
         "build": "built_in",
         "catalogue": "built_in",
         "insert": "insertion",

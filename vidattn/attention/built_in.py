@@ -19,13 +19,20 @@ Scope = Literal["clip", "frame", "time"]
 
 # Name -> module inside this package, and class.
 _BUILT_INS = {
+    "adaptive_token": ("token.adaptive_token", "AdaptiveToken"),
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
     "conditional_convolution": ("branch.conditional_convolution", "ConditionalConvolution"),
     "context_encoding": ("channel.context_encoding", "ContextEncoding"),
+    "attention_gated_crf": ("structured.attention_gated_crf", "AttentionGatedCrf"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
     "dense_implicit": ("channel.dense_implicit", "DenseImplicitAttention"),
+    "convolutional_token_learner": (
+        "token.convolutional_token_learner",
+        "ConvolutionalTokenLearner",
+    ),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
     "dynamic_convolution": ("branch.dynamic_convolution", "DynamicConvolution"),
+    "dynamic_sparsification": ("token.dynamic_sparsification", "DynamicSparsification"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
     "effective_squeeze_excitation": (
         "channel.effective_squeeze_excitation",
@@ -39,19 +46,29 @@ _BUILT_INS = {
     "gated_channel": ("channel.gated_channel", "GatedChannelTransformation"),
     "gaussian_context": ("channel.gaussian_context", "GaussianContextTransformer"),
     "highway": ("branch.highway", "Highway"),
+    "gumbel_top_k": ("token.gumbel_top_k", "GumbelTopK"),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "linear_context": ("channel.linear_context", "LinearContextTransform"),
+    "linear_chain": ("structured.linear_chain", "LinearChainAttention"),
+    "mean_field": ("structured.mean_field", "MeanFieldAttention"),
     "non_local": ("spatial.non_local", "NonLocal"),
     "second_order_channel": ("channel.second_order_channel", "SecondOrderChannelAttention"),
     "second_order_position": ("channel.second_order_position", "SecondOrderPositionAttention"),
     "selective_kernel": ("branch.selective_kernel", "SelectiveKernel"),
+    "perturbed_top_k": ("token.perturbed_top_k", "PerturbedTopK"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
     "self_gating": ("channel.self_gating", "SelfGating"),
+    "sinkhorn_attention": ("structured.sinkhorn_attention", "SinkhornAttention"),
+    "space_time_selection": ("token.space_time_selection", "SpaceTimeSelection"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "split_attention": ("branch.split_attention", "SplitAttention"),
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
     "style_recalibration": ("channel.style_recalibration", "StyleRecalibration"),
+    "straight_through_top_k": ("token.straight_through_top_k", "StraightThroughTopK"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
+    "token_learner": ("token.token_learner", "TokenLearner"),
+    "token_merging": ("token.token_merging", "TokenMerging"),
+    "token_reorganisation": ("token.token_reorganisation", "TokenReorganisation"),
 }
 
 

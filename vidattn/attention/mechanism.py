@@ -24,7 +24,7 @@ class Mechanism(nn.Module):
 
     Class attributes:
         kind: "gate" (y = x · w(x)) and "mixer" (y = x + f(x)) keep the shape; "pooler" returns
-            a `Pooled`; "reducer" returns fewer tokens; "replacement" stands for a convolution:
+            a `Pooled`; "reducer" returns a `Reduced`; "replacement" stands for a convolution:
             see `Replacement`.
         family: the folder it lives in, such as "channel".
         source: paper and equation.
@@ -32,6 +32,9 @@ class Mechanism(nn.Module):
         map_kind: what its recorded values are; see `AttentionMap`.
         map_meaning: the same in one sentence, for people.
         context_meaning: what `context` must be; None where it is not used.
+        fixed_size: it is made for one size of the positions; another is refused.
+        sequential: it goes through time step by step: a graph of it has a fixed T.
+        data_dependent: its shapes or steps depend on values: it has no single graph.
 
     Attributes:
         ranks: numbers of position axes it accepts.
@@ -46,6 +49,9 @@ class Mechanism(nn.Module):
     map_kind: ClassVar[MapKind]
     map_meaning: ClassVar[str]
     context_meaning: ClassVar[str | None] = None
+    fixed_size: ClassVar[bool] = False
+    sequential: ClassVar[bool] = False
+    data_dependent: ClassVar[bool] = False
 
     ranks: tuple[int, ...] = (1, 2, 3)
     starts_as_identity: bool = False
@@ -58,7 +64,7 @@ class Mechanism(nn.Module):
             mask: bool, broadcastable to (N, 1, *positions); False positions are padding: they
                 get weight 0 and influence nothing. There a gate's output is 0 and a mixer's
                 is x; for a replacement's see `Replacement`. Where a whole sample is padding, a
-                pooler's weights and features are 0.
+                pooler's weights and features are 0. A reducer never takes a token from there.
             context: a second input, for the mechanisms that have one (such as a gating signal).
         """
         raise NotImplementedError
@@ -204,3 +210,29 @@ class Pooled(NamedTuple):
         kept = self.scores > torch.finfo(self.scores.dtype).min
         inside = masked_softmax(self.scores.flatten(2), kept.flatten(2), dim=2)
         return inside.reshape(self.scores.shape)
+
+
+class Reduced(NamedTuple):
+    """What a reducer returns: K tokens, and where each came from.
+
+    Every token is a weighted sum of positions, whatever the mechanism:
+    features[n, :, k] = Σ_p source[n, k, p] · x[n, :, p]. The row of a selected token is 1 at its
+    position; that of a merged token is its members' shares, which sum to 1; that of a learned
+    token is its attention. Under `PerFrame` each frame has its own K tokens: features
+    (N, C, T, K), source (N, T, K, H, W), valid (N, T, K).
+
+    Attributes:
+        features: (N, C, K); 0 where not valid.
+        source: (N, K, *positions), non-negative; 0 at padding and where not valid.
+        valid: bool (N, K). Where an input has too few real positions, the last tokens are
+            missing, so that K does not depend on values.
+    """
+
+    features: Tensor
+    source: Tensor
+    valid: Tensor
+
+    @property
+    def positions(self) -> Tensor:
+        """(N, K): the position that each token took most from, counted in row-major order."""
+        return self.source.flatten(2).argmax(2)

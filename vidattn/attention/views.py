@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vidattn.attention.convolutions import stored_like
-from vidattn.attention.mechanism import Pooled
+from vidattn.attention.mechanism import Pooled, Reduced
 from vidattn.attention.observe import Observation, call_lifted
 from vidattn.errors import ArgumentError
 
@@ -21,8 +21,9 @@ class PerFrame(nn.Module):
     """Applies a 2-D module to every frame: T is folded into the batch.
 
     (N, C, T, H, W) -> (N, C', T, H', W'); a pooler's `Pooled` -> features (N, C, T), weights and
-    scores (N, T, H, W). Nothing is copied when x is `channels_last_3d`: the module then sees
-    `channels_last`. A mask is folded likewise, and so is a context that is a 5-D tensor.
+    scores (N, T, H, W); a reducer's `Reduced` -> each frame's own tokens, see there. Nothing is
+    copied when x is `channels_last_3d`: the module then sees `channels_last`. A mask is folded
+    likewise, and so is a context that is a 5-D tensor.
 
     Args:
         module: what to apply to (N·T, C, H, W).
@@ -49,12 +50,12 @@ class PerFrame(nn.Module):
             mask=None if mask is None else fold_mask(mask, batch, frames),
             context=_fold_context(context),
         )
-        if not isinstance(out, Pooled):
+        if not isinstance(out, Pooled | Reduced):
             return unfold_frames(out, frames)
-        return Pooled(
-            unfold_frames(out.features, frames),
-            out.weights.unflatten(0, (-1, frames)),
-            out.scores.unflatten(0, (-1, frames)),
+        features, *others = out
+        return type(out)(
+            unfold_frames(features, frames),
+            *(part.unflatten(0, (-1, frames)) for part in others),
         )
 
 
@@ -62,7 +63,8 @@ class OverTime(nn.Module):
     """Applies a 1-D module to the time axis at every site (h, w) by itself.
 
     (N, C, T, H, W) -> (N, C', T', H, W); a pooler's `Pooled` -> features (N, C, H, W), weights
-    and scores (N, T, H, W). The sites are folded into the batch, which copies x and the
+    and scores (N, T, H, W); a reducer's `Reduced` -> features (N, C, K, H, W), source
+    (N, K, T, H, W), valid (N, K, H, W). The sites are folded into the batch, which copies x and the
     result, whose memory format is that of x. To let frames
     be judged as wholes instead, pool over space and apply the 1-D module to (N, C, T).
 
@@ -88,9 +90,9 @@ class OverTime(nn.Module):
         if mask is not None:
             mask = _fold_sites(mask.expand(sites[0], 1, *x.shape[2:]))
         out = call_lifted(lift, self.module, _fold_sites(x), mask=mask, context=context)
-        if not isinstance(out, Pooled):
+        if not isinstance(out, Pooled | Reduced):
             return stored_like(x, _unfold_sites(out, sites))
-        return Pooled(*(_unfold_sites(part, sites) for part in out))
+        return type(out)(*(_unfold_sites(part, sites) for part in out))
 
 
 class Factorised(nn.Module):

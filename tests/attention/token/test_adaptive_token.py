@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vidattn.attention import build, record_maps
+
+
+@pytest.mark.parametrize("grid", [(9,), (3, 4), (2, 3, 3)])
+def test_equals_reference(grid, randomise):
+    module = randomise(build("adavit", 5, spatial_dims=len(grid), temperature=3.0)).double()
+    x = torch.randn(2, 5, *grid, dtype=torch.float64)
+    noise = torch.randn(2, 1, *grid, 2, dtype=torch.float64)
+    score = torch.einsum("c,nc...->n...", module.score.weight[0], x) + module.score.bias
+    expected = x * (score > 0).unsqueeze(1)
+    torch.testing.assert_close(module.eval()(x), expected, atol=0, rtol=0)
+    torch.testing.assert_close(module(x, noise=noise), expected, atol=0, rtol=0)
+
+    out = module.train()(x, noise=noise)
+    drawn = score + noise[:, 0, ..., 0] - noise[:, 0, ..., 1]
+    torch.testing.assert_close(out, x * (drawn > 0).unsqueeze(1), atol=1e-12, rtol=1e-12)
+    upstream = torch.randn_like(out)
+    (gradient,) = torch.autograd.grad(out, module.score.weight, upstream, retain_graph=True)
+    soft = x.detach() * (1 / (1 + (-drawn / 3.0).exp())).unsqueeze(1)
+    (by_hand,) = torch.autograd.grad(soft, module.score.weight, upstream)
+    torch.testing.assert_close(gradient, by_hand, atol=1e-10, rtol=1e-10)
+
+
+def test_map_is_what_was_kept(randomise):
+    module = randomise(build("adavit", 5)).eval()
+    x = torch.randn(2, 5, 2, 3, 3)
+    with record_maps(module) as maps:
+        out = module(x)
+    assert maps[0].kind == "selection"
+    assert torch.equal(maps[0].values[:, 0] == 1, (out != 0).any(1))

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vidattn.attention.masking import single_precision
+from vidattn.attention.token.selection import TopK, best_positions
+from vidattn.errors import ArgumentError
+
+
+class PerturbedTopK(TopK):
+    """The K best positions, chosen in training under noise many times over and averaged.
+
+    Training: source = mean over n of onehot(sort(top-K(s + σ Zₙ))), Z standard normal. The
+    gradient is that of the expectation, E[onehot · Z] / σ. Evaluation: the top K of s.
+    A training step holds n (K + L) numbers a sample, not n · K · L.
+
+    (N, C, *positions) -> features (N, C, K), source (N, K, *positions), valid (N, K).
+
+    Source: Cordonnier et al., CVPR 2021, equations 3 to 6; Berthet et al., NeurIPS 2020,
+    proposition 3.1. Their scorer is a network of its own; ours is a `PositionScore`.
+
+    Args:
+        channels: C.
+        tokens: K.
+        hidden_channels: width of the scoring network.
+        samples: n.
+        sigma: of the noise. An attribute, to be lowered while training; at 0 the choice is hard
+            and the scores get no gradient.
+    """
+
+    source: ClassVar[str] = "Cordonnier et al., CVPR 2021, equations 3 to 6"
+    aliases: ClassVar[tuple[str, ...]] = ("differentiable_patch_selection",)
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        tokens: int = 8,
+        hidden_channels: int = 128,
+        samples: int = 500,
+        sigma: float = 0.05,
+    ) -> None:
+        super().__init__(channels, tokens=tokens, hidden_channels=hidden_channels)
+        self.samples = samples
+        self.sigma = sigma
+
+    def choice(self, scores: Tensor, kept: Tensor | None, noise: Tensor | None) -> Tensor:
+        """See `TopK.choice`; noise is (N, samples, L), standard normal."""
+        if noise is None:
+            noise = normal_noise(scores, self.samples)
+        return perturbed_top_k(scores, self.tokens, kept, noise=noise, sigma=self.sigma)
+
+
+def normal_noise(scores: Tensor, samples: int) -> Tensor:
+    """(N, L) -> (N, samples, L), standard normal."""
+    return torch.randn(
+        scores.shape[0], samples, scores.shape[1], dtype=scores.dtype, device=scores.device
+    )
+
+
+def perturbed_top_k(
+    scores: Tensor, count: int, kept: Tensor | None, *, noise: Tensor, sigma: float
+) -> Tensor:
+    """(N, count, L): how often each position was the first, second, … of the chosen ones.
+
+    Args:
+        scores: (N, L).
+        count: how many to choose.
+        kept: bool (N, L); False is never chosen.
+        noise: (N, samples, L), standard normal.
+        sigma: by which the noise is multiplied; at 0 there is no gradient.
+
+    Raises:
+        ArgumentError: the noise has another shape.
+    """
+    batch, length = scores.shape
+    if noise.ndim != 3 or (noise.shape[0], noise.shape[2]) != (batch, length):
+        raise ArgumentError(
+            f"noise: expected ({batch}, samples, {length}), got {tuple(noise.shape)}"
+        )
+    scores = single_precision(scores)
+    perturbed = scores.detach().unsqueeze(1) + sigma * noise
+    kept = None if kept is None else kept.unsqueeze(1)
+    # (N, samples, count) -> (N, count, samples). Position L, "missing", is cut off at the end.
+    index = best_positions(perturbed, count, kept, stable=sigma == 0).transpose(1, 2)
+    empty = perturbed.new_zeros(batch, count, length + 1)
+    rows = empty.scatter_add(2, index, torch.ones_like(index, dtype=empty.dtype))
+    if sigma > 0:
+        # Its value is 0, its gradient Z / σ for every choice: with sums, not one-hot tensors.
+        if kept is not None:
+            noise = noise.masked_fill(~kept, 0)
+        pull = (noise @ scores.unsqueeze(2)).transpose(1, 2) / sigma
+        pull = empty.scatter_add(2, index, pull.expand_as(index))
+        rows = rows + (pull - pull.detach())
+    return rows[..., :length] / noise.shape[1]
