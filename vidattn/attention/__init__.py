@@ -5,6 +5,7 @@ from vidattn.lazy import exports
 __getattr__, __all__ = exports(
     __name__,
     {
+        "Adapted": "adapters",
         "AttentionMap": "observe",
         "Facts": "built_in",
         "Factorised": "views",
@@ -16,6 +17,7 @@ __getattr__, __all__ = exports(
         "Pooled": "mechanism",
         "Recording": "observe",
         "RecordingError": "observe",
+        "adapt": "adapters",
         "build": "built_in",
         "catalogue": "built_in",
         "insert": "insertion",
