@@ -60,9 +60,7 @@ def cost(
     module = build(facts.name, channels, spatial_dims=rank, **(settings or {})).eval()
     positions = {1: grid[:1], 2: grid[1:], 3: grid}[rank]
     x = torch.zeros(1, channels, *positions)
-    given: dict[str, Tensor] = {}
-    if facts.context_meaning is not None:
-        given["context"] = x
+    given = {"context": example_context(facts, x)} if facts.context_meaning else {}
     # FlopCounterMode takes fused attention as one operation; it must see it first.
     with torch.no_grad(), _Largest() as largest, FlopCounterMode(display=False) as counter:
         module(x, **given)
@@ -72,6 +70,11 @@ def cost(
         flops=counter.get_total_flops(),
         largest_tensor=largest.elements / x.numel(),
     )
+
+
+def example_context(facts: Facts, x: Tensor) -> Tensor:
+    """A second input made from x, for mechanisms that have one."""
+    return x.flatten(2).mean(2) if facts.kind == "reducer" else x
 
 
 def cost_or_reason(facts: Facts, *, channels: int = CHANNELS) -> Cost | str:

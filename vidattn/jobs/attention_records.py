@@ -102,7 +102,7 @@ def cost_words(cost: Record) -> str:
         return f"not counted: {cost['not_counted']}"
     shape = " × ".join(str(size) for size in cost["input_shape"])
     return (
-        f"{cost['parameters']:,} parameters, {cost['flops'] / 1e6:,.2f} MFLOP in products, "
+        f"{cost['parameters']:,} parameters, {cost['flops'] / 1e6:.3g} MFLOP in products, "
         f"largest tensor {cost['largest_tensor']:.2g} × x, at x {shape}"
     )
 
