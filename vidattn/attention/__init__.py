@@ -5,6 +5,7 @@ from vidattn.lazy import exports
 __getattr__, __all__ = exports(
     __name__,
     {
+        "Adapted": "adapters",
         "AttentionMap": "observe",
         "Facts": "built_in",
         "Factorised": "views",
@@ -17,6 +18,7 @@ __getattr__, __all__ = exports(
         "Recording": "observe",
         "RecordingError": "observe",
         "Reduced": "mechanism",
+        "adapt": "adapters",
         "build": "built_in",
         "catalogue": "built_in",
         "insert": "insertion",

@@ -79,9 +79,10 @@ class Facts:
     Attributes:
         name: for `build`.
         type: its class.
-        family, kind, source, aliases, ranks, map_kind, map_meaning, context_meaning: see
-            `Mechanism`.
+        family, kind, source, aliases, ranks, map_kind, map_meaning, context_meaning,
+            fixed_size, sequential, data_dependent: see `Mechanism`.
         summary: the first line of its documentation.
+        formula: the paragraphs of its documentation between that line and the source.
         settings: its constructor's settings -> default.
     """
 
@@ -95,13 +96,27 @@ class Facts:
     map_kind: MapKind
     map_meaning: str
     context_meaning: str | None
+    fixed_size: bool
+    sequential: bool
+    data_dependent: bool
     summary: str
+    formula: str
     settings: dict[str, Any]
 
 
 def catalogue() -> dict[str, Facts]:
     """Name -> facts of every mechanism that comes with the package."""
     return {name: _facts(name, _load(name)) for name in sorted(_BUILT_INS)}
+
+
+def facts(name: str) -> Facts:
+    """The facts of one mechanism, by its name or an alias.
+
+    Raises:
+        UnknownNameError: there is no such name; the message has close matches.
+    """
+    chosen = _canonical(name)
+    return _facts(chosen, _load(chosen))
 
 
 def build(
@@ -163,11 +178,16 @@ def _construct(
 def _resolve(mechanism: str | type[nn.Module]) -> type[nn.Module]:
     if not isinstance(mechanism, str):
         return mechanism
-    if mechanism in _BUILT_INS:
-        return _load(mechanism)
-    names = {alias: name for name in _BUILT_INS for alias in _load(name).aliases}
-    chosen = choose("attention mechanism", mechanism, [*_BUILT_INS, *names])
-    return _load(names.get(chosen, chosen))
+    return _load(_canonical(mechanism))
+
+
+def _canonical(name: str) -> str:
+    """The name in the table of a name or an alias."""
+    if name in _BUILT_INS:
+        return name
+    names = {alias: known for known in _BUILT_INS for alias in _load(known).aliases}
+    chosen = choose("attention mechanism", name, [*_BUILT_INS, *names])
+    return names.get(chosen, chosen)
 
 
 def _load(name: str) -> type[Mechanism]:
@@ -188,9 +208,18 @@ def _facts(name: str, found: type[Mechanism]) -> Facts:
         map_kind=found.map_kind,
         map_meaning=found.map_meaning,
         context_meaning=found.context_meaning,
+        fixed_size=found.fixed_size,
+        sequential=found.sequential,
+        data_dependent=found.data_dependent,
         summary=(found.__doc__ or "").strip().partition("\n")[0],
+        formula=_formula(found),
         settings=_settings(found),
     )
+
+
+def _formula(found: type[nn.Module]) -> str:
+    _, _, rest = inspect.cleandoc(found.__doc__ or "").partition("\n")
+    return rest.partition("\nSource:")[0].partition("\nArgs:")[0].strip()
 
 
 def _settings(found: type[nn.Module]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class _Recorder:
         self.full = full
         self.maps = Recording()
         self.names = {
-            module: _mechanism_name(path)
+            module: module.mechanism_name(path)
             for path, module in model.named_modules()
             if isinstance(module, Observer)
         }
@@ -145,6 +145,12 @@ class Observer(nn.Module):
     def __init__(self, kind: MapKind) -> None:
         super().__init__()
         self.kind: MapKind = kind
+
+    def mechanism_name(self, path: str) -> str:
+        """The observer's path without itself and without what compilation and others add."""
+        added = ("_orig_mod", "_checkpoint_wrapped_module")
+        parts = [part for part in path.split(".") if part not in added]
+        return ".".join(parts[:-1] if parts[-1] == "observer" else parts)
 
     @property
     def recording(self) -> bool:
@@ -241,13 +247,6 @@ def record_maps(
 def _refuse_export() -> None:
     if _recorders.get():
         raise RecordingError("record_maps: a model cannot be exported while its maps are recorded")
-
-
-def _mechanism_name(path: str) -> str:
-    """The observer's path without itself and without what compilation and checkpointing add."""
-    added = ("_orig_mod", "_checkpoint_wrapped_module")
-    parts = [part for part in path.split(".") if part not in added]
-    return ".".join(parts[:-1] if parts[-1] == "observer" else parts)
 
 
 def _in_clip_axes(observation: Observation) -> tuple[Tensor, tuple[int, int, int]]:

@@ -9,6 +9,8 @@ __getattr__, __all__ = exports(
         "Explanation": "explanation",
         "KeyFrame": "extraction",
         "KeyFrames": "extraction",
+        "attention_facts": "attention_records",
+        "attention_list": "attention_records",
         "demo": "demo_run",
         "evaluate": "evaluation_run",
         "explain": "explanation",

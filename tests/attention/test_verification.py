@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vidattn.attention import catalogue
+from vidattn.attention.verification import read_test_file, verifications
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_record_says_what_the_tests_do(name):
+    *_, family, module = catalogue()[name].type.__module__.split(".")
+    path = ROOT / "tests" / "attention" / family / f"test_{module}.py"
+    assert verifications().get(name) == read_test_file(path, ROOT), (
+        "run `python tools/write_attention_docs.py`"
+    )
+
+
+def test_record_has_no_other_names():
+    assert set(verifications()) == set(catalogue())
+
+
+def test_libraries_are_those_imported_and_tests_are_named(tmp_path):
+    path = tmp_path / "test_it.py"
+    path.write_text(
+        "import math, torch\n"
+        "from torchvision.ops import SqueezeExcitation\n"
+        "def test_equals_them():\n"
+        "    timm = pytest.importorskip('timm.layers')\n"
+        "def helper(): pass\n"
+        "def test_traps_of_the_axis(): pass\n"
+    )
+    found = read_test_file(path, tmp_path)
+    assert found.test_file == "test_it.py"
+    assert found.libraries == ("timm", "torchvision")
+    assert found.tests == ("equals them", "traps of the axis")
