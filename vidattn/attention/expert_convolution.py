@@ -39,6 +39,8 @@ class ExpertConvolution(nn.Module):
         bias: bool,
     ) -> None:
         super().__init__()
+        if experts < 1:
+            raise ArgumentError(f"experts: expected at least 1, got {experts}")
         if channels % groups or out_channels % groups:
             raise ArgumentError(
                 f"groups: expected a divisor of {channels} and {out_channels} channels, "

@@ -79,3 +79,8 @@ def test_each_expert_starts_as_a_convolution_of_its_own():
 def test_groups_must_divide_the_channels():
     with pytest.raises(ValueError, match="groups: expected a divisor of 8 and 12 channels, got 3"):
         build("condconv", 8, out_channels=12, groups=3)
+
+
+def test_there_must_be_an_expert():
+    with pytest.raises(ValueError, match="experts: expected at least 1, got 0"):
+        build("condconv", 8, experts=0)

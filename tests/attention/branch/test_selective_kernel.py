@@ -115,6 +115,7 @@ def test_narrow_layers_keep_the_papers_minimum_width():
     ("settings", "message"),
     [
         ({"kernel_size": 4}, "kernel_size: expected 3 odd sizes or one, got 4"),
+        ({"branches": 0}, "branches: expected at least 1, got 0"),
         ({"stride": 0}, "stride: expected 3 strides or one, got 0"),
         ({"stride": (1, 2)}, r"stride: expected 3 strides or one, got \(1, 2\)"),
     ],

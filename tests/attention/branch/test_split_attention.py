@@ -111,3 +111,8 @@ def test_equals_timm(training, groups, branches, randomise):
     theirs.load_state_dict(state)
     x = torch.randn(3, 16, 7, 6, dtype=torch.float64)
     torch.testing.assert_close(module(x), theirs(x), atol=1e-11, rtol=1e-10)
+
+
+def test_there_must_be_a_branch():
+    with pytest.raises(ValueError, match="branches: expected at least 1, got 0"):
+        build("split", 8, branches=0)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from vidattn.attention.convolutions import BATCH_NORM, CONVOLUTION, kernel_sizes, strides
 from vidattn.attention.masking import masked_mean, single_precision
 from vidattn.attention.mechanism import Gate, Replacement
+from vidattn.errors import ArgumentError
 
 
 class SelectiveKernel(Replacement):
@@ -16,6 +17,7 @@ class SelectiveKernel(Replacement):
 
     U_m = ReLU(BN(K_m ∗ x)), where K_m has dilation m = 1, 2, …; z = ReLU(BN(W mean(Σ U_m)));
     a = softmax over m of V_m z, for each channel; y = Σ a_m · U_m. W and V have no bias.
+    The batch normalisation of z is over the samples: training needs two of them.
 
     Source: Li, Wang, Hu, Yang, CVPR 2019, equations 1 to 6, with the 5 × 5 kernel as a 3 × 3 one
     of dilation 2.
@@ -51,6 +53,8 @@ class SelectiveKernel(Replacement):
         minimum_width: int = 32,
     ) -> None:
         super().__init__(spatial_dims=spatial_dims, stride=strides("stride", stride, spatial_dims))
+        if branches < 1:
+            raise ArgumentError(f"branches: expected at least 1, got {branches}")
         out_channels = out_channels or channels
         width = max(out_channels // reduction, minimum_width)
         sizes = kernel_sizes("kernel_size", kernel_size, spatial_dims)

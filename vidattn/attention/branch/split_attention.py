@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from vidattn.attention.convolutions import BATCH_NORM, CONVOLUTION, kernel_sizes, strides
 from vidattn.attention.masking import masked_mean, single_precision
 from vidattn.attention.mechanism import Gate, Replacement
+from vidattn.errors import ArgumentError
 
 
 class SplitAttention(Replacement):
@@ -17,9 +18,10 @@ class SplitAttention(Replacement):
     U = ReLU(BN(K ∗ x)) has R · C' channels, U_r the r-th C' of them;
     z = ReLU(BN(W mean(Σ U_r) + b)); a = softmax over r of V z + c, for each channel (with R = 1
     its sigmoid); y = Σ a_r · U_r. K has G · R groups, W and V have G; V's results are ordered
-    group, branch, channel.
+    group, branch, channel. The batch normalisation of z is over the samples: training needs two
+    of them.
 
-    Source: Zhang et al., ResNeSt, CVPR Workshops 2022, equations 1 to 3 and its appendix.
+    Source: Zhang et al., ResNeSt, CVPR Workshops 2022, section 3; order as in the authors' code.
 
     Args:
         channels: C.
@@ -35,7 +37,7 @@ class SplitAttention(Replacement):
     """
 
     family: ClassVar[str] = "branch"
-    source: ClassVar[str] = "Zhang et al., CVPR Workshops 2022, equations 1 to 3"
+    source: ClassVar[str] = "Zhang et al., CVPR Workshops 2022, section 3"
     aliases: ClassVar[tuple[str, ...]] = ("split", "resnest")
     map_meaning: ClassVar[str] = "share of each split, mean over channels; sums to 1"
 
@@ -53,6 +55,8 @@ class SplitAttention(Replacement):
         minimum_width: int = 32,
     ) -> None:
         super().__init__(spatial_dims=spatial_dims, stride=strides("stride", stride, spatial_dims))
+        if branches < 1:
+            raise ArgumentError(f"branches: expected at least 1, got {branches}")
         out_channels = out_channels or channels
         width = max(channels * branches // reduction, minimum_width)
         width += -width % groups

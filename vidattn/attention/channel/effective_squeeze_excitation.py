@@ -14,15 +14,15 @@ class EffectiveSqueezeExcitation(Gate):
 
     a = min(max(W mean(x) + b + 3, 0), 6) / 6, y = x · a. No channel is squeezed away.
 
-    Source: Lee, Park, CenterMask, CVPR 2020, equations 2 and 3, with the hard sigmoid of the
-    authors' code.
+    Source: Lee, Park, CenterMask, CVPR 2020, its backbone VoVNetV2; the hard sigmoid is that of
+    the authors' code.
 
     Args:
         channels: C.
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Lee, Park, CVPR 2020, equations 2 and 3"
+    source: ClassVar[str] = "Lee, Park, CVPR 2020, VoVNetV2"
     aliases: ClassVar[tuple[str, ...]] = ("ese", "effective_se")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in [0, 1]"
 

@@ -32,7 +32,7 @@ class FrequencyChannelAttention(Gate):
     Features of another size are averaged over the cells of the grid first. Clips: the mean over
     time of z, for the frequencies are of space, which is why there is no form for (T,) alone.
 
-    Source: Qin, Zhang, Wu, Li, FcaNet, ICCV 2021, equations 5 to 10; pairs and grid as in the
+    Source: Qin, Zhang, Wu, Li, FcaNet, ICCV 2021, section 3; pairs and grid as in the
     authors' code. With padding z counts real positions as if they were all.
 
     Args:
@@ -45,7 +45,7 @@ class FrequencyChannelAttention(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Qin, Zhang, Wu, Li, ICCV 2021, equations 5 to 10"
+    source: ClassVar[str] = "Qin, Zhang, Wu, Li, ICCV 2021, section 3"
     aliases: ClassVar[tuple[str, ...]] = ("fca", "fcanet")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 

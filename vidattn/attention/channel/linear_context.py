@@ -18,7 +18,7 @@ class LinearContextTransform(Gate):
     n = (mean(x) − μ) / √(v + ε), with μ and v over the group's channels; a = σ(w n + b), with w
     and b for each channel; y = x · a.
 
-    Source: Ruan, Wen, Zheng, Zheng, AAAI 2020, equations 3 to 5. No public code confirms this
+    Source: Ruan, Wen, Zheng, Zheng, AAAI 2020, section 3. No public code confirms this
     formula, ε = 10⁻⁵ or the start; public copies start with w = 1, b = 0, or w = 0, b = 1.
 
     Args:
@@ -30,7 +30,7 @@ class LinearContextTransform(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Ruan, Wen, Zheng, Zheng, AAAI 2020, equations 3 to 5"
+    source: ClassVar[str] = "Ruan, Wen, Zheng, Zheng, AAAI 2020, section 3"
     aliases: ClassVar[tuple[str, ...]] = ("lct", "linear_context_transform")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 

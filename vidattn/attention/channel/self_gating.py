@@ -13,7 +13,7 @@ class SelfGating(Gate):
 
     a = σ(W mean(x) + b), y = x · a.
 
-    Source: Xie et al., S3D-G, ECCV 2018, section 4.4. On vectors it is the context gating of
+    Source: Xie et al., S3D-G, ECCV 2018, feature gating. On vectors it is the context gating of
     Miech, Laptev, Sivic, 2017.
 
     Args:
@@ -21,7 +21,7 @@ class SelfGating(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Xie et al., ECCV 2018, section 4.4"
+    source: ClassVar[str] = "Xie et al., ECCV 2018, feature gating"
     aliases: ClassVar[tuple[str, ...]] = ("feature_gating", "context_gating", "s3dg_gating")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 
