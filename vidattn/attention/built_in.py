@@ -47,6 +47,7 @@ _BUILT_INS = {
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
     "straight_through_top_k": ("token.straight_through_top_k", "StraightThroughTopK"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
+    "token_fusion": ("token.token_fusion", "TokenFusion"),
     "token_learner": ("token.token_learner", "TokenLearner"),
     "token_merging": ("token.token_merging", "TokenMerging"),
     "token_reorganisation": ("token.token_reorganisation", "TokenReorganisation"),
