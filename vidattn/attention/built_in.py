@@ -66,6 +66,7 @@ _BUILT_INS = {
     "style_recalibration": ("channel.style_recalibration", "StyleRecalibration"),
     "straight_through_top_k": ("token.straight_through_top_k", "StraightThroughTopK"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
+    "token_fusion": ("token.token_fusion", "TokenFusion"),
     "token_learner": ("token.token_learner", "TokenLearner"),
     "token_merging": ("token.token_merging", "TokenMerging"),
     "token_reorganisation": ("token.token_reorganisation", "TokenReorganisation"),

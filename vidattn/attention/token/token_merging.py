@@ -62,7 +62,8 @@ class TokenMerging(Mechanism):
         Args:
             x, mask, context: see `Mechanism.forward`.
             likeness: (N, D, *positions), by whose cosine pairs are found; x without it.
-            sizes: (N, *positions), how many positions each one stands for; 1 without it.
+            sizes: (N, *positions), how many positions each one stands for; 1 without it. Those
+                of the tokens are the sums of (source > 0) · sizes.
         """
         self.check_rank(x)
         x = zero_padding(x, mask)
