@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow test-oracles check format clean
 
 demo: $(VENV)/ready
 	$(BIN)/vidattn demo $(if $(VIDEOS),--videos "$(VIDEOS)")
@@ -12,6 +12,10 @@ test: $(VENV)/ready
 
 test-slow: $(VENV)/ready
 	$(BIN)/python -m pytest -m slow
+
+# Compares with other people's libraries, which nothing else needs.
+test-oracles: $(VENV)/oracles
+	$(BIN)/python -m pytest -m oracle
 
 check: $(VENV)/ready
 	$(BIN)/ruff format --check .
@@ -27,6 +31,10 @@ $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+$(VENV)/oracles: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --editable ".[dev,oracles]"
 	touch $@
 
 clean:

@@ -378,6 +378,27 @@ def compile_to_one_graph(module: nn.Module) -> tuple[nn.Module, list[list[str]]]
 
 
 @over(HIGHEST)
+def test_deterministic_mode_allows_it_and_gives_the_same_twice(case):
+    x, extra = case.inputs()
+
+    def run() -> tuple[Tensor, ...]:
+        torch.manual_seed(0)
+        module = copy.deepcopy(case.module).train()
+        given = x.clone().requires_grad_()
+        out = tensors(module(given, **extra))
+        out[0].pow(2).sum().backward()
+        return (*out, given.grad, *(parameter.grad for parameter in module.parameters()))
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        once, again = run(), run()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
+    assert_close(once, run())
+
+
+@over(HIGHEST)
 def test_bfloat16_autocast_stays_near(case):
     case.module.float()
     x, extra = case.inputs(dtype=torch.float32)

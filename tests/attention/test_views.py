@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vidattn.attention import Factorised, OverTime, PerFrame, Pooled, build, record_maps
 
@@ -29,6 +30,36 @@ def test_per_frame_copies_nothing_of_a_channels_last_clip(clip):
     assert spy.x.is_contiguous(memory_format=torch.channels_last)
     assert out.is_contiguous(memory_format=torch.channels_last_3d)
     assert torch.equal(out, clip)
+
+
+class Operations(TorchDispatchMode):
+    """Names of all that runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["se", "eca"])
+def test_per_frame_gate_copies_nothing_forward_or_backward(clip, name):
+    gate = build(name, 8, scope="frame").double()
+    clip = clip.to(memory_format=torch.channels_last_3d).requires_grad_()
+    grad = torch.randn_like(clip)
+    with Operations() as operations:
+        out = gate(clip)
+        out.backward(grad)
+    assert out.is_contiguous(memory_format=torch.channels_last_3d)
+    assert clip.grad.is_contiguous(memory_format=torch.channels_last_3d)
+    copies = {"clone", "copy_", "contiguous", "_to_copy"}
+    assert not copies & set(operations.names), operations.names
+
+    with Operations() as operations:
+        gate(clip.detach().contiguous())
+    assert "clone" in operations.names, "a contiguous clip is copied: the measure sees it"
 
 
 def test_per_frame_applies_a_network_to_each_frame(clip):

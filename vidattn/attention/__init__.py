@@ -23,5 +23,6 @@ __getattr__, __all__ = exports(
         "catalogue": "built_in",
         "insert": "insertion",
         "record_maps": "observe",
+        "rollout_map": "rollout",
     },
 )
