@@ -20,7 +20,9 @@ Scope = Literal["clip", "frame", "time"]
 # Name -> module inside this package, and class.
 _BUILT_INS = {
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
+    "bottleneck": ("channel_spatial.bottleneck", "BottleneckAttention"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
+    "coordinate": ("channel_spatial.coordinate", "CoordinateAttention"),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
     "factorised_attention_pooling": (
@@ -30,9 +32,13 @@ _BUILT_INS = {
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "non_local": ("spatial.non_local", "NonLocal"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
+    "simple_attention": ("channel_spatial.simam", "SimpleAttention"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
+    "spatial_channel_squeeze": ("channel_spatial.spatial_channel_squeeze", "SpatialChannelSqueeze"),
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
+    "strip_pooling": ("channel_spatial.strip_pooling", "StripPooling"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
+    "triplet": ("channel_spatial.triplet", "TripletAttention"),
 }
 
 
