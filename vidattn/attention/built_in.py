@@ -21,9 +21,11 @@ Scope = Literal["clip", "frame", "time"]
 _BUILT_INS = {
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
     "bottleneck": ("channel_spatial.bottleneck", "BottleneckAttention"),
+    "channel_affinity": ("channel_spatial.channel_affinity", "ChannelAffinity"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
     "coordinate": ("channel_spatial.coordinate", "CoordinateAttention"),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
+    "dual_attention": ("channel_spatial.dual_attention", "DualAttention"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
     "factorised_attention_pooling": (
         "spatiotemporal.factorised_pooling",
@@ -31,7 +33,9 @@ _BUILT_INS = {
     ),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "non_local": ("spatial.non_local", "NonLocal"),
+    "position_attention": ("channel_spatial.position_attention", "PositionAttention"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
+    "self_calibrated_convolution": ("channel_spatial.self_calibrated", "SelfCalibratedConvolution"),
     "simple_attention": ("channel_spatial.simam", "SimpleAttention"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "spatial_channel_squeeze": ("channel_spatial.spatial_channel_squeeze", "SpatialChannelSqueeze"),

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from vidattn.attention.convolutions import stored_like
 from vidattn.attention.mechanism import Pooled
 from vidattn.attention.observe import Observation, call_lifted
 from vidattn.errors import ArgumentError
@@ -89,7 +89,7 @@ class OverTime(nn.Module):
             mask = _fold_sites(mask.expand(sites[0], 1, *x.shape[2:]))
         out = call_lifted(lift, self.module, _fold_sites(x), mask=mask, context=context)
         if not isinstance(out, Pooled):
-            return _stored_like(x, _unfold_sites(out, sites))
+            return stored_like(x, _unfold_sites(out, sites))
         return Pooled(*(_unfold_sites(part, sites) for part in out))
 
 
@@ -144,12 +144,6 @@ def _fold_sites(x: Tensor) -> Tensor:
 def _unfold_sites(x: Tensor, sites: tuple[int, int, int]) -> Tensor:
     """(N·H·W, *rest) -> (N, *rest, H, W)."""
     return x.unflatten(0, sites).movedim((1, 2), (-2, -1))
-
-
-def _stored_like(x: Tensor, out: Tensor) -> Tensor:
-    """The result in the memory format of x, which what comes next is fast in."""
-    last = x.is_contiguous(memory_format=torch.channels_last_3d) and not x.is_contiguous()
-    return out.contiguous(memory_format=torch.channels_last_3d if last else torch.contiguous_format)
 
 
 def _check_clip(view: nn.Module, x: Tensor) -> None:

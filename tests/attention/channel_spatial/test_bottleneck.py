@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from tests.attention.channel_spatial.formulas import (
     batch_norm,
     convolve,
@@ -11,7 +12,6 @@ from tests.attention.channel_spatial.formulas import (
     sigmoid,
     weights_of,
 )
-
 from vidattn.attention import build
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.attention.channel_spatial.formulas import linear, relu, sigmoid, weights_of
 
+from tests.attention.channel_spatial.formulas import linear, relu, sigmoid, weights_of
 from vidattn.attention import build
 
 FUSIONS = {
