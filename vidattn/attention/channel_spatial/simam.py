@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from math import prod
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from vidattn.attention.masking import single_precision, zero_padding
+from vidattn.attention.channel_spatial.deviations import deviations
 from vidattn.attention.mechanism import Gate
 from vidattn.errors import ArgumentError
 
@@ -37,17 +36,9 @@ class SimpleAttention(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, *positions)."""
-        values = single_precision(x)
-        positions = tuple(range(2, x.ndim))
-        if mask is None:
-            mean = values.mean(positions, keepdim=True)
-            squares = (values - mean).square()
-            freedom: int | Tensor = max(prod(x.shape[2:]) - 1, 1)
-        else:
-            count = mask.expand(x.shape[0], 1, *x.shape[2:]).sum(positions, keepdim=True)
-            mean = zero_padding(values, mask).sum(positions, keepdim=True) / count.clamp(min=1)
-            squares = zero_padding(values - mean, mask).square()
-            freedom = (count - 1).clamp(min=1)
-        variance = squares.sum(positions, keepdim=True) / freedom
+        deviation, count = deviations(x, mask)
+        squares = deviation.square()
+        freedom = (count - 1).clamp(min=1) if isinstance(count, Tensor) else max(count - 1, 1)
+        variance = squares.sum(tuple(range(2, x.ndim)), keepdim=True) / freedom
         scale = 0.25 / (variance + self.regulariser)
         return (squares * scale + 0.5).sigmoid().to(x.dtype)
