@@ -20,11 +20,14 @@ from torch import Tensor, nn
 from vidattn.attention.masking import single_precision
 from vidattn.errors import ArgumentError, VidattnError
 
-MapKind = Literal["gate", "affinity", "assignment", "branch", "selection", "pooling"]
+MapKind = Literal[
+    "gate", "affinity", "channel_affinity", "assignment", "branch", "selection", "pooling"
+]
 
 MEMBERS: dict[MapKind, str] = {
     "gate": "channels",
     "affinity": "heads",
+    "channel_affinity": "channels",
     "assignment": "clusters",
     "branch": "branches",
     "selection": "choices",
@@ -44,14 +47,16 @@ class AttentionMap:
         name: dotted path of the mechanism in the recorded model; "" where it is the model.
         kind: what the values are. "gate": what each feature was multiplied by. "affinity":
             attention received, averaged over the queries; sums to 1 over the keys that one
-            query sees. "pooling": weights of a mean. "assignment": share of each position in
-            each cluster. "branch": share of each branch in the result, averaged over channels
-            where it differs between them. "selection": 1 where kept.
+            query sees. "channel_affinity": the same between channels, averaged over those that
+            read; it says nothing of positions. "pooling": weights of a mean. "assignment": share
+            of each position in each cluster. "branch": share of each branch in the result,
+            averaged over channels where it differs between them. "selection": 1 where kept.
         values: (N, M, T, H, W), where any of the last three may be 1: the same at all of its
             positions. M counts channels (1: the same for all), heads, queries, clusters or
             branches.
         grid: (T, H, W) that the values stretch over. An image has T = 1.
-        affinity: (B, heads, L, L), query by key, only with `record_maps(affinities="full")`;
+        affinity: (B, heads, L, L), query by key, only with `record_maps(affinities="full")`,
+            or (B, 1, C, C) between channels;
             B is N with the axes that a view folded: N·T per frame, N·H·W over time.
     """
 

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.attention.channel_spatial.formulas import (
+    batch_norm,
+    convolve,
+    others,
+    sigmoid,
+    weights_of,
+)
+from vidattn.attention import build
+
+
+def reference(x, w, *, training):
+    def gate(index, seen):
+        seen = convolve(seen, w, f"convolutions.{index}")
+        return sigmoid(batch_norm(seen, w, f"norms.{index}", training=training))[:, 0]
+
+    results = [x * gate(0, np.stack([x.max(1), x.mean(1)], axis=1))[:, None]]
+    for axis in range(2, x.ndim):
+        rest = others(axis, x.ndim)
+        plane = gate(axis - 1, np.stack([x.max(rest), x.mean(rest)], axis=1))
+        results.append(x * np.expand_dims(plane, rest))
+    return sum(results) / len(results)
+
+
+@pytest.mark.parametrize("grid", [(5, 8), (3, 5, 8), (1, 4, 6)])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kernel_size", [7, 3])
+def test_equals_formula(grid, training, kernel_size, randomise):
+    module = build("triplet", 9, spatial_dims=len(grid), kernel_size=kernel_size)
+    module = randomise(module).double()
+    weights = weights_of(module)
+    x = torch.randn(3, 9, *grid, dtype=torch.float64)
+    out = module.train(training)(x).detach().numpy()
+    expected = reference(x.numpy(), weights, training=training)
+    np.testing.assert_allclose(out, expected, atol=1e-11, rtol=1e-10)
+
+
+def test_image_has_three_gates_and_clip_four():
+    assert len(build("triplet", 16, spatial_dims=2).convolutions) == 3
+    assert len(build("triplet", 16).convolutions) == 4
+
+
+def test_even_kernel_and_one_axis_are_refused():
+    with pytest.raises(ValueError, match="kernel_size: expected 1 odd sizes or one, got 4"):
+        build("triplet", 16, kernel_size=4)
+    with pytest.raises(ValueError, match="to be 2 or 3, got 1"):
+        build("triplet", 16, spatial_dims=1)
