@@ -21,16 +21,28 @@ Scope = Literal["clip", "frame", "time"]
 _BUILT_INS = {
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
+    "criss_cross": ("spatial.criss_cross", "CrissCross"),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
+    "double_attention": ("spatial.double_attention", "DoubleAttention"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
+    "expectation_maximisation": (
+        "spatial.expectation_maximisation",
+        "ExpectationMaximisationAttention",
+    ),
+    "external_attention": ("spatial.external_attention", "ExternalAttention"),
     "factorised_attention_pooling": (
         "spatiotemporal.factorised_pooling",
         "FactorisedAttentionPooling",
     ),
+    "gather_excite": ("spatial.gather_excite", "GatherExcite"),
+    "global_context": ("spatial.global_context", "GlobalContext"),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
+    "large_kernel": ("spatial.large_kernel", "LargeKernelAttention"),
     "non_local": ("spatial.non_local", "NonLocal"),
+    "pointwise": ("spatial.pointwise", "PointwiseSpatialAttention"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
+    "spatial_transformer": ("spatial.spatial_transformer", "SpatialTransformer"),
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
 }
