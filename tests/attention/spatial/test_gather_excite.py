@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -156,6 +157,22 @@ def test_padding_on_all_sides_is_not_there(gather, extent, randomise):
     torch.testing.assert_close(
         module(x, mask=mask)[..., 3:, 1:], module(other, mask=mask)[..., 3:, 1:]
     )
+
+
+@pytest.mark.parametrize("gather", ["mean", "convolutions"])
+def test_forms_with_regions_compile_export_and_run_in_half_precision(gather, randomise):
+    module = randomise(build("ge", 8, gather=gather, extent=2, reduction=4)).eval()
+    x = torch.randn(2, 8, 4, 5, 6)
+    mask = torch.arange(4).lt(3).reshape(1, 1, 4, 1, 1)
+    for kept in (None, mask):
+        compiled = torch.compile(module, fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(x, mask=kept), module(x, mask=kept))
+        half = copy.deepcopy(module).half()(x.half(), mask=kept)
+        torch.testing.assert_close(half.float(), module(x, mask=kept), atol=0.01, rtol=0.01)
+    shapes = {"x": {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}}
+    exported = torch.export.export(module, (x,), dynamic_shapes=shapes).module()
+    other = torch.randn(3, 8, 7, 5, 6)
+    torch.testing.assert_close(exported(other), module(other))
 
 
 @pytest.mark.parametrize(

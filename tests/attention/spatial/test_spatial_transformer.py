@@ -76,3 +76,9 @@ def test_half_precision_finds_the_same_window(randomise):
     out = module.half()(x.half())
     assert out.dtype == torch.float16
     torch.testing.assert_close(out.float(), module.float()(x), atol=0.02, rtol=0)
+
+
+def test_a_new_one_rounds_nothing_under_autocast():
+    x = torch.randn(1, 6, 5, 6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(build("stn", 6, spatial_dims=2)(x), x)

@@ -8,11 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidattn.attention.convolutions import BATCH_NORM, CONVOLUTION
-from vidattn.attention.masking import masked_mean, zero_padding
+from vidattn.attention.masking import masked_mean, single_precision, zero_padding
 from vidattn.attention.mechanism import Gate
 from vidattn.errors import ArgumentError
 
-AVERAGE_POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 MAXIMUM_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
@@ -91,16 +90,19 @@ class GatherExcite(Gate):
     def _mean(self, x: Tensor, kept: Tensor | None) -> Tensor:
         if self.extents is None:
             return self.per_channel(masked_mean(x, kept), x)
-        counted = x.new_ones(1, 1, *x.shape[2:]) if kept is None else kept.to(x)
-        total, count = self._windows(zero_padding(x, kept)), self._windows(counted)
-        return total / count.clamp(min=torch.finfo(x.dtype).tiny)
+        with torch.autocast(x.device.type, enabled=False):
+            real = single_precision(zero_padding(x, kept))
+            counted = torch.ones_like(real[:1, :1]) if kept is None else kept.to(real)
+            mean = self._windows(real) / self._windows(counted).clamp(min=1)
+            return mean.to(x.dtype)
 
     def _windows(self, x: Tensor) -> Tensor:
-        """The sum of each window, divided by its volume; the border is zeros."""
-        extents = self.extents or ()
-        sides = [side for extent in reversed(extents) for side in (extent - 1, extent - 1)]
-        sizes = tuple(2 * extent - 1 for extent in extents)
-        return AVERAGE_POOL[x.ndim - 2](F.pad(x, sides), sizes, extents)
+        """The sum of each window, one axis after another, by products with bands of ones."""
+        for axis, extent in enumerate(self.extents or (), start=2):
+            index = torch.arange(x.shape[axis], device=x.device)
+            distance = (index.unsqueeze(1) - index[::extent]).abs()
+            x = (x.movedim(axis, -1) @ (distance < extent).to(x)).movedim(-1, axis)
+        return x
 
     def _spread(self, cells: Tensor, x: Tensor) -> Tensor:
         if self.extents is None:

@@ -61,8 +61,10 @@ class SpatialTransformer(Mechanism):
             seen = rows.sum(1).unsqueeze(2) * columns.sum(1).unsqueeze(1)
             self._show(seen, mask, x)
         lifted = (slice(None), *[None] * (x.ndim - 3))
-        across = real @ columns.to(x.dtype).transpose(1, 2)[lifted]
-        return rows.to(across.dtype)[lifted] @ across
+        # Without autocast, which would round what is only moved.
+        with torch.autocast(x.device.type, enabled=False):
+            across = real @ columns.to(x.dtype).transpose(1, 2)[lifted]
+            return rows.to(x.dtype)[lifted] @ across
 
     def _window(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """s − 1, and t for H and for W: (N, 3), float32 at least."""
