@@ -39,7 +39,7 @@ _BUILT_INS = {
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "large_kernel": ("spatial.large_kernel", "LargeKernelAttention"),
     "non_local": ("spatial.non_local", "NonLocal"),
-    "pointwise": ("spatial.pointwise", "PointwiseSpatialAttention"),
+    "pointwise_spatial": ("spatial.pointwise_spatial", "PointwiseSpatialAttention"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "spatial_transformer": ("spatial.spatial_transformer", "SpatialTransformer"),

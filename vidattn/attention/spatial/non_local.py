@@ -44,7 +44,9 @@ class NonLocal(Mixer):
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Wang et al., CVPR 2018, equations 1 to 6"
     aliases: ClassVar[tuple[str, ...]] = ("nonlocal",)
-    map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
+    map_meaning: ClassVar[str] = (
+        "attention each position received, mean over queries; sums to 1 in the Gaussian forms"
+    )
 
     def __init__(
         self,
@@ -115,10 +117,11 @@ class NonLocal(Mixer):
         if self.pairwise in ("gaussian", "embedded_gaussian"):
             return affinities(query.unsqueeze(1), key.unsqueeze(1), kept).squeeze(1)
         query, key = single_precision(query), single_precision(key)
-        if self.pairwise == "dot_product":
-            pairs = query @ key.transpose(1, 2)
-        else:
-            pairs = F.relu(query + key.transpose(1, 2))
+        with torch.autocast(query.device.type, enabled=False):
+            if self.pairwise == "dot_product":
+                pairs = query @ key.transpose(1, 2)
+            else:
+                pairs = F.relu(query + key.transpose(1, 2))
         pairs = pairs / _count(key, kept)
         return pairs if kept is None else pairs.masked_fill(~kept.unsqueeze(1), 0)
 
