@@ -90,19 +90,9 @@ class OverTime(nn.Module):
         if mask is not None:
             mask = _fold_sites(mask.expand(sites[0], 1, *x.shape[2:]))
         out = call_lifted(lift, self.module, _fold_sites(x), mask=mask, context=context)
-<<<<<<< HEAD
         if not isinstance(out, Pooled | Reduced):
             return stored_like(x, _unfold_sites(out, sites))
         return type(out)(*(_unfold_sites(part, sites) for part in out))
-||||||| 3a261cf
-        if not isinstance(out, Pooled):
-            return _stored_like(x, _unfold_sites(out, sites))
-        return Pooled(*(_unfold_sites(part, sites) for part in out))
-=======
-        if not isinstance(out, Pooled):
-            return stored_like(x, _unfold_sites(out, sites))
-        return Pooled(*(_unfold_sites(part, sites) for part in out))
->>>>>>> att-channelspatial
 
 
 class Factorised(nn.Module):
