@@ -20,17 +20,26 @@ Scope = Literal["clip", "frame", "time"]
 # Name -> module inside this package, and class.
 _BUILT_INS = {
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
+    "axial": ("spatial.axial", "AxialAttention"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
+    "efficient_attention": ("spatial.efficient", "EfficientAttention"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
     "factorised_attention_pooling": (
         "spatiotemporal.factorised_pooling",
         "FactorisedAttentionPooling",
     ),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
+    "linear_attention": ("spatial.linear_attention", "LinearAttention"),
     "local_self_attention": ("spatial.local_self_attention", "LocalSelfAttention"),
     "neighbourhood": ("spatial.neighbourhood", "NeighbourhoodAttention"),
     "non_local": ("spatial.non_local", "NonLocal"),
+    "performer": ("spatial.performer", "Performer"),
+    "pooling_attention": ("spatiotemporal.pooling_attention", "PoolingAttention"),
+    "position_sensitive_axial": (
+        "spatial.position_sensitive_axial",
+        "PositionSensitiveAxialAttention",
+    ),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
     "shifted_window": ("spatial.shifted_window", "ShiftedWindowAttention"),
     "shifted_window_v2": ("spatial.shifted_window_v2", "ShiftedWindowAttentionV2"),

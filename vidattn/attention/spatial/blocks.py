@@ -9,6 +9,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from vidattn.attention.spatial.windows import divides, trimmed
+
 
 @dataclass(frozen=True, eq=False)
 class Axis:
@@ -99,9 +101,8 @@ class Blocks:
         x = x.permute(0, *pairs, 2 * self.rank + 1)
         extents = [count * size for count, size in zip(counts, sizes, strict=True)]
         x = x.reshape(blocks.shape[0], *extents, blocks.shape[3])
-        for index, axis in enumerate(self.axes):
-            x = x.narrow(index + 1, 0, axis.size)
-        return x
+        exact = all(divides(axis.queries.shape[1], axis.size) for axis in self.axes)
+        return x if exact else trimmed(x, [axis.size for axis in self.axes])
 
     def places(self) -> tuple[Tensor, Tensor]:
         """(G, Q) and (G, K): index in the grid of each query and key; L where there is none."""

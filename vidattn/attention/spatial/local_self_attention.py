@@ -69,12 +69,9 @@ class LocalSelfAttention(Mixer):
         self.query_key_value = nn.Linear(channels, 3 * channels, bias=False)
         width = channels // heads
         widths = {"T": width, "H": width // 2, "W": width // 2}
-        self.position = nn.ParameterDict(
-            {
-                axis: nn.Parameter(torch.randn(size, widths[axis]))
-                for axis, size in zip(AXES[spatial_dims], self.kernel, strict=True)
-            }
-        )
+        self.position = nn.ParameterDict()
+        for axis, size in zip(AXES[spatial_dims], self.kernel, strict=True):
+            self.position[axis] = nn.Parameter(torch.randn(size, widths[axis]))
 
     def change(
         self, tokens: Tensor, mask: Tensor | None, grid: tuple[int, ...], context: Any

@@ -49,11 +49,7 @@ class Windows:
     def filled(self) -> bool:
         """Whether the windows hold nothing but positions of the grid."""
         cut = zip(self.grid, self.window, strict=True)
-        # A size known at run time only may or may not divide: the graph must serve both.
-        return all(
-            size is one or (not isinstance(size, torch.SymInt) and size % one == 0)
-            for size, one in cut
-        )
+        return all(size is one or divides(one, size) for size, one in cut)
 
     @property
     def moved(self) -> bool:
@@ -83,10 +79,7 @@ class Windows:
         x = x.reshape(windows.shape[0], *extents, windows.shape[3])
         if self.moved:
             x = x.roll(self.shift, tuple(range(1, 1 + rank)))
-        if not self.filled:
-            for axis, size in enumerate(self.grid):
-                x = x.narrow(axis + 1, 0, size)
-        return x
+        return x if self.filled else trimmed(x, self.grid)
 
     def regions(self, device: torch.device) -> Tensor:
         """(windows, positions in one): equal numbers for neighbours, others where x wraps round."""
@@ -114,6 +107,19 @@ class Windows:
         counts, inside = range(1, 2 * rank, 2), range(2, 2 * rank + 1, 2)
         x = x.permute(0, *counts, *inside, 2 * rank + 1)
         return x.flatten(1, rank).flatten(2, 1 + rank)
+
+
+def divides(one: int, size: int) -> bool:
+    """Whether it does; False for a size known at run time only, where the graph must serve both."""
+    return not isinstance(size, torch.SymInt) and size % one == 0
+
+
+def trimmed(x: Tensor, grid: Sequence[int]) -> Tensor:
+    """The first positions of (N, *at least grid, C): (N, *grid, C), contiguous."""
+    for axis, size in enumerate(grid, start=1):
+        # A slice would tie an exported graph to sizes where it is (or is not) the whole.
+        x = x.index_select(axis, torch.arange(size, device=x.device))
+    return x
 
 
 def window_sizes(
