@@ -19,6 +19,8 @@ def read_lines(attention, x, mask, axis):
         ):
             where = (n, slice(None), *site.tolist())
             kept = masks[(n, 0, *site.tolist())].nonzero().flatten()
+            if not len(kept):
+                continue
             tokens = lines[where].T[kept]
             normed = nn.functional.layer_norm(
                 tokens, tokens.shape[1:], weights["norm.weight"], weights["norm.bias"]

@@ -68,6 +68,7 @@ def test_equals_query_by_query(grid, kernel, padded, training, randomise):
 
 @pytest.mark.oracle
 @pytest.mark.filterwarnings("ignore:return_lse is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:flex_attention called without:UserWarning")
 @pytest.mark.parametrize(
     ("grid", "kernel"), [((19,), (5,)), ((9, 11), (3, 5)), ((5, 7, 8), (3, 3, 5))]
 )

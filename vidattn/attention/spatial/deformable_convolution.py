@@ -84,7 +84,9 @@ class DeformableConvolution(Mechanism):
             mask = mask.expand(batch, 1, height, width)
             weights = weights * mask.unsqueeze(2)
             count = mask.sum((2, 3), keepdim=True).clamp(min=1)
-        steps = [torch.arange(size, device=offsets.device) for size in (height, width, *self.kernel)]
+        steps = [
+            torch.arange(size, device=offsets.device) for size in (height, width, *self.kernel)
+        ]
         rows = steps[2][:, None, None, None] + steps[0][:, None] - self.padding[0]
         columns = steps[3][None, :, None, None] + steps[1] - self.padding[1]
         sites = torch.stack(torch.broadcast_tensors(rows, columns)).flatten(1, 2)

@@ -48,9 +48,7 @@ class MultiScaleDeformableAttention(Mechanism):
     )
     ranks: tuple[int, ...] = (2,)
 
-    def __init__(
-        self, channels: int, *, levels: int = 2, heads: int = 8, points: int = 4
-    ) -> None:
+    def __init__(self, channels: int, *, levels: int = 2, heads: int = 8, points: int = 4) -> None:
         super().__init__()
         if heads < 1 or channels % heads:
             raise ArgumentError(f"heads: expected a divisor of {channels} channels, got {heads}")
@@ -149,4 +147,6 @@ class MultiScaleDeformableAttention(Mechanism):
         columns, rows = places.unbind(-1)
         points = torch.stack([rows * height - 0.5, columns * width - 0.5], dim=-1)
         points, weights = points.transpose(1, 2).flatten(2, 4), weights.transpose(1, 2).flatten(2)
-        self.observer(zero_padding(splat(points, weights, height, width) / count, mask), tuple(grid))
+        self.observer(
+            zero_padding(splat(points, weights, height, width) / count, mask), tuple(grid)
+        )

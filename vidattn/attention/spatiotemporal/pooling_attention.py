@@ -34,7 +34,7 @@ class PoolingAttention(Mixer):
     Args:
         channels: C.
         spatial_dims: number of position axes of x.
-        heads: must divide C.
+        heads: must divide C; the papers have one for every 96 channels.
         kernel: odd sizes of P, one for all axes or one for each.
         stride: of P for k and v; None for 1 along T and 2 along H and W, or 2 in 1-D.
         version: 1 or 2.
@@ -54,7 +54,7 @@ class PoolingAttention(Mixer):
         channels: int,
         *,
         spatial_dims: int = 3,
-        heads: int = 8,
+        heads: int = 1,
         kernel: int | Sequence[int] = 3,
         stride: int | Sequence[int] | None = None,
         version: Literal[1, 2] = 2,
