@@ -9,16 +9,28 @@ from torch.nn import functional as F
 
 from vidattn.attention import build, record_maps
 
-CASES = [((9,), (3,)), ((3,), (5,)), ((7, 8), (3, 5)), ((2, 6), (3, 3)), ((4, 5, 6), (3, 1, 3))]
+CASES = [
+    ((9,), (3,), 1),
+    ((3,), (5,), 1),
+    ((11,), (3,), 3),
+    ((2,), (3,), 3),
+    ((7, 8), (3, 5), 1),
+    ((2, 6), (3, 3), 1),
+    ((9, 7), (3, 3), 2),
+    ((4, 5, 6), (3, 1, 3), 1),
+    ((4, 5, 7), (3, 3, 3), (2, 1, 2)),
+]
 
 
-def window(position, size, kernel):
-    """The keys of one query along one axis: `kernel` of them, all inside."""
-    first = max(0, min(position - kernel // 2, size - kernel))
-    return range(first, min(first + kernel, size))
+def window(position, size, kernel, step):
+    """The keys of one query along one axis: `kernel` of them, all inside, of its remainder."""
+    same = range(position % step, size, step)
+    rank = position // step
+    first = max(0, min(rank - kernel // 2, len(same) - kernel))
+    return same[first : first + kernel]
 
 
-def affinity(module, x, mask, kernel):
+def affinity(module, x, mask, kernel, steps):
     """(heads, L, L) and values (heads, L, d) of one sample (C, *grid)."""
     weights = {name: value.detach().numpy() for name, value in module.state_dict().items()}
     tokens = x.reshape(len(x), -1).T
@@ -34,7 +46,7 @@ def affinity(module, x, mask, kernel):
         if not mask[site]:
             continue
         i = np.ravel_multi_index(site, grid)
-        for other in product(*map(window, site, ends, kernel)):
+        for other in product(*map(window, site, ends, kernel, steps)):
             if mask[other]:
                 j = np.ravel_multi_index(other, grid)
                 dots = (query[:, i] * key[:, j]).sum(1) / np.sqrt(query.shape[2])
@@ -42,11 +54,12 @@ def affinity(module, x, mask, kernel):
     return pairs / np.maximum(pairs.sum(2, keepdims=True), 1e-300), value
 
 
-@pytest.mark.parametrize(("grid", "kernel"), CASES)
+@pytest.mark.parametrize(("grid", "kernel", "dilation"), CASES)
 @pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("training", [True, False])
-def test_equals_query_by_query(grid, kernel, padded, training, randomise):
-    module = build("neighbourhood", 8, spatial_dims=len(grid), kernel=kernel, heads=2)
+def test_equals_query_by_query(grid, kernel, dilation, padded, training, randomise):
+    module = build("na", 8, spatial_dims=len(grid), kernel=kernel, heads=2, dilation=dilation)
+    steps = module.dilation
     module = randomise(module).double().train(training)
     x = torch.randn(2, 8, *grid, dtype=torch.float64)
     mask = torch.rand(2, 1, *grid) < (0.5 if padded else 2)
@@ -54,7 +67,7 @@ def test_equals_query_by_query(grid, kernel, padded, training, randomise):
         out = module(x, mask=mask if padded else None)
     for index in range(2):
         kept = mask[index, 0].numpy()
-        rows, value = affinity(module, x[index].numpy(), kept, kernel)
+        rows, value = affinity(module, x[index].numpy(), kept, kernel, steps)
         mixed = (rows @ value).transpose(1, 0, 2).reshape(kept.size, -1)
         added = mixed @ module.output.weight.detach().numpy().T
         added = (added + module.output.bias.detach().numpy()) * kept.reshape(-1, 1)
@@ -70,17 +83,22 @@ def test_equals_query_by_query(grid, kernel, padded, training, randomise):
 @pytest.mark.filterwarnings("ignore:return_lse is deprecated:FutureWarning")
 @pytest.mark.filterwarnings("ignore:flex_attention called without:UserWarning")
 @pytest.mark.parametrize(
-    ("grid", "kernel"), [((19,), (5,)), ((9, 11), (3, 5)), ((5, 7, 8), (3, 3, 5))]
+    ("grid", "kernel", "dilation"),
+    [((19,), (5,), 1), ((9, 11), (3, 5), 1), ((5, 7, 8), (3, 3, 5), 1), ((11, 13), (5, 3), (2, 4))],
 )
-def test_equals_natten(grid, kernel, randomise):
+def test_equals_natten(grid, kernel, dilation, randomise):
     natten = pytest.importorskip("natten")
-    ours = randomise(build("na", 64, spatial_dims=len(grid), kernel=kernel, heads=2))
+    ours = randomise(
+        build("na", 64, spatial_dims=len(grid), kernel=kernel, heads=2, dilation=dilation)
+    )
     x = torch.randn(2, 64, *grid)
     attend = getattr(natten, f"na{len(grid)}d")
     with torch.no_grad():  # their CPU kernel has no backward pass
         normed = F.layer_norm(x.movedim(1, -1), (64,), ours.norm.weight, ours.norm.bias)
         projected = ours.query_key_value(normed).unflatten(-1, (3, 2, 32)).movedim(-3, 0)
-        mixed = attend(*projected.unbind(0), kernel_size=kernel, backend="flex-fna")
+        mixed = attend(
+            *projected.unbind(0), kernel_size=kernel, dilation=dilation, backend="flex-fna"
+        )
         expected = x + ours.output(mixed.flatten(-2)).movedim(-1, 1)
         torch.testing.assert_close(ours(x), expected, atol=2e-5, rtol=2e-5)
 

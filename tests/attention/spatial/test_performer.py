@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from vidattn.attention import build, record_maps
+from vidattn.attention.spatial import performer
 
 
 def projected(module, x):
@@ -72,19 +73,19 @@ def test_blocks_of_the_projection_are_orthogonal():
     assert abs(lengths.var() - 16) < 2
 
 
-def test_approaches_the_softmax_with_many_features():
+def test_approaches_the_softmax_with_many_features(monkeypatch):
+    # The floor draws all weights together, the more the more features there are.
+    monkeypatch.setattr(performer, "FLOOR", 0.0)
     torch.manual_seed(0)
     x = torch.randn(1, 8, 12)
     joint = build("self_attention", 8, spatial_dims=1, heads=2)
-    with torch.no_grad():
-        joint.query_key_value.weight[:16] *= 2
     errors = []
-    for features in (8, 4096):
+    for features in (16, 16384):
         module = build("performer", 8, spatial_dims=1, heads=2, features=features)
         module.load_state_dict({**joint.state_dict(), "projection": module.projection})
-        errors.append((module(x) - joint(x)).abs().mean() / (joint(x) - x).abs().mean())
-    assert errors[1] < 0.25 < errors[0]
-    assert errors[1] < errors[0] / 3, errors
+        error = (module(x) - joint(x)).abs().mean() / (joint(x) - x).abs().mean()
+        errors.append(error.item())
+    assert errors[1] < 0.03 < errors[0], errors
 
 
 def test_redraw_is_seeded():

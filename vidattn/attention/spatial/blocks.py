@@ -9,28 +9,37 @@ from math import prod
 import torch
 from torch import Tensor
 
-from vidattn.attention.spatial.windows import divides, trimmed
+from vidattn.attention.spatial.windows import divides
 
 
 @dataclass(frozen=True, eq=False)
 class Axis:
     """Blocks along one axis.
 
+    With a dilation d, the positions of each remainder modulo d are cut by themselves: their
+    indices among themselves are `query_ranks` and `key_ranks`, and their blocks come in turn.
+
     Attributes:
         size: positions along it.
-        queries: (blocks, Q), positions; a last block that sticks out repeats the last position.
-        keys: (blocks, K), positions, which may lie outside.
-        doubles: bool (blocks, Q), the repeated queries.
+        dilation: d.
+        remainders: (blocks,), of each block.
+        query_ranks: (blocks, Q); a last block that sticks out repeats the last rank.
+        key_ranks: (blocks, K), which may lie outside.
+        doubles: bool (blocks, Q), the queries that stand for nothing.
     """
 
     size: int
-    queries: Tensor
-    keys: Tensor
+    dilation: int
+    remainders: Tensor
+    query_ranks: Tensor
+    key_ranks: Tensor
     doubles: Tensor
 
     @staticmethod
-    def cut(size: int, kernel: int, left: int, device: torch.device, *, inside: bool) -> Axis:
-        """Blocks as large as the kernel, that see `left` positions before them and half behind.
+    def cut(
+        size: int, kernel: int, left: int, device: torch.device, *, inside: bool, dilation: int = 1
+    ) -> Axis:
+        """Blocks as large as the kernel, that see `left` ranks before them and half behind.
 
         Args:
             size: positions along the axis.
@@ -38,19 +47,43 @@ class Axis:
             left: how far before itself a query may have to look.
             device: of the tensors.
             inside: move the keys of the outer blocks so that none lies outside.
+            dilation: distance between neighbours.
         """
-        block, count = kernel, (size + kernel - 1) // kernel
-        if size <= kernel:
-            block, count = size, 1
+        ranks = (size + dilation - 1) // dilation
+        block, count = kernel, (ranks + kernel - 1) // kernel
+        if ranks <= kernel:
+            block, count = ranks, 1
         reach = block + left + kernel // 2
-        starts = torch.arange(count, device=device) * block
+        starts = (torch.arange(count, device=device) * block).repeat(dilation)
         first = starts - left
         if inside:
-            reach = min(reach, size)
-            first = first.clamp(max=size - reach).clamp(min=0)
+            reach = min(reach, ranks)
+            first = first.clamp(max=ranks - reach).clamp(min=0)
         queries = starts[:, None] + torch.arange(block, device=device)
         keys = first[:, None] + torch.arange(reach, device=device)
-        return Axis(size, queries.clamp(max=size - 1), keys, queries >= size)
+        remainders = torch.arange(dilation, device=device).repeat_interleave(count)
+        doubles = (queries >= ranks) | (queries * dilation + remainders[:, None] >= size)
+        return Axis(size, dilation, remainders, queries.clamp(max=ranks - 1), keys, doubles)
+
+    @property
+    def queries(self) -> Tensor:
+        """(blocks, Q), position of each query, the last one where it stands for nothing."""
+        return self._positions(self.query_ranks).clamp(max=self.size - 1)
+
+    @property
+    def keys(self) -> Tensor:
+        """(blocks, K), position of each key, which may lie outside."""
+        return self._positions(self.key_ranks)
+
+    def order(self) -> Tensor:
+        """(size,): where in the blocks, one after the other, each position is a query."""
+        count, block = self.query_ranks.shape[0] // self.dilation, self.query_ranks.shape[1]
+        position = torch.arange(self.size, device=self.remainders.device)
+        rank, remainder = position // self.dilation, position % self.dilation
+        return (remainder * count + rank // block) * block + rank % block
+
+    def _positions(self, ranks: Tensor) -> Tensor:
+        return ranks * self.dilation + self.remainders[:, None]
 
 
 class Blocks:
@@ -95,14 +128,16 @@ class Blocks:
 
     def join(self, blocks: Tensor) -> Tensor:
         """(N, groups, Q, C) -> (N, *grid, C)."""
-        counts, sizes = zip(*(axis.queries.shape for axis in self.axes), strict=True)
+        counts, sizes = zip(*(axis.query_ranks.shape for axis in self.axes), strict=True)
         x = blocks.reshape(blocks.shape[0], *counts, *sizes, blocks.shape[3])
         pairs = [axis for one in range(1, self.rank + 1) for axis in (one, one + self.rank)]
         x = x.permute(0, *pairs, 2 * self.rank + 1)
         extents = [count * size for count, size in zip(counts, sizes, strict=True)]
         x = x.reshape(blocks.shape[0], *extents, blocks.shape[3])
-        exact = all(divides(axis.queries.shape[1], axis.size) for axis in self.axes)
-        return x if exact else trimmed(x, [axis.size for axis in self.axes])
+        for index, axis in enumerate(self.axes, start=1):
+            if axis.dilation > 1 or not divides(axis.query_ranks.shape[1], axis.size):
+                x = x.index_select(index, axis.order())
+        return x
 
     def places(self) -> tuple[Tensor, Tensor]:
         """(G, Q) and (G, K): index in the grid of each query and key; L where there is none."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -40,22 +41,25 @@ class DeformableConvolution(Mechanism):
     )
     ranks: tuple[int, ...] = (2,)
 
-    def __init__(self, channels: int, *, kernel: int = 3, offset_groups: int = 1) -> None:
+    def __init__(
+        self, channels: int, *, kernel: int | Sequence[int] = 3, offset_groups: int = 1
+    ) -> None:
         super().__init__()
         if offset_groups < 1 or channels % offset_groups:
             raise ArgumentError(
                 f"offset_groups: expected a divisor of {channels} channels, got {offset_groups}"
             )
-        self.kernel = kernel_sizes("kernel", kernel, 2)
+        rows, columns = kernel_sizes("kernel", kernel, 2)
+        self.kernel = (rows, columns)
         self.padding = (self.kernel[0] // 2, self.kernel[1] // 2)
         self.groups = offset_groups
-        taps = self.kernel[0] * self.kernel[1]
+        taps = rows * columns
         self.convolution = nn.Conv2d(channels, channels, self.kernel, padding=self.padding)
         self.offset = nn.Conv2d(
             channels, 3 * offset_groups * taps, self.kernel, padding=self.padding
         )
-        nn.init.zeros_(self.offset.weight)
-        nn.init.zeros_(self.offset.bias)
+        for part in self.offset.parameters():
+            nn.init.zeros_(part)
         self.observer = Observer(self.map_kind)
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
@@ -68,9 +72,9 @@ class DeformableConvolution(Mechanism):
         if self.observer.recording:
             self._show(offsets.detach(), modulation.detach(), mask)
         with torch.autocast(x.device.type, enabled=False):
+            weights = self.convolution.parameters()
             out: Tensor = deform_conv2d(
-                *(single_precision(part) for part in (x, offsets, self.convolution.weight)),
-                bias=single_precision(self.convolution.bias),
+                *(single_precision(part) for part in (x, offsets, *weights)),
                 padding=self.padding,
                 mask=single_precision(modulation),
             )

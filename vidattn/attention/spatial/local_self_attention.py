@@ -102,7 +102,7 @@ class LocalSelfAttention(Mixer):
     def _relative(self, query: Tensor, blocks: Blocks) -> Tensor:
         """q · r: (N, G, heads, Q, d) -> (N, G, heads, Q, K), one term for each axis."""
         rank, width = blocks.rank, query.shape[4]
-        counts, sizes = zip(*(axis.queries.shape for axis in blocks.axes), strict=True)
+        counts, sizes = zip(*(axis.query_ranks.shape for axis in blocks.axes), strict=True)
         query = query.reshape(query.shape[0], *counts, self.heads, *sizes, width)
         share = {"T": slice(None), "H": slice(0, width // 2), "W": slice(width // 2, None)}
         total: Tensor | float = 0.0

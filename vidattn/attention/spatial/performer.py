@@ -19,7 +19,8 @@ class Performer(LinearAttention):
     φ(z) = m^-½ (exp(Ω z' − |z'|² / 2 − largest) + 10⁻⁴), z' = d^-¼ z. The m rows of Ω are
     orthogonal in blocks of d and as long as Gaussian vectors; E[φ(q) · φ(k)] ∝ exp(q · k / √d).
     The largest is that of Ω z' at each query, and over all positions for the keys. Ω is drawn
-    once, by `redraw` again: the trainer decides when. Time and memory grow with L.
+    once, by `redraw` again: the trainer decides when. The 10⁻⁴ draws all weights together, and
+    the more the more features there are. Time and memory grow with L.
 
     Source: Choromanski et al., ICLR 2021, lemma 1 and section 2.4 (FAVOR+), with the stabilisers
     of the authors' code.

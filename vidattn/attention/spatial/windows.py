@@ -79,7 +79,12 @@ class Windows:
         x = x.reshape(windows.shape[0], *extents, windows.shape[3])
         if self.moved:
             x = x.roll(self.shift, tuple(range(1, 1 + rank)))
-        return x if self.filled else trimmed(x, self.grid)
+        if self.filled:
+            return x
+        # A slice would tie an exported graph to sizes where it is (or is not) the whole.
+        for axis, size in enumerate(self.grid, start=1):
+            x = x.index_select(axis, torch.arange(size, device=x.device))
+        return x
 
     def regions(self, device: torch.device) -> Tensor:
         """(windows, positions in one): equal numbers for neighbours, others where x wraps round."""
@@ -112,14 +117,6 @@ class Windows:
 def divides(one: int, size: int) -> bool:
     """Whether it does; False for a size known at run time only, where the graph must serve both."""
     return not isinstance(size, torch.SymInt) and size % one == 0
-
-
-def trimmed(x: Tensor, grid: Sequence[int]) -> Tensor:
-    """The first positions of (N, *at least grid, C): (N, *grid, C), contiguous."""
-    for axis, size in enumerate(grid, start=1):
-        # A slice would tie an exported graph to sizes where it is (or is not) the whole.
-        x = x.index_select(axis, torch.arange(size, device=x.device))
-    return x
 
 
 def window_sizes(

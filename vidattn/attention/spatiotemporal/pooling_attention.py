@@ -169,7 +169,8 @@ class PoolingAttention(Mixer):
         batch, heads, length, _ = query.shape
         if mask is None:
             mask = query.new_ones(batch, length, dtype=torch.bool)
-        received, pieces = 0.0, []
+        received: Tensor | float = 0.0
+        pieces = []
         step = max(1, CHUNK // (batch * heads * key.shape[2]))
         for start in range(0, length, step):
             part = slice(start, start + step)
