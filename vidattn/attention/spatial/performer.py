@@ -23,7 +23,8 @@ class Performer(LinearAttention):
     the more the more features there are. Time and memory grow with L.
 
     Source: Choromanski et al., ICLR 2021, lemma 1 and section 2.4 (FAVOR+), with the stabilisers
-    of the authors' code.
+    of the authors' code. The blocks of Ω are uniform among rotations; public code takes them as a
+    QR decomposition leaves them, with signs that bias the expectation.
 
     Args:
         channels: C.
@@ -51,10 +52,7 @@ class Performer(LinearAttention):
         """Draw Ω again."""
         generator = torch.Generator().manual_seed(seed)
         count, width = self.projection.shape
-        blocks = [
-            torch.linalg.qr(torch.randn(width, width, generator=generator))[0].T
-            for _ in range(-(-count // width))
-        ]
+        blocks = [_rotation(width, generator) for _ in range(-(-count // width))]
         lengths = torch.randn(count, width, generator=generator).norm(dim=1, keepdim=True)
         self.projection.copy_(torch.cat(blocks)[:count] * lengths)
 
@@ -78,3 +76,9 @@ class Performer(LinearAttention):
 
     def _exponential(self, powers: Tensor) -> Tensor:
         return (powers.exp() + FLOOR) * self.projection.shape[0] ** -0.5
+
+
+def _rotation(size: int, generator: torch.Generator) -> Tensor:
+    """A random orthogonal matrix, all equally likely: so without the signs that QR settles for."""
+    rows, triangle = torch.linalg.qr(torch.randn(size, size, generator=generator))
+    return (rows * triangle.diagonal().sign()).T
