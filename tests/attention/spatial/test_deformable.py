@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from vidattn.attention import build, record_maps
+
+
+def bilinear(image, row, column):
+    """(C, H, W) at one place; 0 outside."""
+    total = torch.zeros(len(image), dtype=image.dtype)
+    for r in (math.floor(row), math.floor(row) + 1):
+        for c in (math.floor(column), math.floor(column) + 1):
+            if 0 <= r < image.shape[1] and 0 <= c < image.shape[2]:
+                total += image[:, r, c] * (1 - abs(row - r)) * (1 - abs(column - c))
+    return total
+
+
+def linear(layer, x):
+    """A linear layer at every place of (C, H, W)."""
+    return torch.einsum("oc,chw->ohw", layer.weight, x) + layer.bias[:, None, None]
+
+
+def layer_norm(x, norm):
+    return F.layer_norm(x.movedim(0, -1), (len(x),), norm.weight, norm.bias).movedim(-1, 0)
+
+
+def reference(module, x, stride):
+    """One image (C, H, W) -> its change, and where was read (heads, H, W)."""
+    heads, groups = module.heads, module.groups
+    height, width = x.shape[1:]
+    normed = layer_norm(x, module.norm)
+    query = linear(module.query, normed)
+    size = len(x) // groups
+    kernel = module.look.weight.shape[-1]
+    change = torch.zeros(len(x), height, width, dtype=x.dtype)
+    heat = torch.zeros(heads, height, width, dtype=x.dtype)
+    ones = torch.eye(height * width, dtype=x.dtype).reshape(-1, height, width)
+    rows, columns = (2 * side.item() for side in torch.tensor(module.position_bias.shape[2:]) // 2)
+    places, samples = [], []
+    for group in range(groups):
+        part = slice(group * size, group * size + size)
+        padding = kernel // 2 if kernel != stride else 0
+        seen = F.conv2d(
+            query[None, part],
+            module.look.weight,
+            module.look.bias,
+            stride=stride,
+            padding=padding,
+            groups=size,
+        )[0]
+        seen = layer_norm(seen, module.look_norm)
+        seen = seen * (1 + torch.erf(seen / math.sqrt(2))) / 2
+        moves = torch.einsum("oc,chw->ohw", module.offset.weight, seen).tanh()
+        count = seen.shape[1:]
+        found, read = [], []
+        for r in range(count[0]):
+            for c in range(count[1]):
+                ends = [max(1, one - 1) for one in count]
+                down = (2 * r + 1 + module.offset_range * moves[0, r, c].item()) / ends[0] - 1
+                right = (2 * c + 1 + module.offset_range * moves[1, r, c].item()) / ends[1] - 1
+                found.append((down, right))
+                row, column = (down + 1) / 2 * (height - 1), (right + 1) / 2 * (width - 1)
+                read.append(bilinear(normed[part], row, column))
+        places.append(found)
+        samples.append(torch.stack(read))
+    samples = torch.cat(samples, dim=1)
+    key = samples @ module.key.weight.T + module.key.bias
+    value = samples @ module.value.weight.T + module.value.bias
+    deep = len(x) // heads
+    for r in range(height):
+        for c in range(width):
+            mixed = []
+            for head in range(heads):
+                part = slice(head * deep, head * deep + deep)
+                found = places[head // (heads // groups)]
+                logits = key[:, part] @ query[part, r, c] / math.sqrt(deep)
+                bias = []
+                for down, right in found:
+                    move = (2 * r / (height - 1) - 1 - down, 2 * c / (width - 1) - 1 - right)
+                    row, column = (move[0] / 2 + 1) / 2 * rows, (move[1] / 2 + 1) / 2 * columns
+                    bias.append(bilinear(module.position_bias[0, head : head + 1], row, column))
+                weights = (logits + torch.cat(bias)).softmax(0)
+                mixed.append(weights @ value[:, part])
+                for weight, (down, right) in zip(weights, found, strict=True):
+                    row, column = (down + 1) / 2 * (height - 1), (right + 1) / 2 * (width - 1)
+                    heat[head] += weight * bilinear(ones, row, column).reshape(height, width)
+            change[:, r, c] = module.output.weight @ torch.cat(mixed) + module.output.bias
+    return change, heat / (height * width)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"groups": 1}, {"kernel": 3, "stride": 3, "groups": 2}, {"stride": 1, "size": 3}],
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_equals_point_by_point(settings, training, randomise):
+    settings = {"heads": 4, "groups": 4, "size": (4, 6), **settings}
+    module = randomise(build("dat", 8, spatial_dims=2, **settings)).double().train(training)
+    x = torch.randn(2, 8, 6, 7, dtype=torch.float64)
+    with record_maps(module) as maps:
+        out = module(x)
+    for index in range(2):
+        change, heat = reference(module, x[index], settings.get("stride", 2))
+        torch.testing.assert_close(out[index], x[index] + change, atol=1e-10, rtol=1e-10)
+        found = maps[0].values[index, :, 0]
+        torch.testing.assert_close(found, heat.detach(), atol=1e-10, rtol=1e-10)
+
+
+def test_points_in_padding_are_not_read(randomise):
+    module = randomise(build("dat", 8, spatial_dims=2, heads=4, offset_range=0.0)).double()
+    x = torch.randn(1, 8, 8, 9, dtype=torch.float64)
+    mask = torch.ones(1, 1, 8, 9, dtype=torch.bool)
+    mask[..., 4:] = False
+    with record_maps(module) as maps:
+        module(x, mask=mask)
+    assert (maps[0].values[..., 4:] == 0).all()
+    assert (maps[0].values[..., :4] > 0).any()
+
+
+def test_settings_are_checked():
+    with pytest.raises(
+        ValueError, match="to divide 8 channels and groups to divide heads, got 4, 3"
+    ):
+        build("dat", 8, spatial_dims=2, heads=4, groups=3)
+    with pytest.raises(ValueError, match="kernel: expected 1 odd sizes or one, got 4"):
+        build("dat", 8, spatial_dims=2, kernel=4)
