@@ -17,6 +17,8 @@ FACTS = catalogue()
 CASES = [(name, rank) for name, facts in FACTS.items() for rank in facts.ranks]
 HIGHEST = [(name, max(facts.ranks)) for name, facts in FACTS.items()]
 KEEPING = [(name, rank) for name, rank in CASES if FACTS[name].kind in ("gate", "mixer")]
+FIXED = {name for name, facts in FACTS.items() if facts.type.fixed_size}
+SEQUENTIAL = {name for name, facts in FACTS.items() if facts.type.sequential}
 GRIDS = {
     1: [(1,), (2,), (8,)],
     2: [(5, 7), (8, 3)],
@@ -62,7 +64,7 @@ def assert_close(ours, theirs, tolerance: float = 1e-10) -> None:
 
 @over(CASES)
 def test_shapes(case):
-    for grid in GRIDS[case.rank]:
+    for grid in GRIDS[case.rank][-1:] if case.name in FIXED else GRIDS[case.rank]:
         x, extra = case.inputs(grid)
         out = case.module(x, **extra)
         if case.facts.kind in ("gate", "mixer"):
@@ -123,7 +125,14 @@ def test_padding_influences_nothing(case):
         assert all(part.abs().sum() > 0 for part in tensors(out))
 
 
-@over([(name, rank) for name, rank in CASES if rank != 2])
+@over([(name, rank) for name, rank in CASES if name in FIXED])
+def test_other_size_is_refused(case):
+    x, extra = case.inputs(tuple(size + 1 for size in GRIDS[case.rank][-1]))
+    with pytest.raises(ValueError, match=f"{case.facts.type.__name__}: expected x with"):
+        case.module(x, **extra)
+
+
+@over([(name, rank) for name, rank in CASES if rank != 2 and name not in FIXED])
 def test_padded_clip_equals_shorter_clip(case):
     x, extra = case.inputs()
     mask = torch.arange(x.shape[2]).lt(5).reshape(1, 1, -1, *[1] * (case.rank - 1))
@@ -178,11 +187,11 @@ def test_map_is_what_was_applied(case):
             assert found.frame_weights().shape == (3, grid[0])
             assert not found.values.requires_grad
             assert (found.values.shape[2:] == torch.Size(grid)) or 1 in found.values.shape[2:]
-            check_map(found, x, out, padded=bool(given))
+            check_map(case.facts.kind, found, x, out, padded=bool(given))
 
 
-def check_map(found, x, out, *, padded: bool) -> None:
-    if found.kind == "gate":
+def check_map(kind, found, x, out, *, padded: bool) -> None:
+    if found.kind == "gate" and kind == "gate":
         weights = found.values.expand(-1, -1, *found.grid).reshape(3, -1, *x.shape[2:])
         assert_close(out, x * weights, 1e-12)
     elif found.kind == "pooling":
@@ -239,7 +248,7 @@ def test_compiles_to_one_graph(case):
     assert_close(compiled(x, mask=mask, **extra), case.module(x, mask=mask, **extra))
 
 
-@over(HIGHEST)
+@over([case for case in HIGHEST if case[0] not in FIXED | SEQUENTIAL])
 def test_exports_with_dynamic_batch_and_time(case):
     x, extra = case.inputs()
     # An image has no time: its height is as free.
@@ -314,7 +323,8 @@ def test_bfloat16_autocast_stays_near(case):
 
 @over(HIGHEST)
 def test_gradients(case):
-    x, extra = case.inputs((2, 2, 3)[3 - case.rank :], batch=2)
+    small = GRIDS[case.rank][-1] if case.name in FIXED else (2, 2, 3)[3 - case.rank :]
+    x, extra = case.inputs(small, batch=2)
     x.requires_grad_()
     mask = torch.ones(2, 1, *x.shape[2:], dtype=torch.bool)
     mask[0, ..., -1] = False

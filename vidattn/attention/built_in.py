@@ -28,11 +28,14 @@ _BUILT_INS = {
         "FactorisedAttentionPooling",
     ),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
+    "motion_excitation": ("temporal.motion_excitation", "MotionExcitation"),
     "non_local": ("spatial.non_local", "NonLocal"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
+    "temporal_adaptive": ("temporal.adaptive", "TemporalAdaptive"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
+    "temporal_shift": ("temporal.shift", "TemporalShift"),
 }
 
 

@@ -30,6 +30,9 @@ class Mechanism(nn.Module):
         map_kind: what its recorded values are; see `AttentionMap`.
         map_meaning: the same in one sentence, for people.
         context_meaning: what `context` must be; None where it is not used.
+        fixed_size: it is made for one size of the positions; another is refused.
+        sequential: it goes through time step by step: a graph of it has a fixed T.
+        data_dependent: its shapes or steps depend on values: it has no single graph.
 
     Attributes:
         ranks: numbers of position axes it accepts.
@@ -44,6 +47,9 @@ class Mechanism(nn.Module):
     map_kind: ClassVar[MapKind]
     map_meaning: ClassVar[str]
     context_meaning: ClassVar[str | None] = None
+    fixed_size: ClassVar[bool] = False
+    sequential: ClassVar[bool] = False
+    data_dependent: ClassVar[bool] = False
 
     ranks: tuple[int, ...] = (1, 2, 3)
     starts_as_identity: bool = False
