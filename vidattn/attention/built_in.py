@@ -19,6 +19,7 @@ Scope = Literal["clip", "frame", "time"]
 
 # Name -> module inside this package, and class.
 _BUILT_INS = {
+    "action_excitation": ("temporal.action", "ActionExcitation"),
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
@@ -28,6 +29,7 @@ _BUILT_INS = {
         "FactorisedAttentionPooling",
     ),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
+    "long_term_difference": ("temporal.long_term_difference", "LongTermDifference"),
     "motion_excitation": ("temporal.motion_excitation", "MotionExcitation"),
     "non_local": ("spatial.non_local", "NonLocal"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
@@ -36,6 +38,11 @@ _BUILT_INS = {
     "temporal_adaptive": ("temporal.adaptive", "TemporalAdaptive"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
     "temporal_shift": ("temporal.shift", "TemporalShift"),
+    "temporal_squeeze_excitation": (
+        "temporal.squeeze_excitation",
+        "TemporalSqueezeExcitation",
+    ),
+    "temporal_transformer": ("temporal.transformer", "TemporalTransformer"),
 }
 
 

@@ -55,8 +55,8 @@ def real_frames(mask: Tensor | None, x: Tensor) -> Tensor | None:
 
 
 def unless_padding(y: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
-    """y, but x at padding, in the memory format of y (which `torch.where` would lose)."""
-    return y if mask is None else zero_padding(y, mask) + x.masked_fill(mask, 0)
+    """y, but x at padding: what a mixer returns."""
+    return y if mask is None else torch.where(mask, y, x)
 
 
 def frame_mean(x: Tensor, mask: Tensor | None) -> Tensor:
