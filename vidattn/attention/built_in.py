@@ -20,17 +20,25 @@ Scope = Literal["clip", "frame", "time"]
 # Name -> module inside this package, and class.
 _BUILT_INS = {
     "action_excitation": ("temporal.action", "ActionExcitation"),
+    "adaptive_scan_pooling": ("temporal.adaptive_scan", "AdaptiveScanPooling"),
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
+    "attentive_temporal_pooling": ("temporal.attentive_pooling", "AttentiveTemporalPooling"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
+    "convolutional_temporal_pooling": (
+        "temporal.convolutional_pooling",
+        "ConvolutionalTemporalPooling",
+    ),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
     "factorised_attention_pooling": (
         "spatiotemporal.factorised_pooling",
         "FactorisedAttentionPooling",
     ),
+    "global_local_temporal": ("temporal.global_local", "GlobalLocalTemporal"),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "long_term_difference": ("temporal.long_term_difference", "LongTermDifference"),
     "motion_excitation": ("temporal.motion_excitation", "MotionExcitation"),
+    "multi_view_fusion": ("temporal.multi_view_fusion", "MultiViewFusion"),
     "non_local": ("spatial.non_local", "NonLocal"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),

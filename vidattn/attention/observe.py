@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vidattn.attention.masking import single_precision
 from vidattn.errors import ArgumentError, VidattnError
 
-MapKind = Literal["gate", "affinity", "assignment", "selection", "pooling"]
+MapKind = Literal["gate", "affinity", "assignment", "selection", "pooling", "response"]
 
 MEMBERS: dict[MapKind, str] = {
     "gate": "channels",
@@ -28,6 +28,7 @@ MEMBERS: dict[MapKind, str] = {
     "assignment": "clusters",
     "selection": "choices",
     "pooling": "queries",
+    "response": "channels",
 }
 
 
@@ -44,7 +45,8 @@ class AttentionMap:
         kind: what the values are. "gate": what each feature was multiplied by. "affinity":
             attention received, averaged over the queries; sums to 1 over the keys that one
             query sees. "pooling": weights of a mean. "assignment": share of each position in
-            each cluster. "selection": 1 where kept.
+            each cluster. "selection": 1 where kept. "response": how large the result is, from
+            what has no weights that depend on its input.
         values: (N, M, T, H, W), where any of the last three may be 1: the same at all of its
             positions. M counts channels (1: the same for all), heads, queries or clusters.
         grid: (T, H, W) that the values stretch over. An image has T = 1.

@@ -11,7 +11,7 @@ from vidattn.attention.observe import MapKind, Observer
 from vidattn.attention.temporal.frames import (
     RANKS,
     filter_matrix,
-    filter_time,
+    filter_axis,
     frame_mean,
     like_frames,
     real_frames,
@@ -86,7 +86,7 @@ class TemporalAdaptive(Mechanism):
         real = zero_padding(x, mask)
         means = frame_mean(real, mask)
         weights, kernel = self._local_weights(means), self._global_kernel(means)
-        y = filter_time(real * like_frames(weights, x), kernel.to(x.dtype))
+        y = filter_axis(real * like_frames(weights, x), kernel.to(x.dtype))
         if self.observer.recording:
             matrix = filter_matrix(kernel, weights, real_frames(mask, x))
             values = like_frames(matrix.sum(2), x)

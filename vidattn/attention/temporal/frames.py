@@ -92,8 +92,8 @@ def real_in_both(mask: Tensor | None, x: Tensor, *, step: int) -> Tensor | None:
     return torch.cat([both, nothing] if step > 0 else [nothing, both], 2)
 
 
-def filter_time(x: Tensor, kernel: Tensor) -> Tensor:
-    """Correlate each channel with its own short kernel over time, with zeros beyond the ends.
+def filter_axis(x: Tensor, kernel: Tensor, *, axis: int = 2) -> Tensor:
+    """Correlate each channel with its own short kernel over one axis, zeros beyond the ends.
 
     y[t] = Σ_k kernel[k] x[t + k - K // 2]. Shifted products, because a convolution in N · C
     groups is slow and loses the memory format.
@@ -101,20 +101,20 @@ def filter_time(x: Tensor, kernel: Tensor) -> Tensor:
     Args:
         x: (N, C, T, …).
         kernel: (N or 1, C, K), K odd.
+        axis: of x; 2 is time.
     """
-    size, frames = kernel.shape[2], x.shape[2]
-    padded = F.pad(x, [*[0, 0] * (x.ndim - 3), size // 2, size // 2])
-    result = like_frames(kernel[:, :, :1], x) * padded.narrow(2, 0, frames)
-    for tap in range(1, size):
-        result = result + like_frames(kernel[:, :, tap : tap + 1], x) * padded.narrow(
-            2, tap, frames
-        )
+    size, length = kernel.shape[2], x.shape[axis]
+    padded = F.pad(x, [*[0, 0] * (x.ndim - 1 - axis), size // 2, size // 2])
+    result = like_frames(kernel[:, :, :1], x) * padded.narrow(axis, 0, length)
+    for index in range(1, size):
+        tap = like_frames(kernel[:, :, index : index + 1], x)
+        result = result + tap * padded.narrow(axis, index, length)
     return result
 
 
 @torch.no_grad()
 def filter_matrix(kernel: Tensor, weights: Tensor, frames: Tensor | None) -> Tensor:
-    """(N, C, T, T), result by source: what `filter_time` of x · weights multiplies x with.
+    """(N, C, T, T), result by source: what `filter_axis` of x · weights multiplies x with.
 
     Args:
         kernel: (N or 1, C, K).

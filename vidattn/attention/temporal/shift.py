@@ -11,7 +11,7 @@ from vidattn.attention.observe import MapKind, Observer
 from vidattn.attention.temporal.frames import (
     RANKS,
     filter_matrix,
-    filter_time,
+    filter_axis,
     like_frames,
     real_frames,
     unless_padding,
@@ -40,7 +40,7 @@ class ShiftKernel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, …) -> the same shape, zeros coming in at the ends."""
-        return filter_time(x, self.weight.unsqueeze(0))
+        return filter_axis(x, self.weight.unsqueeze(0))
 
 
 class TemporalShift(Mechanism):
