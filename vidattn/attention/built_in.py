@@ -41,6 +41,7 @@ _BUILT_INS = {
     "multi_view_fusion": ("temporal.multi_view_fusion", "MultiViewFusion"),
     "non_local": ("spatial.non_local", "NonLocal"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
+    "short_term_difference": ("temporal.short_term_difference", "ShortTermDifference"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
     "temporal_adaptive": ("temporal.adaptive", "TemporalAdaptive"),

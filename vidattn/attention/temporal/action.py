@@ -34,7 +34,7 @@ class ActionExcitation(Mechanism):
 
     x is (N, C, T) or (N, C, T, H, W). A difference with a padded position counts as none.
 
-    Source: Wang, She, Smolic, CVPR 2021, equations 1 to 12. Without biases, as in the authors'
+    Source: Wang, She, Smolic, CVPR 2021 (ACTION-Net). Without biases, as in the authors'
     code, which computes all three from the shifted clip.
 
     Args:
@@ -46,7 +46,7 @@ class ActionExcitation(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Wang, She, Smolic, CVPR 2021, equations 1 to 12"
+    source: ClassVar[str] = "Wang, She, Smolic, CVPR 2021 (ACTION-Net)"
     aliases: ClassVar[tuple[str, ...]] = ("action",)
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = (

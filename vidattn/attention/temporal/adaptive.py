@@ -10,8 +10,8 @@ from vidattn.attention.mechanism import Kind, Mechanism
 from vidattn.attention.observe import MapKind, Observer
 from vidattn.attention.temporal.frames import (
     RANKS,
-    filter_matrix,
     filter_axis,
+    filter_matrix,
     frame_mean,
     like_frames,
     real_frames,
@@ -31,8 +31,8 @@ class TemporalAdaptive(Mechanism):
 
     x is (N, C, T) or (N, C, T, H, W). T is fixed, because V₁ reads all of it.
 
-    Source: Liu et al., ICCV 2021, equations 2 to 5. As in the authors' code: no biases, and the
-    batch normalisation of the global branch is over samples and channels.
+    Source: Liu et al., ICCV 2021, local and global branch. As in the authors' code: no
+    biases, and the batch normalisation of the global branch is over samples and channels.
 
     Args:
         channels: C.
@@ -44,7 +44,7 @@ class TemporalAdaptive(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Liu et al., ICCV 2021, equations 2 to 5"
+    source: ClassVar[str] = "Liu et al., ICCV 2021, local and global branch"
     aliases: ClassVar[tuple[str, ...]] = ("tam",)
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = (

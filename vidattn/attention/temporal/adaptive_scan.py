@@ -21,7 +21,7 @@ class AdaptiveScanPooling(Mechanism):
 
     (N, C, T) -> features (N, C), weights (N, T), scores (N, T).
 
-    Source: Kar et al., CVPR 2017 (AdaScan), section 3.2. As in the authors' code the network sees
+    Source: Kar et al., CVPR 2017 (AdaScan). As in the authors' code the network sees
     the difference only and has two hidden layers. Their code gives the first frame no weight at
     all; that it should have 1 is our reading, which nothing public confirms.
 
@@ -33,7 +33,7 @@ class AdaptiveScanPooling(Mechanism):
 
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Kar et al., CVPR 2017, section 3.2"
+    source: ClassVar[str] = "Kar et al., CVPR 2017 (AdaScan)"
     aliases: ClassVar[tuple[str, ...]] = ("adascan",)
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "share of each frame in the pooled vector; sums to 1 over T"

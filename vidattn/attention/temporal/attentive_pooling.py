@@ -20,8 +20,9 @@ class AttentiveTemporalPooling(Mechanism):
 
     (N, C, T) -> features (N, C), weights (N, T), scores (N, T), the scores in (-1, 1).
 
-    Source: Xu et al., ICCV 2017 (ASTPN), equations 4 to 8. The form without another clip is ours;
-    the equations are from a secondary description, which one public re-implementation agrees with.
+    Source: Xu et al., ICCV 2017 (ASTPN), attentive temporal pooling. The form without
+    another clip is ours; the equations are from a secondary description, which one public
+    re-implementation agrees with.
 
     Args:
         channels: C.
@@ -29,7 +30,7 @@ class AttentiveTemporalPooling(Mechanism):
 
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Xu et al., ICCV 2017, equations 4 to 8"
+    source: ClassVar[str] = "Xu et al., ICCV 2017 (ASTPN), attentive temporal pooling"
     aliases: ClassVar[tuple[str, ...]] = ("atp", "astpn")
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "share of each frame in the pooled vector; sums to 1 over T"

@@ -22,8 +22,8 @@ class ConvolutionalTemporalPooling(Mechanism):
     authors read them with a convolution as large as the frame, which fixes the input size.
 
     Source: Gao, Nevatia, "Revisiting Temporal Modeling for Video-based Person ReID", 2018,
-    section 3.3. Their code passes s through a ReLU before the softmax, so that all frames below 0
-    get the same weight and no gradient; `compat` repeats it.
+    temporal attention. Their code passes s through a ReLU before the softmax, so that all
+    frames below 0 get the same weight and no gradient; `compat` repeats it.
 
     Args:
         channels: C.
@@ -35,7 +35,7 @@ class ConvolutionalTemporalPooling(Mechanism):
 
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Gao, Nevatia, 2018 (arXiv:1805.02104), section 3.3"
+    source: ClassVar[str] = "Gao, Nevatia, 2018 (arXiv:1805.02104), temporal attention"
     aliases: ClassVar[tuple[str, ...]] = ("gao_nevatia",)
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "share of each frame in the pooled vector; sums to 1 over T"

@@ -24,7 +24,7 @@ class GlobalLocalTemporal(Mechanism):
 
     x is (N, C, T).
 
-    Source: Li et al., ICCV 2019 (GLTR), sections 3.2 and 3.3, written from a description of the
+    Source: Li et al., ICCV 2019 (GLTR), written from a description of the
     authors' code (128 channels become 512). W, which makes y as wide as x, is ours: it stands for
     the layer that narrows their frame features. The paper's dilations double, their code's are
     1, 2, 3.
@@ -36,7 +36,7 @@ class GlobalLocalTemporal(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Li et al., ICCV 2019, sections 3.2 and 3.3"
+    source: ClassVar[str] = "Li et al., ICCV 2019 (GLTR)"
     aliases: ClassVar[tuple[str, ...]] = ("gltr",)
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = "attention each frame received, mean over queries; sums to 1"

@@ -23,7 +23,7 @@ class LongTermDifference(Gate):
     (N, C, T, H, W) with H and W at least 2: the two scales in space are what it is about, so
     there is no 1-D form. A difference with a padded position counts as 0.
 
-    Source: Wang et al., CVPR 2021 (temporal difference networks), equations 5 to 9. Without
+    Source: Wang et al., CVPR 2021 (TDN), long-term module. Without
     biases, as in the authors' code; that code computes K₂'s branch for d⁻ from K₂'s result for
     d⁺ by mistake, which `compat` repeats.
 
@@ -34,7 +34,7 @@ class LongTermDifference(Gate):
     """
 
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Wang, Tong, Ji, Wu, CVPR 2021, equations 5 to 9"
+    source: ClassVar[str] = "Wang, Tong, Ji, Wu, CVPR 2021 (TDN), long-term module"
     aliases: ClassVar[tuple[str, ...]] = ("tdn", "ltdm")
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0.5, 1.5)"
     ranks: tuple[int, ...] = (3,)

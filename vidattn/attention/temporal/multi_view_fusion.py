@@ -23,7 +23,7 @@ class MultiViewFusion(Mechanism):
 
     x is (N, C, T, H, W), or (N, C, T), where only K_T is left.
 
-    Source: Wu et al., AAAI 2021 (MVFNet), equations 1 to 4; normalisation and HardSwish as in the
+    Source: Wu et al., AAAI 2021 (MVFNet); normalisation and HardSwish as in the
     authors' code.
 
     Args:
@@ -34,7 +34,7 @@ class MultiViewFusion(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Wu et al., AAAI 2021, equations 1 to 4"
+    source: ClassVar[str] = "Wu et al., AAAI 2021 (MVFNet)"
     aliases: ClassVar[tuple[str, ...]] = ("mvf",)
     map_kind: ClassVar[MapKind] = "response"
     map_meaning: ClassVar[str] = "magnitude of the filtered channels at each position, their mean"

@@ -10,8 +10,8 @@ from vidattn.attention.mechanism import Kind, Mechanism
 from vidattn.attention.observe import MapKind, Observer
 from vidattn.attention.temporal.frames import (
     RANKS,
-    filter_matrix,
     filter_axis,
+    filter_matrix,
     like_frames,
     real_frames,
     unless_padding,
@@ -53,8 +53,8 @@ class TemporalShift(Mechanism):
 
     x is (N, C, T) or (N, C, T, H, W).
 
-    Source: Lin, Gan, Han, ICCV 2019, section 3.2; learned as in Li et al., CVPR 2020, and Wang,
-    She, Smolic, CVPR 2021.
+    Source: Lin, Gan, Han, ICCV 2019, bi-directional shift; learned as in Li et al., CVPR 2020,
+    and Wang, She, Smolic, CVPR 2021.
 
     Args:
         channels: C.
@@ -63,7 +63,7 @@ class TemporalShift(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Lin, Gan, Han, ICCV 2019, section 3.2"
+    source: ClassVar[str] = "Lin, Gan, Han, ICCV 2019, bi-directional shift"
     aliases: ClassVar[tuple[str, ...]] = ("tsm",)
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = (
