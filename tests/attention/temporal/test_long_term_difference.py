@@ -9,21 +9,18 @@ from vidattn.attention import build, record_maps
 
 @pytest.mark.parametrize("grid", [(5, 4, 6), (4, 7, 5), (1, 2, 3)])
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("compat", [True, False])
-def test_equals_the_formula_frame_by_frame(grid, training, compat, randomise, normalise):
-    module = randomise(build("tdn", 16, reduction=4, compat=compat)).double().train(training)
+def test_equals_the_formula_frame_by_frame(grid, training, randomise, normalise):
+    module = randomise(build("tdn", 16, reduction=4)).double().train(training)
     x = torch.randn(2, 16, *grid, dtype=torch.float64)
-    expected = reference(module.state_dict(), x, normalise, training=training, compat=compat)
+    expected = reference(module.state_dict(), x, normalise, training=training)
     torch.testing.assert_close(module(x), expected, atol=1e-11, rtol=1e-10)
 
 
 def test_reversed_clip_gives_the_reversed_result(randomise):
-    # Forward and backward count alike, unless the mistake of the published code is repeated.
+    # Forward and backward count alike, unless one is computed from the other.
+    module = randomise(build("tdn", 16, reduction=4)).double().eval()
     x = torch.randn(2, 16, 5, 4, 4, dtype=torch.float64)
-    for compat in (False, True):
-        module = randomise(build("tdn", 16, reduction=4, compat=compat)).double().eval()
-        same = torch.allclose(module(x.flip(2)).flip(2), module(x))
-        assert same != compat
+    torch.testing.assert_close(module(x.flip(2)).flip(2), module(x))
 
 
 def test_padding_is_no_difference(randomise):
@@ -44,7 +41,7 @@ def test_one_pixel_frames_are_refused():
         build("tdn", 16)(torch.zeros(1, 16, 3, 4, 1))
 
 
-def reference(state, x, normalise, *, training, compat):
+def reference(state, x, normalise, *, training):
     frames, height, width = x.shape[2:]
 
     def convolve(maps, name):
@@ -97,7 +94,8 @@ def reference(state, x, normalise, *, training, compat):
         full = every_frame(lambda maps: convolve(maps, "full_scale"), change)
         return normalise(full, state, "full_norm", training=training)
 
-    def gate(change, full):
+    def gate(change):
+        full = full_scale(change)
         half = every_frame(half_scale, change)
         half = every_frame(enlarge, normalise(half, state, "half_norm", training=training))
         scores = torch.einsum(
@@ -106,7 +104,5 @@ def reference(state, x, normalise, *, training, compat):
         scores = normalise(scores, state, "norm", training=training)
         return 1 / (1 + torch.exp(-scores)) - 0.5
 
-    full_forward = full_scale(forward)
-    full_backward = full_scale(full_forward if compat else backward)
-    weights = 0.5 * gate(forward, full_forward) + 0.5 * gate(backward, full_backward)
+    weights = 0.5 * gate(forward) + 0.5 * gate(backward)
     return x + x * weights

@@ -23,14 +23,12 @@ class LongTermDifference(Gate):
     (N, C, T, H, W) with H and W at least 2: the two scales in space are what it is about, so
     there is no 1-D form. A difference with a padded position counts as 0.
 
-    Source: Wang et al., CVPR 2021 (TDN), long-term module. Without
-    biases, as in the authors' code; that code computes K₂'s branch for d⁻ from K₂'s result for
-    d⁺ by mistake, which `compat` repeats.
+    Source: Wang, Tong, Ji, Wu, CVPR 2021 (TDN), long-term module. Without biases, as in the
+    authors' code since March 2021; before, it computed K₂'s branch for d⁻ from d⁺ by mistake.
 
     Args:
         channels: C.
         reduction: b has C / reduction channels, rounded down, at least 1.
-        compat: compute what the published weights were trained with, see above.
     """
 
     family: ClassVar[str] = "temporal"
@@ -39,10 +37,9 @@ class LongTermDifference(Gate):
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0.5, 1.5)"
     ranks: tuple[int, ...] = (3,)
 
-    def __init__(self, channels: int, *, reduction: int = 16, compat: bool = False) -> None:
+    def __init__(self, channels: int, *, reduction: int = 16) -> None:
         super().__init__()
         hidden = max(1, channels // reduction)
-        self.compat = compat
         self.change = FrameChange(channels, hidden, spatial_dims=3)
         self.half_scale = frame_convolution(hidden, hidden, size=3, spatial_dims=3)
         self.half_norm = nn.BatchNorm3d(hidden)
@@ -58,16 +55,11 @@ class LongTermDifference(Gate):
                 f"LongTermDifference: expected H and W of at least 2, got {tuple(x.shape[3:])}"
             )
         forward, backward = self.change(zero_padding(x, mask), mask, steps=(1, -1))
-        full_forward = self._full(forward)
-        full_backward = self._full(full_forward if self.compat else backward)
-        change = self._gate(forward, full_forward) + self._gate(backward, full_backward)
+        change = self._gate(forward) + self._gate(backward)
         return 0.5 + change / 2
 
-    def _full(self, change: Tensor) -> Tensor:
-        full: Tensor = self.full_norm(self.full_scale(change))
-        return full
-
-    def _gate(self, change: Tensor, full: Tensor) -> Tensor:
+    def _gate(self, change: Tensor) -> Tensor:
+        full = self.full_norm(self.full_scale(change))
         half = self.half_norm(self.half_scale(halved(change)))
         half = F.interpolate(half, size=change.shape[2:])
         weights: Tensor = self.norm(self.excite((change + half + full) / 3)).sigmoid()
