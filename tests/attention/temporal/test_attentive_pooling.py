@@ -48,3 +48,9 @@ def test_both_sides_of_a_pair_share_one_matrix(randomise):
     matrix = torch.einsum("nct,cd,nds->nts", probe, one.match.weight, gallery).tanh()
     torch.testing.assert_close(one(probe, context=gallery).scores, matrix.amax(2))
     torch.testing.assert_close(other(gallery, context=probe).scores, matrix.amax(1))
+
+
+@pytest.mark.parametrize("context", [torch.zeros(1, 4, 3), torch.zeros(1, 8), "clip"])
+def test_context_of_another_shape_is_refused(context):
+    with pytest.raises(ValueError, match=r"expected context of shape \(N, 8, T'\), got"):
+        build("atp", 8, spatial_dims=1)(torch.zeros(1, 8, 5), context=context)

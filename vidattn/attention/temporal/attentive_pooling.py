@@ -9,6 +9,7 @@ from vidattn.attention.masking import single_precision, zero_padding
 from vidattn.attention.mechanism import Kind, Mechanism, Pooled
 from vidattn.attention.observe import MapKind, Observer
 from vidattn.attention.pooling import pool
+from vidattn.errors import ArgumentError
 
 
 class AttentiveTemporalPooling(Mechanism):
@@ -49,7 +50,14 @@ class AttentiveTemporalPooling(Mechanism):
         """(N, C, T) -> features (N, C), weights and scores (N, T)."""
         self.check_rank(x)
         x = zero_padding(x, mask)
-        matches = self._matches(x, x if context is None else context)
+        other = x if context is None else context
+        if not isinstance(other, Tensor) or other.ndim != 3 or other.shape[1] != x.shape[1]:
+            got = tuple(other.shape) if isinstance(other, Tensor) else type(other).__name__
+            raise ArgumentError(
+                f"AttentiveTemporalPooling: expected context of shape (N, {x.shape[1]}, T'), "
+                f"got {got}"
+            )
+        matches = self._matches(x, other)
         if mask is not None and context is None:
             matches = matches.masked_fill(~mask.expand(x.shape[0], 1, x.shape[2]), -1)
         pooled = pool(x, matches.amax(2), mask)
