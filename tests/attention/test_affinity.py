@@ -31,8 +31,8 @@ def test_received_holds_one_piece_at_a_time(monkeypatch):
     sizes = []
     whole = affinity.affinities
 
-    def watched(query, key, mask):
-        rows = whole(query, key, mask)
+    def watched(*arguments):
+        rows = whole(*arguments)
         sizes.append(rows.numel())
         return rows
 
@@ -42,3 +42,20 @@ def test_received_holds_one_piece_at_a_time(monkeypatch):
     affinity.received(q, q, None)
     assert max(sizes) <= 4096
     assert sum(sizes) == 2 * 512 * 512
+
+
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("chunk", [1, 16, 2**22])
+def test_causal_rows_stop_at_their_query(padded, chunk, monkeypatch):
+    q, k = torch.randn(2, 2, 3, 7, 4, dtype=torch.float64)
+    mask = torch.rand(2, 7) < 0.7 if padded else torch.ones(2, 7, dtype=torch.bool)
+    allowed = torch.ones(7, 7, dtype=torch.bool).tril() & mask[:, None, None]
+    powers = torch.einsum("nhqc,nhkc->nhqk", q, k).exp() * allowed
+    rows = powers / powers.sum(3, keepdim=True).clamp(min=1e-300)
+    expected = (rows * mask[:, None, :, None]).sum(2) / mask.sum(1).clamp(min=1)[:, None, None]
+    given = mask if padded else None
+    monkeypatch.setattr(affinity, "CHUNK", chunk)
+    found = affinity.received(q, k, given, causal=True)
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+    whole = affinity.affinities(q, k, given, causal=True)
+    torch.testing.assert_close(whole, rows, atol=1e-12, rtol=1e-12)

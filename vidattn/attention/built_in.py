@@ -20,6 +20,8 @@ Scope = Literal["clip", "frame", "time"]
 # Name -> module inside this package, and class.
 _BUILT_INS = {
     "adaptive_token": ("token.adaptive_token", "AdaptiveToken"),
+    "action_excitation": ("temporal.action", "ActionExcitation"),
+    "adaptive_scan_pooling": ("temporal.adaptive_scan", "AdaptiveScanPooling"),
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
     "conditional_convolution": ("branch.conditional_convolution", "ConditionalConvolution"),
     "context_encoding": ("channel.context_encoding", "ContextEncoding"),
@@ -27,6 +29,7 @@ _BUILT_INS = {
     "bottleneck": ("channel_spatial.bottleneck", "BottleneckAttention"),
     "channel_affinity": ("channel_spatial.channel_affinity", "ChannelAffinity"),
     "axial": ("spatial.axial", "AxialAttention"),
+    "attentive_temporal_pooling": ("temporal.attentive_pooling", "AttentiveTemporalPooling"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
     "dense_implicit": ("channel.dense_implicit", "DenseImplicitAttention"),
     "convolutional_token_learner": (
@@ -37,6 +40,10 @@ _BUILT_INS = {
     "criss_cross": ("spatial.criss_cross", "CrissCross"),
     "deformable": ("spatial.deformable", "DeformableAttention"),
     "deformable_convolution": ("spatial.deformable_convolution", "DeformableConvolution"),
+    "convolutional_temporal_pooling": (
+        "temporal.convolutional_pooling",
+        "ConvolutionalTemporalPooling",
+    ),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
     "dynamic_convolution": ("branch.dynamic_convolution", "DynamicConvolution"),
     "dynamic_sparsification": ("token.dynamic_sparsification", "DynamicSparsification"),
@@ -65,6 +72,7 @@ _BUILT_INS = {
     "gumbel_top_k": ("token.gumbel_top_k", "GumbelTopK"),
     "gather_excite": ("spatial.gather_excite", "GatherExcite"),
     "global_context": ("spatial.global_context", "GlobalContext"),
+    "global_local_temporal": ("temporal.global_local", "GlobalLocalTemporal"),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "linear_context": ("channel.linear_context", "LinearContextTransform"),
     "linear_chain": ("structured.linear_chain", "LinearChainAttention"),
@@ -77,6 +85,9 @@ _BUILT_INS = {
         "MultiScaleDeformableAttention",
     ),
     "neighbourhood": ("spatial.neighbourhood", "NeighbourhoodAttention"),
+    "long_term_difference": ("temporal.long_term_difference", "LongTermDifference"),
+    "motion_excitation": ("temporal.motion_excitation", "MotionExcitation"),
+    "multi_view_fusion": ("temporal.multi_view_fusion", "MultiViewFusion"),
     "non_local": ("spatial.non_local", "NonLocal"),
     "second_order_channel": ("channel.second_order_channel", "SecondOrderChannelAttention"),
     "second_order_position": ("channel.second_order_position", "SecondOrderPositionAttention"),
@@ -101,6 +112,7 @@ _BUILT_INS = {
     "simple_attention": ("channel_spatial.simam", "SimpleAttention"),
     "shifted_window": ("spatial.shifted_window", "ShiftedWindowAttention"),
     "shifted_window_v2": ("spatial.shifted_window_v2", "ShiftedWindowAttentionV2"),
+    "short_term_difference": ("temporal.short_term_difference", "ShortTermDifference"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "split_attention": ("branch.split_attention", "SplitAttention"),
     "spatial_channel_squeeze": ("channel_spatial.spatial_channel_squeeze", "SpatialChannelSqueeze"),
@@ -110,12 +122,19 @@ _BUILT_INS = {
     "style_recalibration": ("channel.style_recalibration", "StyleRecalibration"),
     "straight_through_top_k": ("token.straight_through_top_k", "StraightThroughTopK"),
     "strip_pooling": ("channel_spatial.strip_pooling", "StripPooling"),
+    "temporal_adaptive": ("temporal.adaptive", "TemporalAdaptive"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
     "token_fusion": ("token.token_fusion", "TokenFusion"),
     "token_learner": ("token.token_learner", "TokenLearner"),
     "token_merging": ("token.token_merging", "TokenMerging"),
     "token_reorganisation": ("token.token_reorganisation", "TokenReorganisation"),
     "triplet": ("channel_spatial.triplet", "TripletAttention"),
+    "temporal_shift": ("temporal.shift", "TemporalShift"),
+    "temporal_squeeze_excitation": (
+        "temporal.squeeze_excitation",
+        "TemporalSqueezeExcitation",
+    ),
+    "temporal_transformer": ("temporal.transformer", "TemporalTransformer"),
 }
 
 

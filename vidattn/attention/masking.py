@@ -16,8 +16,11 @@ def single_precision(x: Tensor) -> Tensor:
 
 
 def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
-    """(N, C, *positions) with zeros at padding."""
-    return x if mask is None else x.masked_fill(~mask, 0)
+    """(N, C, *positions) with zeros at padding, in the memory format of x.
+
+    `masked_fill` would lose that.
+    """
+    return x if mask is None else torch.where(mask, x, 0)
 
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:

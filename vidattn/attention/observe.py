@@ -21,7 +21,14 @@ from vidattn.attention.masking import single_precision
 from vidattn.errors import ArgumentError, VidattnError
 
 MapKind = Literal[
-    "gate", "affinity", "channel_affinity", "assignment", "branch", "selection", "pooling"
+    "gate",
+    "affinity",
+    "channel_affinity",
+    "assignment",
+    "branch",
+    "selection",
+    "pooling",
+    "response",
 ]
 
 MEMBERS: dict[MapKind, str] = {
@@ -32,6 +39,7 @@ MEMBERS: dict[MapKind, str] = {
     "branch": "branches",
     "selection": "choices",
     "pooling": "queries",
+    "response": "channels",
 }
 
 
@@ -51,6 +59,8 @@ class AttentionMap:
             read; it says nothing of positions. "pooling": weights of a mean. "assignment": share
             of each position in each cluster. "branch": share of each branch in the result,
             averaged over channels where it differs between them. "selection": 1 where kept.
+            "response": how large the result is, from what has no weights that depend on its
+            input.
         values: (N, M, T, H, W), where any of the last three may be 1: the same at all of its
             positions. M counts channels (1: the same for all), heads, queries, clusters or
             branches.
