@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from vidattn.attention.masking import masked_softmax, single_precision
-from vidattn.attention.observe import Observer
+from vidattn.attention.observe import Observer, RecordingError
 
 # Affinities held at once while they are reduced: 16 MB of float32.
 CHUNK = 2**22
@@ -22,33 +25,49 @@ def attend(
     mask: Tensor | None,
     grid: tuple[int, ...],
     observer: Observer,
+    registers: int = 0,
 ) -> Tensor:
     """softmax(scale · q kᵀ) v, among the positions of one input.
 
     q is scaled before the product, which would overflow half precision.
 
     Args:
-        query, key, value: (N, heads, L, width); value may have its own width.
+        query, key, value: (N, heads, L, width); value may have its own width, and key and value
+            may have registers behind the positions.
         scale: factor of the dot products.
         mask: bool (N, L); False positions are not attended to, and their own result is 0.
         grid: the sizes whose product is L.
         observer: is shown what each position received while maps are recorded.
+        registers: how many of the keys, the last ones, stand for no position.
 
     Returns:
         (N, heads, L, value width).
     """
     query = query * scale
+    keys = mask if mask is None or not registers else F.pad(mask, (0, registers), value=True)
     if observer.recording:
-        affinity = affinities(query, key, mask) if observer.wants_affinity else None
-        observer(received(query, key, mask).unflatten(2, grid), grid, affinity=affinity)
+        affinity = _whole(query, key, keys) if observer.wants_affinity else None
+        seen = received(query, key, mask, registers=registers)
+        observer(seen.unflatten(2, grid), grid, affinity=affinity)
+    mixed = mix(query, key, value, keys)
+    return mixed if mask is None else mixed.masked_fill(~mask[:, None, :, None], 0)
+
+
+def mix(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """softmax(q kᵀ) v by the fused kernel: q (N, heads, Q, width), scaled; mask (N, L) of keys."""
     if mask is None:
         return F.scaled_dot_product_attention(query, key, value, scale=1.0)
-    # A query without any key gives NaN in some kernels: let it see all, then drop its result.
+    # A query without any key gives NaN in some kernels: let it see all; it is for the caller to
+    # drop its result.
     attended = mask | ~mask.any(1, keepdim=True)
-    mixed = F.scaled_dot_product_attention(
+    return F.scaled_dot_product_attention(
         query, key, value, attn_mask=attended[:, None, None], scale=1.0
     )
-    return mixed.masked_fill(~mask[:, None, :, None], 0)
+
+
+def _whole(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+    refuse_what_cannot_fit(query, key)
+    return affinities(query, key, mask)
 
 
 @torch.no_grad()
@@ -61,16 +80,51 @@ def affinities(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
 
 
 @torch.no_grad()
-def received(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
-    """(N, heads, L): each key's weight averaged over the real queries, in pieces."""
+def received(query: Tensor, key: Tensor, mask: Tensor | None, *, registers: int = 0) -> Tensor:
+    """(N, heads, L): each key's weight averaged over the real queries, in pieces.
+
+    Registers, the last keys, stand for no position and are left out of the result.
+    """
     batch, heads, length, _ = query.shape
-    step = max(1, CHUNK // (batch * heads * length))
-    total = single_precision(query).new_zeros(batch, heads, length)
+    keys = mask if mask is None or not registers else F.pad(mask, (0, registers), value=True)
+    step = max(1, CHUNK // (batch * heads * key.shape[2]))
+    total = single_precision(query).new_zeros(batch, heads, key.shape[2])
     for start in range(0, length, step):
-        rows = affinities(query[:, :, start : start + step], key, mask)
+        rows = affinities(query[:, :, start : start + step], key, keys)
         if mask is not None:
             rows = rows.masked_fill(~mask[:, None, start : start + step, None], 0)
         total += rows.sum(2)
+    total = total[:, :, : key.shape[2] - registers]
     if mask is None:
         return total / length
     return total / mask.sum(1).clamp(min=1)[:, None, None]
+
+
+def refuse_what_cannot_fit(query: Tensor, key: Tensor) -> None:
+    """Raise a RecordingError where whole query-by-key matrices would not fit into memory.
+
+    Counted are the scores and their softmax, which are held at once.
+    """
+    batch, heads, queries, _ = query.shape
+    needed = 2 * batch * heads * queries * key.shape[2] * single_precision(query).element_size()
+    free = free_bytes(query.device)
+    if needed <= free:
+        return
+    raise RecordingError(
+        f"record_maps: affinities='full' needs {needed / 1e9:.3g} GB for {batch} x {heads} "
+        f"matrices of {queries} x {key.shape[2]} here, and {free / 1e9:.3g} GB are free. Record "
+        "affinities='received', which is computed in pieces; or let fewer positions see each "
+        "other: scope='frame', 'divided_space_time', windows, or a coarser grid"
+    )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that a new tensor on this device can take."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:  # No such file outside Linux: all there is, as far as anybody can tell.
+        return sys.maxsize
+    available = next(line for line in lines if line.startswith("MemAvailable:"))
+    return int(available.split()[1]) * 1024

@@ -20,6 +20,8 @@ Scope = Literal["clip", "frame", "time"]
 # Name -> module inside this package, and class.
 _BUILT_INS = {
     "attention_gate": ("spatial.attention_gate", "AttentionGate"),
+    "attentive_probe": ("spatiotemporal.attentive_probe", "AttentiveProbe"),
+    "bottom_up_attention_pooling": ("spatiotemporal.bottom_up_pooling", "BottomUpAttentionPooling"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
@@ -27,8 +29,17 @@ _BUILT_INS = {
         "spatiotemporal.factorised_pooling",
         "FactorisedAttentionPooling",
     ),
+    "factorised_dot_product": ("spatiotemporal.factorised_dot_product", "FactorisedDotProduct"),
+    "factorised_encoder": ("spatiotemporal.factorised_encoder", "FactorisedEncoder"),
+    "factorised_self_attention": (
+        "spatiotemporal.factorised_self_attention",
+        "FactorisedSelfAttention",
+    ),
+    "gated_self_attention": ("spatiotemporal.gated_self_attention", "GatedSelfAttention"),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "non_local": ("spatial.non_local", "NonLocal"),
+    "register_self_attention": ("spatiotemporal.register_self_attention", "RegisterSelfAttention"),
+    "rotary_self_attention": ("spatiotemporal.rotary_self_attention", "RotarySelfAttention"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
