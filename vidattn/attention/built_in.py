@@ -23,6 +23,7 @@ _BUILT_INS = {
     "attentive_probe": ("spatiotemporal.attentive_probe", "AttentiveProbe"),
     "bottom_up_attention_pooling": ("spatiotemporal.bottom_up_pooling", "BottomUpAttentionPooling"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
+    "differential": ("spatiotemporal.differential", "DifferentialAttention"),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
     "efficient_channel": ("channel.efficient_channel", "EfficientChannelAttention"),
     "factorised_attention_pooling": (
@@ -41,9 +42,13 @@ _BUILT_INS = {
     "register_self_attention": ("spatiotemporal.register_self_attention", "RegisterSelfAttention"),
     "rotary_self_attention": ("spatiotemporal.rotary_self_attention", "RotarySelfAttention"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
+    "space_time_mixing": ("spatiotemporal.space_time_mixing", "SpaceTimeMixing"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "squeeze_excitation": ("channel.squeeze_excitation", "SqueezeExcitation"),
+    "stripe_attention_pooling": ("spatiotemporal.stripe_pooling", "StripeAttentionPooling"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
+    "trajectory": ("spatiotemporal.trajectory", "TrajectoryAttention"),
+    "uniformer_global": ("spatiotemporal.uniformer", "UniformerGlobal"),
 }
 
 
