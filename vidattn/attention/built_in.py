@@ -36,9 +36,18 @@ _BUILT_INS = {
         "spatiotemporal.factorised_self_attention",
         "FactorisedSelfAttention",
     ),
+    "gated_recurrent_pooling": ("spatiotemporal.sta_lstm", "GatedRecurrentPooling"),
     "gated_self_attention": ("spatiotemporal.gated_self_attention", "GatedSelfAttention"),
+    "interpretable_space_time_pooling": (
+        "spatiotemporal.interpretable",
+        "InterpretableSpaceTimePooling",
+    ),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "non_local": ("spatial.non_local", "NonLocal"),
+    "recurrent_space_time_pooling": (
+        "spatiotemporal.recurrent_attention",
+        "RecurrentSpaceTimePooling",
+    ),
     "register_self_attention": ("spatiotemporal.register_self_attention", "RegisterSelfAttention"),
     "rotary_self_attention": ("spatiotemporal.rotary_self_attention", "RotarySelfAttention"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
