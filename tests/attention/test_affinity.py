@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vidattn.attention import affinity
+from vidattn.attention import RecordingError, affinity, build, record_maps
 from vidattn.attention.observe import Observer
 
 
@@ -59,3 +59,53 @@ def test_causal_rows_stop_at_their_query(padded, chunk, monkeypatch):
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
     whole = affinity.affinities(q, k, given, causal=True)
     torch.testing.assert_close(whole, rows, atol=1e-12, rtol=1e-12)
+
+
+def test_registers_take_their_share_and_are_not_shown():
+    q = torch.randn(2, 4, 30, 5, dtype=torch.float64)
+    k, v = torch.randn(2, 2, 4, 33, 5, dtype=torch.float64)
+    mask = torch.rand(2, 30) < 0.6
+    seen = torch.cat((mask, torch.ones(2, 3, dtype=torch.bool)), 1)
+    rows = (q @ k.transpose(2, 3) / 3).exp() * seen[:, None, None]
+    rows = rows / rows.sum(3, keepdim=True)
+    out = affinity.attend(
+        q,
+        k,
+        v,
+        scale=1 / 3,
+        mask=mask,
+        grid=(5, 6),
+        observer=Observer("affinity"),
+        registers=3,
+    )
+    real = mask[:, None, :, None]
+    torch.testing.assert_close(out, (rows @ v) * real, atol=1e-12, rtol=1e-12)
+    found = affinity.received(q / 3, k, mask, registers=3)
+    expected = (rows * real).sum(2)[..., :30] / mask.sum(1)[:, None, None]
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+
+
+def test_a_matrix_that_cannot_fit_is_refused_before_it_is_made(monkeypatch):
+    module = build("self_attention", 8, heads=4)
+    x = torch.randn(2, 8, 3, 4, 5)
+    needed = 2 * 2 * 4 * 60 * 60 * 4  # scores and weights, samples, heads, queries, keys, bytes
+    monkeypatch.setattr(affinity, "free_bytes", lambda device: needed - 1)
+    with (
+        pytest.raises(RecordingError, match=r"needs 0.00023 GB .* 60 x 60 .*'divided_space_time'"),
+        record_maps(module, affinities="full"),
+    ):
+        module(x)
+    with record_maps(module) as maps:
+        module(x)
+    assert maps[0].affinity is None
+    monkeypatch.setattr(affinity, "free_bytes", lambda device: needed)
+    with record_maps(module, affinities="full") as maps:
+        module(x)
+    assert maps[0].affinity.shape == (2, 4, 60, 60)
+
+
+def test_an_hour_of_joint_attention_does_not_fit_anywhere():
+    endless = torch.empty(1, 1, 1).expand(10**9, 4, 1).unflatten(0, (10, 10**8)).permute(0, 2, 1, 3)
+    with pytest.raises(RecordingError, match="GB are free"):
+        affinity.refuse_what_cannot_fit(endless, endless)
+    assert 2**20 < affinity.free_bytes(torch.device("cpu")) < 2**50

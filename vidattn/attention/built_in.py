@@ -30,6 +30,8 @@ _BUILT_INS = {
     "channel_affinity": ("channel_spatial.channel_affinity", "ChannelAffinity"),
     "axial": ("spatial.axial", "AxialAttention"),
     "attentive_temporal_pooling": ("temporal.attentive_pooling", "AttentiveTemporalPooling"),
+    "attentive_probe": ("spatiotemporal.attentive_probe", "AttentiveProbe"),
+    "bottom_up_attention_pooling": ("spatiotemporal.bottom_up_pooling", "BottomUpAttentionPooling"),
     "convolutional_block_attention": ("channel_spatial.cbam", "ConvolutionalBlockAttention"),
     "dense_implicit": ("channel.dense_implicit", "DenseImplicitAttention"),
     "convolutional_token_learner": (
@@ -44,6 +46,7 @@ _BUILT_INS = {
         "temporal.convolutional_pooling",
         "ConvolutionalTemporalPooling",
     ),
+    "differential": ("spatiotemporal.differential", "DifferentialAttention"),
     "divided_space_time": ("spatiotemporal.divided", "DividedSpaceTime"),
     "dynamic_convolution": ("branch.dynamic_convolution", "DynamicConvolution"),
     "dynamic_sparsification": ("token.dynamic_sparsification", "DynamicSparsification"),
@@ -73,6 +76,18 @@ _BUILT_INS = {
     "gather_excite": ("spatial.gather_excite", "GatherExcite"),
     "global_context": ("spatial.global_context", "GlobalContext"),
     "global_local_temporal": ("temporal.global_local", "GlobalLocalTemporal"),
+    "factorised_dot_product": ("spatiotemporal.factorised_dot_product", "FactorisedDotProduct"),
+    "factorised_encoder": ("spatiotemporal.factorised_encoder", "FactorisedEncoder"),
+    "factorised_self_attention": (
+        "spatiotemporal.factorised_self_attention",
+        "FactorisedSelfAttention",
+    ),
+    "gated_recurrent_pooling": ("spatiotemporal.sta_lstm", "GatedRecurrentPooling"),
+    "gated_self_attention": ("spatiotemporal.gated_self_attention", "GatedSelfAttention"),
+    "interpretable_space_time_pooling": (
+        "spatiotemporal.interpretable",
+        "InterpretableSpaceTimePooling",
+    ),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "linear_context": ("channel.linear_context", "LinearContextTransform"),
     "linear_chain": ("structured.linear_chain", "LinearChainAttention"),
@@ -103,6 +118,12 @@ _BUILT_INS = {
         "spatial.position_sensitive_axial",
         "PositionSensitiveAxialAttention",
     ),
+    "recurrent_space_time_pooling": (
+        "spatiotemporal.recurrent_attention",
+        "RecurrentSpaceTimePooling",
+    ),
+    "register_self_attention": ("spatiotemporal.register_self_attention", "RegisterSelfAttention"),
+    "rotary_self_attention": ("spatiotemporal.rotary_self_attention", "RotarySelfAttention"),
     "self_attention": ("spatial.self_attention", "SelfAttention"),
     "self_gating": ("channel.self_gating", "SelfGating"),
     "sinkhorn_attention": ("structured.sinkhorn_attention", "SinkhornAttention"),
@@ -113,6 +134,7 @@ _BUILT_INS = {
     "shifted_window": ("spatial.shifted_window", "ShiftedWindowAttention"),
     "shifted_window_v2": ("spatial.shifted_window_v2", "ShiftedWindowAttentionV2"),
     "short_term_difference": ("temporal.short_term_difference", "ShortTermDifference"),
+    "space_time_mixing": ("spatiotemporal.space_time_mixing", "SpaceTimeMixing"),
     "spatial_attention_pooling": ("spatial.attention_pooling", "SpatialAttentionPooling"),
     "split_attention": ("branch.split_attention", "SplitAttention"),
     "spatial_channel_squeeze": ("channel_spatial.spatial_channel_squeeze", "SpatialChannelSqueeze"),
@@ -123,6 +145,7 @@ _BUILT_INS = {
     "straight_through_top_k": ("token.straight_through_top_k", "StraightThroughTopK"),
     "strip_pooling": ("channel_spatial.strip_pooling", "StripPooling"),
     "temporal_adaptive": ("temporal.adaptive", "TemporalAdaptive"),
+    "stripe_attention_pooling": ("spatiotemporal.stripe_pooling", "StripeAttentionPooling"),
     "temporal_attention_pooling": ("temporal.attention_pooling", "TemporalAttentionPooling"),
     "token_fusion": ("token.token_fusion", "TokenFusion"),
     "token_learner": ("token.token_learner", "TokenLearner"),
@@ -135,6 +158,8 @@ _BUILT_INS = {
         "TemporalSqueezeExcitation",
     ),
     "temporal_transformer": ("temporal.transformer", "TemporalTransformer"),
+    "trajectory": ("spatiotemporal.trajectory", "TrajectoryAttention"),
+    "uniformer_global": ("spatiotemporal.uniformer", "UniformerGlobal"),
 }
 
 

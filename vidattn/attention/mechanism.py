@@ -35,6 +35,10 @@ class Mechanism(nn.Module):
         fixed_size: it is made for one size of the positions; another is refused.
         sequential: it goes through time step by step: a graph of it has a fixed T.
         data_dependent: its shapes or steps depend on values: it has no single graph.
+        weights_sum_to_one: whether the weights of an affinity or pooling map are non-negative
+            and sum to 1.
+        weighs_input: whether a pooler's features are x weighed by its weights; False where it
+            weighs something that it computed from x.
 
     Attributes:
         ranks: numbers of position axes it accepts.
@@ -52,6 +56,8 @@ class Mechanism(nn.Module):
     fixed_size: ClassVar[bool] = False
     sequential: ClassVar[bool] = False
     data_dependent: ClassVar[bool] = False
+    weights_sum_to_one: ClassVar[bool] = True
+    weighs_input: ClassVar[bool] = True
 
     ranks: tuple[int, ...] = (1, 2, 3)
     starts_as_identity: bool = False
@@ -184,8 +190,9 @@ class Pooled(NamedTuple):
     frame's weights summing to 1. The three properties hold where the first position is time.
 
     Attributes:
-        features: (N, C), the weighted mean.
-        weights: (N, *positions), non-negative, summing to 1 over the pooled ones; 0 at padding.
+        features: (N, C), the weighted mean; see `Mechanism.weighs_input` for exceptions.
+        weights: (N, *positions), non-negative, summing to 1 over the pooled ones; 0 at padding;
+            see `Mechanism.weights_sum_to_one` for exceptions.
         scores: (N, *positions), before normalisation: comparable between inputs, so between
             windows of a long video, as weights are not. At padding the lowest finite number.
     """

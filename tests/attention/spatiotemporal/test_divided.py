@@ -49,3 +49,43 @@ def test_equals_formula_and_maps_are_laid_out_in_the_clip(training, randomise):
     close = {"atol": 1e-12, "rtol": 1e-12}
     torch.testing.assert_close(maps.named("temporal.module").values, in_time, **close)
     torch.testing.assert_close(maps.named("spatial.module").values, in_space, **close)
+
+
+@pytest.mark.oracle
+def test_equals_timesformer(randomise):
+    """With one register in the place of the class token, which each frame sees a copy of."""
+    transformers = pytest.importorskip("transformers")
+    modeling = pytest.importorskip("transformers.models.timesformer.modeling_timesformer")
+    config = transformers.TimesformerConfig(
+        image_size=12,
+        patch_size=3,
+        num_frames=5,
+        hidden_size=8,
+        num_attention_heads=2,
+        intermediate_size=4,
+        num_hidden_layers=1,
+        layer_norm_eps=1e-5,
+        drop_path_rate=0,
+    )
+    theirs = modeling.TimesformerLayer(config, 0).double().eval()
+    ours = randomise(build("divided_space_time", 8, heads=2, registers=1)).double().eval()
+    time, space = ours.temporal.module, ours.spatial.module
+    with torch.no_grad():
+        for mine, norm, attention in (
+            (time, theirs.temporal_layernorm, theirs.temporal_attention),
+            (space, theirs.layernorm_before, theirs.attention),
+        ):
+            norm.load_state_dict(mine.norm.state_dict())
+            attention.attention.qkv.load_state_dict(mine.query_key_value.state_dict())
+            attention.output.dense.load_state_dict(mine.output.state_dict())
+        # One linear layer more behind the temporal projection: fold it into ours.
+        extra = theirs.temporal_dense
+        time.output.bias.copy_(extra.weight @ time.output.bias + extra.bias)
+        time.output.weight.copy_(extra.weight @ time.output.weight)
+        for parameter in theirs.output.parameters():
+            parameter.zero_()  # No MLP.
+    x = torch.randn(2, 8, 5, 3, 4, dtype=torch.float64)
+    tokens = x.permute(0, 3, 4, 2, 1).flatten(1, 3)  # height, width, time
+    tokens = torch.cat((space.registers.expand(2, -1, -1), tokens), 1)
+    expected = theirs(tokens)[0][:, 1:].unflatten(1, (3, 4, 5)).permute(0, 4, 3, 1, 2)
+    torch.testing.assert_close(ours(x), expected, atol=1e-10, rtol=1e-10)

@@ -23,6 +23,8 @@ class DividedSpaceTime(Mechanism):
     Args:
         channels: C.
         heads: of both; must divide C.
+        registers: learned tokens that each frame reads from besides its own positions; one
+            stands for the published model's class token.
     """
 
     kind: ClassVar[Kind] = "mixer"
@@ -35,10 +37,10 @@ class DividedSpaceTime(Mechanism):
         "two maps: attention each moment received at its site, and each position in its frame"
     )
 
-    def __init__(self, channels: int, *, heads: int = 8) -> None:
+    def __init__(self, channels: int, *, heads: int = 8, registers: int = 0) -> None:
         super().__init__()
         self.temporal = OverTime(SelfAttention(channels, heads=heads, zero_start=True))
-        self.spatial = PerFrame(SelfAttention(channels, heads=heads))
+        self.spatial = PerFrame(SelfAttention(channels, heads=heads, registers=registers))
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, T, H, W) -> the same shape."""
