@@ -102,3 +102,8 @@ def test_far_positions_do_not_underflow():
     out.sum().backward()
     assert out.isfinite().all()
     assert module.guide.weight.grad.isfinite().all()
+
+
+def test_half_precision_parameters_are_fine():
+    module = build("mean_field", 5, spatial_dims=1).bfloat16()
+    assert module(torch.randn(2, 5, 6).bfloat16()).dtype == torch.bfloat16

@@ -76,10 +76,11 @@ class MeanFieldAttention(Gate):
 
     def _mean_field(self, unary: Tensor, near: Tensor, similar: Tensor) -> Tensor:
         """Potentials (N, L, 2) and filters (N or 1, L, L) -> q(attended), (N, L)."""
+        penalty = single_precision(self.penalty)
         believed = unary.softmax(2)
         for _ in range(self.iterations):
             message = near @ believed * self.near_weight + similar @ believed * self.similar_weight
-            believed = (unary - message @ self.penalty.T).softmax(2)
+            believed = (unary - message @ penalty.T).softmax(2)
         return believed[:, :, 1]
 
 
