@@ -32,6 +32,7 @@ _BUILT_INS = {
         "spatiotemporal.factorised_pooling",
         "FactorisedAttentionPooling",
     ),
+    "global_attention": ("channel_spatial.global_attention", "GlobalAttention"),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "non_local": ("spatial.non_local", "NonLocal"),
     "normalisation_based": ("channel_spatial.normalisation_based", "NormalisationBasedAttention"),
