@@ -88,6 +88,7 @@ _BUILT_INS = {
         "spatiotemporal.interpretable",
         "InterpretableSpaceTimePooling",
     ),
+    "global_attention": ("channel_spatial.global_attention", "GlobalAttention"),
     "joint_attention_pooling": ("spatiotemporal.joint_pooling", "JointAttentionPooling"),
     "linear_context": ("channel.linear_context", "LinearContextTransform"),
     "linear_chain": ("structured.linear_chain", "LinearChainAttention"),

@@ -40,6 +40,15 @@ def test_equals_formula(grid, training, kernel_size, randomise):
     np.testing.assert_allclose(out, expected, atol=1e-11, rtol=1e-10)
 
 
+def test_statistics_move_by_a_hundredth():
+    module = build("triplet", 4, spatial_dims=2).double().train()
+    x = torch.randn(2, 4, 5, 6, dtype=torch.float64)
+    seen = torch.stack([x.amax(1), x.mean(1)], dim=1)
+    expected = 0.01 * module.convolutions[0](seen).mean()
+    module(x)
+    torch.testing.assert_close(module.norms[0].running_mean[0], expected)
+
+
 def test_image_has_three_gates_and_clip_four():
     assert len(build("triplet", 16, spatial_dims=2).convolutions) == 3
     assert len(build("triplet", 16).convolutions) == 4

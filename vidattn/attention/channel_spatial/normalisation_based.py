@@ -36,7 +36,7 @@ class NormalisationBasedAttention(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, *positions)."""
-        scales: Tensor = self.norm.weight.abs()
+        scales = self.norm.get_parameter("weight").abs()
         share = scales / scales.sum()
         if self.compat:
             share = share.detach()

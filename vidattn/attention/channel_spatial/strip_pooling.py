@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -44,8 +46,9 @@ class StripPooling(Gate):
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, *positions)."""
         strips = zip(axis_means(x, mask), self.convolutions, self.norms, strict=True)
-        total: Tensor | float = 0.0
-        for axis, (strip, convolution, norm) in enumerate(strips):
-            total = total + along(norm(convolution(strip)), axis, x.ndim)
-        weights: Tensor = self.fuse(F.relu(total)).sigmoid()
+        spread = [
+            along(norm(convolution(strip)), axis, x.ndim)
+            for axis, (strip, convolution, norm) in enumerate(strips)
+        ]
+        weights: Tensor = self.fuse(F.relu(reduce(add, spread))).sigmoid()
         return weights
