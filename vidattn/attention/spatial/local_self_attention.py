@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from math import prod
 from typing import Any, ClassVar
 
@@ -105,7 +106,7 @@ class LocalSelfAttention(Mixer):
         counts, sizes = zip(*(axis.query_ranks.shape for axis in blocks.axes), strict=True)
         query = query.reshape(query.shape[0], *counts, self.heads, *sizes, width)
         share = {"T": slice(None), "H": slice(0, width // 2), "W": slice(width // 2, None)}
-        total: Tensor | float = 0.0
+        parts = []
         for index, (name, table) in enumerate(self.position.items()):
             axis = blocks.axes[index]
             steps = axis.keys[:, None] - axis.queries[:, :, None] + self.kernel[index] // 2
@@ -116,9 +117,8 @@ class LocalSelfAttention(Mixer):
             part = torch.einsum(terms, query[..., share[name]], learned)
             shape = [1] * rank
             shape[index] = part.shape[-1]
-            total = total + part.reshape(*part.shape[:-1], *shape)
-        assert isinstance(total, Tensor)
-        total = total.flatten(2 + 2 * rank).flatten(2 + rank, 1 + 2 * rank)
+            parts.append(part.reshape(*part.shape[:-1], *shape))
+        total = reduce(torch.add, parts).flatten(2 + 2 * rank).flatten(2 + rank, 1 + 2 * rank)
         return total.reshape(total.shape[0], prod(counts), *total.shape[1 + rank :])
 
     def _allowed(self, blocks: Blocks, mask: Tensor | None, inside: Tensor) -> Tensor:

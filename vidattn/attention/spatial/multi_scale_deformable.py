@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from math import cos, pi, sin
 from typing import Any, ClassVar
 
@@ -89,10 +90,13 @@ class MultiScaleDeformableAttention(Mechanism):
         places = self._places(offsets, x.shape[2:], [one.shape[2:] for one in values])
         if self.observer.recording:
             self._show(torch.stack(places, 3).detach(), weights.detach(), mask, x.shape[2:])
-        read: Tensor | float = 0.0
-        for level, (value, place) in enumerate(zip(values, places, strict=True)):
-            read = read + self._read(value, place, weights[:, :, :, level])
-        assert isinstance(read, Tensor)
+        read = reduce(
+            torch.add,
+            (
+                self._read(value, place, weights[:, :, :, level])
+                for level, (value, place) in enumerate(zip(values, places, strict=True))
+            ),
+        )
         added = self.output(read.to(x.dtype)).transpose(1, 2).unflatten(2, x.shape[2:])
         return x + zero_padding(added, mask)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -99,9 +100,7 @@ class Windows:
 
     def places(self, device: torch.device) -> Tensor:
         """(windows, positions in one): index of each position in the grid, L where it ends."""
-        length = 1
-        for size in self.grid:
-            length *= size
+        length = prod(self.grid)
         index = torch.arange(length, device=device).reshape(1, *self.grid, 1)
         return self.split(index, empty=length)[0, :, :, 0]
 
@@ -156,8 +155,5 @@ def relative_bias(
     queries, keys = range(1, 2 * rank, 2), range(2, 2 * rank + 1, 2)
     bias = bias.permute(0, *queries, *keys).flatten(1, rank).flatten(2, 1 + rank)
     if compat:
-        count = 1
-        for size in window:
-            count *= size
-        bias = bias[:, :count, :count]
+        bias = bias[:, : prod(window), : prod(window)]
     return bias

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -126,7 +127,7 @@ class PoolingAttention(Mixer):
         """(N, heads, L, d) -> (N, heads, L, L'), what distance adds to the logits."""
         rank = len(grid)
         query = query.unflatten(2, grid)
-        total: Tensor | float = 0.0
+        parts = []
         for index, (table, size, stride, most) in enumerate(
             zip(self.relative.values(), grid, self.stride, self.size, strict=True)
         ):
@@ -141,9 +142,8 @@ class PoolingAttention(Mixer):
             part = torch.einsum(terms, query, table[steps])
             shape = [1] * rank
             shape[index] = part.shape[-1]
-            total = total + part.reshape(*part.shape[:-1], *shape)
-        assert isinstance(total, Tensor)
-        return total.flatten(2 + rank).flatten(2, 1 + rank)
+            parts.append(part.reshape(*part.shape[:-1], *shape))
+        return reduce(torch.add, parts).flatten(2 + rank).flatten(2, 1 + rank)
 
     def _kept(self, mask: Tensor) -> Tensor:
         """(N, *grid) -> (N, L'): a key is real where anything in its cell is."""
@@ -169,8 +169,7 @@ class PoolingAttention(Mixer):
         batch, heads, length, _ = query.shape
         if mask is None:
             mask = query.new_ones(batch, length, dtype=torch.bool)
-        received: Tensor | float = 0.0
-        pieces = []
+        received, pieces = single_precision(query).new_zeros(batch, heads, key.shape[2]), []
         step = max(1, CHUNK // (batch * heads * key.shape[2]))
         for start in range(0, length, step):
             part = slice(start, start + step)
@@ -181,7 +180,6 @@ class PoolingAttention(Mixer):
             rows = rows.masked_fill(~mask[:, None, part, None], 0)
             received = received + rows.sum(2)
             pieces += [rows] if self.observer.wants_affinity else []
-        assert isinstance(received, Tensor)
         received = received / mask.sum(1).clamp(min=1)[:, None, None]
         values = self._spread(received, mask.unflatten(1, grid))
         self.observer(values, grid, affinity=torch.cat(pieces, dim=2) if pieces else None)
