@@ -17,6 +17,8 @@ FACTS = catalogue()
 CASES = [(name, rank) for name, facts in FACTS.items() for rank in facts.ranks]
 HIGHEST = [(name, max(facts.ranks)) for name, facts in FACTS.items()]
 SEQUENTIAL = {name for name, facts in FACTS.items() if facts.type.sequential}
+# Those without steps through time, which a graph would hold one by one.
+STEPLESS = [case for case in HIGHEST if case[0] not in SEQUENTIAL]
 KEEPING = [(name, rank) for name, rank in CASES if FACTS[name].kind in ("gate", "mixer")]
 GRIDS = {
     1: [(1,), (2,), (8,)],
@@ -242,7 +244,7 @@ def test_memory_format_is_kept(case):
         assert_close(last, contiguous)
 
 
-@over(HIGHEST)
+@over(STEPLESS)
 def test_compiles_to_one_graph(case):
     compiled = torch.compile(case.module, fullgraph=True, backend="eager")
     x, extra = case.inputs()
@@ -251,7 +253,7 @@ def test_compiles_to_one_graph(case):
     assert_close(compiled(x, mask=mask, **extra), case.module(x, mask=mask, **extra))
 
 
-@over([case for case in HIGHEST if case[0] not in SEQUENTIAL])
+@over(STEPLESS)
 def test_exports_with_dynamic_batch_and_time(case):
     x, extra = case.inputs()
     # An image has no time: its height is as free.
@@ -279,7 +281,7 @@ def test_recorded_compiled_model_shows_the_same_maps(case):
         assert torch.equal(ours.values, theirs.values)
 
 
-@over(HIGHEST)
+@over(STEPLESS)
 def test_observers_cost_no_operation_when_compiled(case):
     x, extra = case.inputs()
     without = copy.deepcopy(case.module)
