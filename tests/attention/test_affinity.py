@@ -31,8 +31,8 @@ def test_received_holds_one_piece_at_a_time(monkeypatch):
     sizes = []
     whole = affinity.affinities
 
-    def watched(*arguments):
-        rows = whole(*arguments)
+    def watched(*arguments, **settings):
+        rows = whole(*arguments, **settings)
         sizes.append(rows.numel())
         return rows
 

@@ -41,5 +41,5 @@ class NormalisationBasedAttention(Gate):
         if self.compat:
             share = share.detach()
         normalised: Tensor = self.norm(zero_padding(x, mask))
-        weights = normalised * share.reshape(-1, *[1] * (x.ndim - 2))
+        weights: Tensor = normalised * share.reshape(-1, *[1] * (x.ndim - 2))
         return weights.sigmoid().to(x.dtype)
