@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-slow test-oracles check format clean
+.PHONY: demo test test-slow test-oracles check format docs clean
 
 demo: $(VENV)/ready
 	$(BIN)/vidattn demo $(if $(VIDEOS),--videos "$(VIDEOS)")
@@ -26,6 +26,9 @@ check: $(VENV)/ready
 format: $(VENV)/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/ready
+	$(BIN)/python tools/write_attention_docs.py --pictures
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from vidattn.attention import AttentionMap, build, catalogue, record_maps
 from vidattn.attention.built_in import Facts
-from vidattn.attention.cost import Cost, cost_or_reason, example_context
+from vidattn.attention.cost import Cost, cost_or_reason, example_context, example_settings
 from vidattn.attention.verification import (
     RECORD,
     Verification,
@@ -32,7 +32,7 @@ from vidattn.attention.verification import (
 from vidattn.data.synthetic.scene import draw_scene
 from vidattn.errors import ArgumentError
 from vidattn.files import write_bytes, write_text
-from vidattn.jobs.attention_records import FLAGS, positions, verified_by
+from vidattn.jobs.attention_records import FLAGS, positions, settings, verified_by
 from vidattn.report.pictures import encode_image, heat_colours
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,10 +124,10 @@ def _table(found: Sequence[Facts]) -> str:
 
 
 def _section(facts: Facts) -> str:
-    settings = ", ".join(f"{name}={value!r}" for name, value in facts.settings.items())
+    chosen = ", ".join(f"{name}={value!r}" for name, value in settings(facts).items())
     rows = {
         "Source": facts.source,
-        "Settings": f"`{settings}`" if settings else "",
+        "Settings": f"`{chosen}`" if chosen else "",
         "Also called": _listed(facts.aliases) if facts.aliases else "",
         "Context": facts.context_meaning or "",
         "Map": facts.map_meaning,
@@ -202,8 +202,13 @@ def recorded(facts: Facts, x: Tensor) -> list[AttentionMap]:
     rank = max(facts.ranks)
     if rank == 1:
         x = x.mean((3, 4))
-    scope = "frame" if rank == 2 else "clip"
-    module = build(facts.name, CHANNELS, spatial_dims=1 if rank == 1 else 3, scope=scope).eval()
+    module = build(
+        facts.name,
+        CHANNELS,
+        spatial_dims=1 if rank == 1 else 3,
+        scope="frame" if rank == 2 else "clip",
+        **example_settings(facts, tuple(x.shape[3:] if rank == 2 else x.shape[2:])),
+    ).eval()
     for parameter in module.parameters():
         if parameter.min() == parameter.max():  # a start at 0 or 1 shows nothing
             parameter.add_(torch.randn_like(parameter) * 0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import Parameter
 from typing import Any
 
 import torch
@@ -57,8 +58,9 @@ def cost(
         ArgumentError: its settings do not allow this size; the message is its own.
     """
     rank = max(facts.ranks)
-    module = build(facts.name, channels, spatial_dims=rank, **(settings or {})).eval()
     positions = {1: grid[:1], 2: grid[1:], 3: grid}[rank]
+    chosen = {**example_settings(facts, positions), **(settings or {})}
+    module = build(facts.name, channels, spatial_dims=rank, **chosen).eval()
     x = torch.zeros(1, channels, *positions)
     given = {"context": example_context(facts, x)} if facts.context_meaning else {}
     # FlopCounterMode takes fused attention as one operation; it must see it first.
@@ -70,6 +72,11 @@ def cost(
         flops=counter.get_total_flops(),
         largest_tensor=largest.elements / x.numel(),
     )
+
+
+def example_settings(facts: Facts, positions: tuple[int, ...]) -> dict[str, Any]:
+    """What a mechanism must be told that is made for one size only."""
+    return {"grid": positions} if facts.settings.get("grid") is Parameter.empty else {}
 
 
 def example_context(facts: Facts, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from inspect import Parameter
 from typing import Any
 
 from vidattn.attention.built_in import Facts, Kind, catalogue, facts
@@ -64,7 +65,7 @@ def record(found: Facts) -> Record:
         "source": found.source,
         "aliases": list(found.aliases),
         "ranks": list(found.ranks),
-        "settings": {name: _plain(value) for name, value in found.settings.items()},
+        "settings": settings(found),
         "context": found.context_meaning,
         "map_kind": found.map_kind,
         "map_meaning": found.map_meaning,
@@ -74,6 +75,11 @@ def record(found: Facts) -> Record:
         "class": f"{found.type.__module__}.{found.type.__qualname__}",
         "verified": None if verified is None else asdict(verified),
     }
+
+
+def settings(found: Facts) -> Record:
+    """The settings with their defaults as plain values; "required" where there is none."""
+    return {name: _plain(value) for name, value in found.settings.items()}
 
 
 def verified_by(found: Verification | Record | None) -> str:
@@ -108,6 +114,8 @@ def cost_words(cost: Record) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if value is Parameter.empty:
+        return "required"
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
