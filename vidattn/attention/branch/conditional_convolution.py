@@ -47,7 +47,6 @@ class ConditionalConvolution(Replacement):
         bias: bool = False,
     ) -> None:
         super().__init__(spatial_dims=spatial_dims, stride=strides("stride", stride, spatial_dims))
-        self.route = nn.Linear(channels, experts)
         self.convolution = ExpertConvolution(
             channels,
             out_channels=out_channels or channels,
@@ -57,6 +56,7 @@ class ConditionalConvolution(Replacement):
             groups=groups,
             bias=bias,
         )
+        self.route = nn.Linear(channels, experts)
 
     def convolve(self, x: Tensor, mask: Tensor | None, kept: Tensor | None) -> Tensor:
         """See `Replacement.convolve`."""

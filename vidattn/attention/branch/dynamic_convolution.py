@@ -60,11 +60,6 @@ class DynamicConvolution(Replacement):
         temperature: float = 30.0,
     ) -> None:
         super().__init__(spatial_dims=spatial_dims, stride=strides("stride", stride, spatial_dims))
-        hidden = max(1, channels // reduction)
-        self.squeeze = nn.Linear(channels, hidden)
-        self.route = nn.Linear(hidden, experts)
-        self.register_buffer("temperature", torch.empty(()))
-        self.set_temperature(temperature)
         self.convolution = ExpertConvolution(
             channels,
             out_channels=out_channels or channels,
@@ -74,6 +69,11 @@ class DynamicConvolution(Replacement):
             groups=groups,
             bias=bias,
         )
+        hidden = max(1, channels // reduction)
+        self.squeeze = nn.Linear(channels, hidden)
+        self.route = nn.Linear(hidden, experts)
+        self.register_buffer("temperature", torch.empty(()))
+        self.set_temperature(temperature)
 
     def set_temperature(self, temperature: float) -> None:
         """Set τ, above 0: large for nearly equal shares, small for one expert alone."""
