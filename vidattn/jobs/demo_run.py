@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -129,7 +130,11 @@ def _split_folder(folder: Path) -> Material:
 def _truths(folder: Path, samples: Sequence[Sample], prefix: str) -> dict[str, Truth]:
     if not (folder / TRUTH_FILE).is_file():
         return {}
-    known = {row.path: row for row in read_truth(folder)}
+    try:
+        known = {row.path: row for row in read_truth(folder)}
+    except AnnotationError as error:  # a file of that name may be anything
+        print(f"vidattn: {error}; going on without knowing when and where", file=sys.stderr)
+        return {}
     rows = {sample.video_id: known.get(prefix + sample.video_id) for sample in samples}
     return {
         name: Truth(row.start_frame, row.end_frame, row.boxes) for name, row in rows.items() if row
