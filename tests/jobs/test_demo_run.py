@@ -60,3 +60,9 @@ def test_a_folder_of_classes_is_split_by_file(
     assert not {sample.video_id for sample in material.test} & {
         line.split('"')[1] for line in trained
     }
+
+
+def test_training_takes_as_long_for_few_videos_as_for_many() -> None:
+    assert demo_run.epochs(1200) == 12
+    assert demo_run.epochs(480) == 30
+    assert demo_run.epochs(100_000) == 1
