@@ -61,6 +61,21 @@ def test_short_videos(
     assert int(scores.argmax()) == 0
 
 
+@pytest.mark.parametrize("frame_count", [1, 3, 4, 6, 7])
+def test_padding_is_no_place_of_a_short_video(
+    frame_count: int, loaded_brightness: LoadedRecogniser, write_flash: Callable[..., Path]
+) -> None:
+    # Its last frame is as bright as the others: a step centred on padding would say otherwise.
+    path = write_flash(frame_count=frame_count, span=(0, frame_count), box=(0, 0, 96, 64))
+    with open_video(path) as reader:
+        [window] = WindowedRecogniser(loaded_brightness, reader).windows()
+    _, scores = window.scores_by_frame()
+    assert scores.min() > 0.8 * scores.max() > 0
+    for index in range(frame_count):
+        assert window.regions_at(index).sum() == pytest.approx(1)
+    assert window.frame_weights.sum() == pytest.approx(1)
+
+
 def test_windows_around_frames_are_centred_where_the_video_reaches(
     loaded_brightness: LoadedRecogniser, write_flash: Callable[..., Path]
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +32,8 @@ from vidattn.models import LoadedRecogniser
 from vidattn.video import open_video
 
 CLIPS_PER_CLASS = {"train": 120, "test": 42}
+# Clips that training goes over, however few or many videos there are: it is the same time then.
+CLIPS_TO_LEARN_FROM = 14_400
 KEY_FRAMES = 3
 TEST_FRACTION = 0.3
 
@@ -41,12 +44,14 @@ class Material:
 
     Attributes:
         training: annotations for training.
+        training_count: how many videos they name.
         root: folder of its videos.
         test: videos to test on.
         truths: video id in `test` -> when and where its action is; empty where nobody knows.
     """
 
     training: Path
+    training_count: int
     root: Path
     test: list[Sample]
     truths: dict[str, Truth]
@@ -118,18 +123,24 @@ def _own_videos(folder: Path, output: Path, seed: int) -> Material:
     listed = output / "training.csv"
     rows = [f'"{sample.video_id}","{sample.labels[0]}"' for sample in training]
     listed.write_text("\n".join(["path,label", *rows]) + "\n", encoding="utf-8")
-    return Material(listed, folder, test, _truths(folder, test, ""))
+    return Material(listed, len(training), folder, test, _truths(folder, test, ""))
 
 
 def _split_folder(folder: Path) -> Material:
+    count = len(read_annotations(folder / "train"))
     test = read_annotations(folder / "test")
-    return Material(folder / "train", folder / "train", test, _truths(folder, test, "test/"))
+    truths = _truths(folder, test, "test/")
+    return Material(folder / "train", count, folder / "train", test, truths)
 
 
 def _truths(folder: Path, samples: Sequence[Sample], prefix: str) -> dict[str, Truth]:
     if not (folder / TRUTH_FILE).is_file():
         return {}
-    known = {row.path: row for row in read_truth(folder)}
+    try:
+        known = {row.path: row for row in read_truth(folder)}
+    except AnnotationError as error:  # a file of that name may be anything
+        print(f"vidattn: {error}; going on without knowing when and where", file=sys.stderr)
+        return {}
     rows = {sample.video_id: known.get(prefix + sample.video_id) for sample in samples}
     return {
         name: Truth(row.start_frame, row.end_frame, row.boxes) for name, row in rows.items() if row
@@ -146,6 +157,7 @@ def _train(output: Path, material: Material, seed: int) -> None:
         "seed": seed,
     }
     trainer = values["trainer"]
+    trainer["max_epochs"] = epochs(material.training_count)
     for logger in trainer["logger"]:
         logger["init_args"]["save_dir"] = str(output)
     trainer["callbacks"][0]["init_args"]["dirpath"] = str(output)
@@ -153,6 +165,11 @@ def _train(output: Path, material: Material, seed: int) -> None:
     configuration = output / "training.yaml"
     write_text(configuration, yaml.safe_dump(values, sort_keys=False))
     train(["--config", str(configuration)])
+
+
+def epochs(training_count: int) -> int:
+    """Passes over the training videos: as many as fit the time, at least one."""
+    return max(round(CLIPS_TO_LEARN_FROM / max(training_count, 1)), 1)
 
 
 def predict(

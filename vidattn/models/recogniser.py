@@ -86,7 +86,7 @@ class Recogniser(nn.Module):
         x = self.backbone.features(clip, [self.stage.name])[self.stage.name]
         if valid is None:
             valid = clip.new_ones(clip.shape[0], clip.shape[2], dtype=torch.bool)
-        steps = self._valid_steps(valid, x.shape[2])
+        steps = self.valid_steps(valid, x.shape[2])
         evidence = self.pooling(x, steps)
         logits = self.head(self.dropout(evidence.features))
         everywhere = self._position_logits(x, steps) if position_logits else None
@@ -108,7 +108,7 @@ class Recogniser(nn.Module):
         padding = ~steps[:, None, :, None, None]
         return logits.masked_fill(padding, torch.finfo(logits.dtype).min)
 
-    def _valid_steps(self, valid: Tensor, steps: int) -> Tensor:
+    def valid_steps(self, valid: Tensor, steps: int) -> Tensor:
         """(N, T) -> (N, T'): a step is valid where the frame at its centre is."""
         stride, offset = self.stage.stride[0], self.stage.offset[0]
         centres = torch.arange(steps, device=valid.device) * stride + int(offset + 0.5)

@@ -29,9 +29,9 @@ class Window:
         indices: (T,) source frames of the window; padding repeats the last.
         seconds: (T,) their times.
         probabilities: (classes,), a softmax, or sigmoids for a multi-label model.
-        frame_scores: (T',), unnormalised.
-        frame_weights: (T',).
-        region_weights: (T', H', W').
+        frame_scores: (T',), unnormalised, of the steps that are not centred on padding.
+        frame_weights: (T',), of these.
+        region_weights: (T', H', W'), of these.
         locator: maps steps and cells to the window's frames and pixels.
         geometry: maps the window's pixels to the video's.
     """
@@ -150,11 +150,10 @@ class WindowedRecogniser:
         # (B, T, H, W, 3) storage seen as (B, 3, T, H, W): channels_last_3d.
         rows = frames.pixels.permute(0, 2, 3, 1)[torch.from_numpy(places)]
         pixels = rows.permute(0, 4, 1, 2, 3)
+        kept = torch.from_numpy(valid).to(self._device)
         with torch.inference_mode():
-            recognition = self.loaded.recogniser(
-                self._transform(pixels.to(self._device)),
-                torch.from_numpy(valid).to(self._device),
-            )
+            recognition = self.loaded.recogniser(self._transform(pixels.to(self._device)), kept)
+            steps = self.loaded.recogniser.valid_steps(kept, recognition.frame_scores.shape[1])
             multi_label = self.loaded.recogniser.spec.multi_label
             logits = recognition.logits.float()
             probabilities = logits.sigmoid() if multi_label else logits.softmax(1)
@@ -164,7 +163,8 @@ class WindowedRecogniser:
             recognition.frame_weights,
             recognition.region_weights,
         )
-        yield from self._split(indices, places, frames, pixels, outputs)
+        counts = steps.sum(1).tolist()
+        yield from self._split(indices, places, frames, pixels, outputs, counts)
 
     def _split(
         self,
@@ -173,6 +173,7 @@ class WindowedRecogniser:
         frames: Frames,
         pixels: Tensor,
         outputs: tuple[Tensor, ...],
+        counts: Sequence[int],
     ) -> Iterator[Window]:
         locator = self.loaded.recogniser.locator(pixels)
         geometry = Geometry.whole(frames.source_size, frames.size)
@@ -181,13 +182,14 @@ class WindowedRecogniser:
         for number, (probabilities, scores, weights, regions) in enumerate(
             zip(*parts, strict=True)
         ):
+            count = counts[number]  # padding comes last
             yield Window(
                 indices=indices[number],
                 seconds=seconds[places[number]],
                 probabilities=probabilities,
-                frame_scores=scores,
-                frame_weights=weights,
-                region_weights=regions,
+                frame_scores=scores[:count],
+                frame_weights=weights[:count],
+                region_weights=regions[:count],
                 locator=locator,
                 geometry=geometry,
             )
