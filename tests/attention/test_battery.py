@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,8 @@ GRIDS = {
 
 def make(name: str, rank: int) -> nn.Module:
     """One with default settings; those of a fixed size that have no default get the last grid."""
-    settings = {"grid": GRIDS[rank][-1]} if "grid" in FACTS[name].settings else {}
+    required = FACTS[name].settings.get("grid") is inspect.Parameter.empty
+    settings = {"grid": GRIDS[rank][-1]} if required else {}
     return build(name, C, spatial_dims=rank, **settings)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from inspect import Parameter
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,9 @@ def test_names_and_aliases_are_unique_and_build_the_same():
     assert len(names) == len(set(names))
     for name, facts in found.items():
         for alias in (name, *facts.aliases):
-            made = build(alias, 16, spatial_dims=facts.ranks[-1])
+            sized = facts.settings.get("grid") is Parameter.empty  # what it cannot do without
+            settings = {"grid": (8, 4, 5)} if sized else {}
+            made = build(alias, 16, spatial_dims=facts.ranks[-1], **settings)
             assert type(made) is facts.type
 
 

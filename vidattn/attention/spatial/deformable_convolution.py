@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from vidattn.attention.convolutions import kernel_sizes
+from vidattn.attention.convolutions import kernel_sizes, stored_like
 from vidattn.attention.masking import single_precision, zero_padding
 from vidattn.attention.mechanism import Kind, Mechanism
 from vidattn.attention.observe import MapKind, Observer
@@ -65,6 +65,7 @@ class DeformableConvolution(Mechanism):
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, H, W) -> the same shape."""
         self.check_rank(x)
+        layout = x
         x = zero_padding(x, mask)
         # Torchvision's order: row and column of the first tap, of the second, …; all groups.
         offsets, modulation = self.offset(x).tensor_split((self.offset.out_channels * 2 // 3,), 1)
@@ -78,7 +79,7 @@ class DeformableConvolution(Mechanism):
                 padding=self.padding,
                 mask=single_precision(modulation),
             )
-        return zero_padding(out.to(modulation.dtype), mask)
+        return stored_like(layout, zero_padding(out.to(modulation.dtype), mask))
 
     def _show(self, offsets: Tensor, modulation: Tensor, mask: Tensor | None) -> None:
         batch, _, height, width = offsets.shape

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vidattn.attention.convolutions import stored_like
 from vidattn.attention.masking import masked_mean, single_precision, zero_padding
 from vidattn.attention.mechanism import Kind, Mechanism
 from vidattn.attention.observe import MapKind, Observer
@@ -21,7 +22,8 @@ class SpatialTransformer(Mechanism):
     rotation, so that the sampling is two small matrix products, the same in every run. A clip
     has one window for all its frames, and T is not resampled; it starts with the whole picture.
 
-    Positions are those of `grid_sample` with `align_corners=False`. Padding reads as 0. There
+    Positions are those of `grid_sample` with `align_corners=False`. Padding reads as 0 and stays
+    0, as in every replacement. There
     is no 1-D form, whose only axis would be time.
 
     Source: Jaderberg et al., NeurIPS 2015, equations 1, 2 and 5. The paper leaves the network
@@ -64,7 +66,8 @@ class SpatialTransformer(Mechanism):
         # Without autocast, which would round what is only moved.
         with torch.autocast(x.device.type, enabled=False):
             across = real @ columns.to(x.dtype).transpose(1, 2)[lifted]
-            return rows.to(x.dtype)[lifted] @ across
+            out = rows.to(x.dtype)[lifted] @ across
+        return stored_like(x, zero_padding(out, mask))
 
     def _window(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """s − 1, and t for H and for W: (N, 3), float32 at least."""
