@@ -11,13 +11,21 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from vidattn.attention.built_in import Facts, build
 from vidattn.errors import ArgumentError
 
 CHANNELS = 64
 GRID = (8, 14, 14)
+
+
+def _fused_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+# Older counters (torch 2.11) do not know the fused kernel of CPUs.
+_FUSED = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _fused_flops}
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,8 @@ def cost(
     x = torch.zeros(1, channels, *positions)
     given = {"context": example_context(facts, x)} if facts.context_meaning else {}
     # FlopCounterMode takes fused attention as one operation; it must see it first.
-    with torch.no_grad(), _Largest() as largest, FlopCounterMode(display=False) as counter:
+    counting = FlopCounterMode(display=False, custom_mapping=_FUSED)
+    with torch.no_grad(), _Largest() as largest, counting as counter:
         module(x, **given)
     return Cost(
         input_shape=tuple(x.shape),
