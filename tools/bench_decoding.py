@@ -72,18 +72,16 @@ def main() -> None:
     chosen = [source for source in SOURCES if parsed.longest >= source.seconds]
     files = {f"{s.name} {s.size} {s.seconds} s": write(s, folder) for s in chosen}
     files |= {Path(video).name: Path(video) for video in parsed.videos}
-    cells = [
-        cell(name, path, request, parsed.rounds)
-        for name, path in track(list(files.items()), console=Console(stderr=True))
-        for request in requests(path)
-    ]
+    cells: list[dict[str, Any]] = []
     result = {
         "versions": {name: version(name) for name in ("av", "torchcodec", "decord", "torch")},
         "rounds": parsed.rounds,
         "sources": {f"{s.name} {s.size} {s.seconds} s": [s.codec, *s.options] for s in chosen},
         "cells": cells,
     }
-    write_json(parsed.output / "decoding.json", result)
+    for name, path in track(list(files.items()), console=Console(stderr=True)):
+        cells += [cell(name, path, request, parsed.rounds) for request in requests(path)]
+        write_json(parsed.output / "decoding.json", result)  # what is done is kept
     show(cells)
 
 
