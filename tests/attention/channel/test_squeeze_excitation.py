@@ -19,6 +19,18 @@ def test_equals_torchvision(grid, training, randomise):
     torch.testing.assert_close(ours(x), expected, atol=1e-12, rtol=1e-12)
 
 
+@pytest.mark.oracle
+@pytest.mark.parametrize("grid", [(6,), (5, 7), (4, 5, 7)])
+def test_equals_monai(grid, randomise):
+    monai = pytest.importorskip("monai.networks.blocks")
+    ours = randomise(build("se", 24, spatial_dims=len(grid), reduction=4)).double()
+    theirs = monai.ChannelSELayer(spatial_dims=len(grid), in_channels=24, r=4).double()
+    theirs.fc[0].load_state_dict(ours.squeeze.state_dict())
+    theirs.fc[2].load_state_dict(ours.excite.state_dict())
+    x = torch.randn(3, 24, *grid, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), theirs(x), atol=1e-12, rtol=1e-12)
+
+
 def test_per_frame_equals_torchvision_frame_by_frame(randomise):
     module = randomise(build("se", 24, scope="frame")).double()
     assert isinstance(module, PerFrame)
