@@ -5,6 +5,8 @@ import json
 import textwrap
 from typing import Any
 
+from vidattn.cli.arguments import add_json, command
+
 HELP = "list the attention mechanisms, or show all about one"
 
 EPILOG = """\
@@ -18,23 +20,20 @@ examples:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's two forms and their options."""
-    made: dict[str, Any] = {
-        "epilog": EPILOG,
-        "formatter_class": argparse.RawDescriptionHelpFormatter,
-    }
-    parser = commands.add_parser("attention", help=HELP, description=HELP, **made)
+    parser = command(commands, "attention", help_line=HELP, epilog=EPILOG)
     forms = parser.add_subparsers(required=True, metavar="list|show")
-    listing = forms.add_parser("list", help="one line for each mechanism", **made)
+    listing = command(forms, "list", help_line="one line for each mechanism", epilog=EPILOG)
     listing.add_argument("--family", help="only this family, such as channel")
     listing.add_argument("--kind", help="only this kind, such as gate")
-    listing.add_argument("--json", action="store_true", help="all facts but the costs, as JSON")
+    add_json(listing)
     listing.set_defaults(run=run_list)
-    showing = forms.add_parser("show", help="formula, paper, cost, map, verification", **made)
+    about = "formula, paper, cost, map, verification"
+    showing = command(forms, "show", help_line=about, epilog=EPILOG)
     showing.add_argument("name", metavar="NAME", help="name or alias, such as cbam")
     showing.add_argument(
         "--channels", type=int, default=64, help="at which its cost is counted (default: 64)"
     )
-    showing.add_argument("--json", action="store_true", help="the facts as JSON")
+    add_json(showing)
     showing.set_defaults(run=run_show)
 
 
