@@ -44,6 +44,10 @@ class DecoderUnavailableError(VidattnError):
     """The decoder is not installed, or cannot load here."""
 
 
+class ProcessError(VidattnError):
+    """A process that shares a run ended before its share was done."""
+
+
 class AnnotationError(VidattnError):
     """An annotation file is wrong. `line` is 1-based; 0 where the whole file is meant."""
 
