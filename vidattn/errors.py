@@ -71,3 +71,7 @@ class UnknownNameError(ArgumentError):
 
 class CheckpointError(VidattnError):
     """A checkpoint cannot be loaded, or does not fit the model."""
+
+
+class TooShortError(ArgumentError):
+    """A video has fewer frames than an evaluation protocol can make a clip of."""

@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from vidattn.errors import ArgumentError
+
+
+class CropPosition(NamedTuple):
+    """A crop for testing: cut the square at `top`, `left`, then mirror it if `flipped`."""
+
+    top: int
+    left: int
+    flipped: bool = False
 
 
 def crop_positions(size: tuple[int, int], crop: tuple[int, int], crops: int = 1) -> np.ndarray:
@@ -32,3 +43,28 @@ def crop_positions(size: tuple[int, int], crop: tuple[int, int], crops: int = 1)
         positions[0, longer] = 0
         positions[2, longer] = room[longer]
     return positions
+
+
+def pyslowfast_three_crops(size: tuple[int, int], side: int) -> list[CropPosition]:
+    """Start, centre and end of the longer side; halves of centres go up.
+
+    Source: PySlowFast `datasets/transform.py::uniform_crop`.
+    """
+    height, width = _room(size, side)
+    top, left = -(-height // 2), -(-width // 2)
+    if size[0] > size[1]:
+        return [CropPosition(y, left) for y in (0, top, height)]
+    return [CropPosition(top, x) for x in (0, left, width)]
+
+
+def _room(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Pixels left below and beside a square of `side`."""
+    height, width = size
+    if side < 1 or side > min(size):
+        raise ArgumentError(f"crop_size: expected 1 to the shorter side of {size}, got {side}")
+    return height - side, width - side
+
+
+Cropping = Callable[[tuple[int, int], int], list[CropPosition]]
+
+CROPPING: dict[str, Cropping] = {"pyslowfast-3": pyslowfast_three_crops}
