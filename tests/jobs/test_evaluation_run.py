@@ -82,6 +82,6 @@ def test_a_folder_that_cannot_be_made_is_found_out_first(
     folder: Path, loaded_brightness: LoadedRecogniser, tmp_path: Path, monkeypatch
 ) -> None:
     (tmp_path / "taken").write_text("a file")
-    monkeypatch.setattr(evaluation_run, "score_clips", lambda *_, **__: pytest.fail("too late"))
+    monkeypatch.setattr(evaluation_run, "work_through", lambda *_, **__: pytest.fail("too late"))
     with pytest.raises(OSError, match="taken"):
         vidattn.evaluate(loaded_brightness, folder, output=tmp_path / "taken", progress=False)

@@ -39,7 +39,9 @@ class EvaluationClips:
     @property
     def count(self) -> int:
         """Clips a video."""
-        return self.protocol.views * self.protocol.crops if self.protocol else self.views * self.crops
+        return (
+            self.protocol.views * self.protocol.crops if self.protocol else self.views * self.crops
+        )
 
     @property
     def crop_count(self) -> int:

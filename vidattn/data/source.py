@@ -61,6 +61,28 @@ class FrameSource:
             frames = reader.frames_at(indices.ravel().tolist(), short_side=self.short_side)
         return fit(frames, self.short_side, self.aspect, str(path)), valid.ravel()
 
+    def clips(self, path: Path, choose: Choose) -> tuple[Frames, np.ndarray, np.ndarray]:
+        """The frames of several clips of one video, each of them once, decoded in one pass.
+
+        Returns:
+            The frames that any clip has, in order of time; for each clip the places of its
+            frames among these, int64 (clips, T); and the valid mask, bool (clips, T).
+
+        Raises:
+            VideoError: the file cannot be used.
+        """
+        planned: list[np.ndarray] = []
+
+        def choose_once(count: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
+            indices, valid = choose(count, fps)
+            union, places = np.unique(indices, return_inverse=True)
+            planned.extend((places.reshape(indices.shape), valid))
+            return union, np.ones(union.shape, dtype=bool)
+
+        frames, _ = self.select(path, choose_once)
+        places, valid = planned
+        return frames, places, valid
+
     def load(self, path: Path) -> _Video:
         """The whole video, decoded now unless it was before; it stays in memory."""
         if path not in self._kept:

@@ -32,11 +32,7 @@ def write_evaluation_page(path: Path, found: Evaluation) -> None:
     page = report.render_page(
         "Evaluation",
         sections,
-        summary=(
-            f"{len(found.video_ids)} of {settings['videos_expected']} videos, "
-            f"{settings['views']} × {settings['crops']} clips each; "
-            f"{settings['aggregation']}."
-        ),
+        summary=_clips_in_words(found),
         facts={
             "checkpoint": f"{settings['checkpoint']} ({settings['checkpoint_sha256'][:12]})",
             "data": str(settings["data"]),
@@ -59,8 +55,24 @@ def print_figures(found: Evaluation) -> None:
         table.add_row(name.replace("_", " "), f"{value:.1%}", interval)
     console = Console()
     console.print(table)
+    console.print(_clips_in_words(found), markup=False)
+    console.print(
+        f"frames of {found.video_ids[0]}: {', '.join(found.indices[0])}",
+        markup=False,
+        highlight=False,
+    )
     for path, reason in found.failures.items():
         console.print(f"not evaluated: {path}: {reason}", style="red", markup=False)
+
+
+def _clips_in_words(found: Evaluation) -> str:
+    settings = found.settings
+    protocol = settings["protocol"]
+    named = f"protocol {protocol['name']}: " if protocol else ""
+    return (
+        f"{named}{len(found.video_ids)} of {settings['videos_expected']} videos, "
+        f"{settings['views']} × {settings['crops']} clips each; {settings['aggregation']}."
+    )
 
 
 def _figures(found: Evaluation) -> report.Table:
