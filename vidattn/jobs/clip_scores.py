@@ -17,7 +17,6 @@ from vidattn.errors import ArgumentError
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.work import Groups, Record
 from vidattn.models import LoadedRecogniser
-from vidattn.sampling.protocols import Protocol
 
 Aggregation = Literal["probabilities", "logits"]
 
@@ -182,3 +181,14 @@ def compact(indices: Sequence[int]) -> str:
         [step] = steps
         return f"{indices[0]}:{indices[-1] + step}:{step}"
     return " ".join(map(str, indices))
+
+
+def spread(text: str) -> list[int]:
+    """The frame numbers that `compact` put into a string.
+
+    >>> spread("4:10:2"), spread("0 1 1")
+    ([4, 6, 8], [0, 1, 1])
+    """
+    if ":" in text:
+        return list(range(*map(int, text.split(":"))))
+    return list(map(int, text.split()))

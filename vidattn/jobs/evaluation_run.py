@@ -71,7 +71,7 @@ def evaluate(
             folder holds an unfinished run with other settings.
     """
     started = time.perf_counter()
-    loaded = _loaded(checkpoint, device, processes)
+    loaded = loaded_here(checkpoint, device, processes)
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
     chosen = protocol_named(protocol) if isinstance(protocol, str) else protocol
     work = Recognition(
@@ -103,17 +103,22 @@ def evaluate(
         return None
     labels = work.dataset().labels.numpy()
     found = summarise(records, samples, labels, loaded.classes, settings)
-    found.times.update(_times(started))
+    found.times.update(times(started))
     if output is not None:
         _write(Path(output), found)
         finish(output)
     return found
 
 
-def _loaded(
+def loaded_here(
     checkpoint: str | Path | LoadedRecogniser, device: str, processes: int
 ) -> LoadedRecogniser:
-    """The network where this process runs it; it only needs to know it where others do."""
+    """The network where this process runs it, or only looks at it where others run it.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+        ArgumentError: several processes want to load what is no file.
+    """
     if isinstance(checkpoint, str | Path):
         here = shard_from_environment().device(device) if processes == 1 else "cpu"
         return models.load(checkpoint, device=here)
@@ -132,6 +137,7 @@ def _settings(
     clips = work.clips
     averaged = "logits" if work.aggregation == "logits" else "probabilities"
     return {
+        "task": "recognition",
         "data": str(data) if isinstance(data, str | Path) else None,
         "folds": None if folds is None else list(folds),
         "videos_expected": len(work.samples),
@@ -182,7 +188,8 @@ def _digest(samples: Sequence[Sample]) -> str:
     return sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _times(started: float) -> dict[str, Any]:
+def times(started: float) -> dict[str, Any]:
+    """What of a result is not the same in a second run."""
     return {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - started, 3),

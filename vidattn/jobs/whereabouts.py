@@ -160,6 +160,21 @@ def key_frame_precisions(
     return found
 
 
+def action_recalls(
+    chosen: Mapping[str, ArrayLike], actions: Sequence[Truth], frame_count: int, count: int
+) -> dict[str, float]:
+    """Share of the actions of one video that a key frame is inside of.
+
+    Args:
+        chosen, actions, frame_count, count: as in `key_frame_precisions`.
+    """
+    spans = [(action.start_frame, action.end_frame) for action in actions]
+    found = {name: evaluation.action_recall(own, spans) for name, own in chosen.items()}
+    found["uniform"] = evaluation.uniform_recall(spans, frame_count, count)
+    found["random"] = evaluation.random_recall(spans, frame_count, count)
+    return found
+
+
 def region_figures(
     places: Sequence[Mapping[str, Whereabouts]],
     sizes: Sequence[tuple[int, int]],
