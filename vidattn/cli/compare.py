@@ -48,8 +48,7 @@ def _print(found: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    low, high = found.interval or (None, None)
-    interval = "" if low is None else f"{100 * low:+.1f} to {100 * high:+.1f}"
+    interval = " to ".join(f"{100 * bound:+.1f}" for bound in found.interval or ())
     table = Table(found.figure.replace("_", " "), "value", "95 % interval")
     table.add_row("first", f"{found.first:.1%}", "")
     table.add_row("second", f"{found.second:.1%}", "")

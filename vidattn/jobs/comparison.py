@@ -70,22 +70,24 @@ def compare(first: str | Path, second: str | Path) -> Comparison:
     if not names:
         raise ArgumentError(f"videos: {first} and {second} have none in common")
     _check_truth(ours, theirs, names)
-    groups = [ours.videos[name].get("group", name) for name in names]
+    groups = [str(ours.videos[name].get("group", name)) for name in names]
     if ours.multi_label:
-        figure, values, found = _rankings(ours, theirs, names, groups)
+        figure, (mine, other), found = _rankings(ours, theirs, names, groups)
         alone: list[list[str]] = [[], []]
     else:
-        figure, values, found, alone = _answers(ours, theirs, names, groups)
+        figure, (mine, other), found, alone = _answers(ours, theirs, names, groups)
     return Comparison(
-        figure,
-        *values,
-        values[0] - values[1],
-        None if found is None else (found.low, found.high),
-        len(names),
-        *alone,
-        [name for name in ours.videos if name not in theirs.videos],
-        [name for name in theirs.videos if name not in ours.videos],
-        _differing(ours.record, theirs.record),
+        figure=figure,
+        first=mine,
+        second=other,
+        difference=mine - other,
+        interval=None if found is None else (found.low, found.high),
+        videos=len(names),
+        right_in_first=alone[0],
+        right_in_second=alone[1],
+        only_in_first=[name for name in ours.videos if name not in theirs.videos],
+        only_in_second=[name for name in theirs.videos if name not in ours.videos],
+        settings=_differing(ours.record, theirs.record),
     )
 
 
@@ -100,6 +102,9 @@ class _Result:
     @property
     def multi_label(self) -> bool:
         return "video_mean_average_precision" in self.record
+
+    def named(self, names: Sequence[str]) -> list[Mapping[str, Any]]:
+        return [self.videos[name] for name in names]
 
     def scores(self, names: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
         order = [self.classes.index(name) for name in classes]
@@ -150,7 +155,7 @@ def _answers(
     ours: _Result, theirs: _Result, names: Sequence[str], groups: Sequence[str]
 ) -> tuple[str, list[float], Interval | None, list[list[str]]]:
     right = [
-        np.array([video["predicted"] in video["labels"] for video in map(result.videos.get, names)])
+        np.array([video["predicted"] in video["labels"] for video in result.named(names)])
         for result in (ours, theirs)
     ]
     found = None

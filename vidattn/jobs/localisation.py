@@ -79,8 +79,9 @@ def measure(
     if "keyframes" in tasks:
         gap = round(minimum_gap_seconds * reader.fps)
         chosen = _chosen(own, inside, count, gap)
-        settings = {"count": count, "minimum_gap_seconds": minimum_gap_seconds}
-        coverage = extract_keyframes(reader.path, **settings)
+        coverage = extract_keyframes(
+            reader.path, count=count, minimum_gap_seconds=minimum_gap_seconds
+        )
         chosen["coverage"] = np.array([frame.frame_index for frame in coverage.frames])
         figures = _times(chosen, actions, len(reader), count)
         others = [

@@ -37,8 +37,8 @@ def in_processes(count: int, share: Callable[..., None], *arguments: Any, tick: 
             sender.close()
             running[receiver] = process
         while running:
-            for receiver in wait(list(running)):
-                _receive(receiver, running, tick)
+            for ready in wait(list(running)):
+                _receive(ready, running, tick)
     finally:
         for process in running.values():
             process.terminate()
