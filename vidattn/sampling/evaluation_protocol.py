@@ -8,25 +8,9 @@ import numpy as np
 
 from vidattn.errors import ArgumentError
 from vidattn.sampling.crops import CROPPING, CropPosition
+from vidattn.sampling.views import ClipShape
 
 Aggregation = Literal["probabilities", "logits"]
-
-
-@dataclass(frozen=True)
-class ClipShape:
-    """What an index function needs to know besides the video.
-
-    Attributes:
-        frames: T, frames a clip.
-        stride: frames from one to the next, at `target_fps` if there is one.
-        views: clips a video.
-        target_fps: rate that strides are counted at; None: the video's own.
-    """
-
-    frames: int
-    stride: float
-    views: int
-    target_fps: float | None = None
 
 
 Sampler = Callable[[int, float, ClipShape], np.ndarray]
