@@ -1,7 +1,6 @@
 """Other projects' own index functions, taken out of a checkout of theirs and run as they are."""
 
 from __future__ import annotations
-
 import __future__
 
 import ast
