@@ -250,7 +250,8 @@ def torchvision_views(frame_count: int, fps: float, clip: ClipShape) -> np.ndarr
     span = (clip.frames - 1) * clip.stride + 1
     if len(kept) < span:
         raise TooShortError(
-            f"expected {span} frames at {clip.target_fps or fps:g} fps, got {len(kept)}"
+            f"expected a video of at least {span} frames at {clip.target_fps or fps:g} fps, "
+            f"got {len(kept)}"
         )
     starts = _linspace(0, len(kept) - span, clip.views).astype(np.int64)
     return kept[starts[:, None] + np.arange(clip.frames) * clip.stride]
