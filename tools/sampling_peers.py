@@ -33,7 +33,7 @@ def commit_of(checkout: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _taken_from(file: Path, names: tuple[str, ...], **known: Any) -> types.SimpleNamespace:
+def taken_from(file: Path, names: tuple[str, ...], **known: Any) -> types.SimpleNamespace:
     """Functions and classes of a file by name, without running the rest of it.
 
     Args:
@@ -63,7 +63,7 @@ class _Registry:
 def pyslowfast_views(checkout: Path, *, offset: bool = False) -> Peer:
     """The two functions, and `decode`, which calls the newer twin of one, must agree."""
     names = ("get_start_end_idx", "get_multiple_start_end_idx", "temporal_sampling", "decode")
-    peer = _taken_from(checkout / "slowfast/datasets/decoder.py", names)
+    peer = taken_from(checkout / "slowfast/datasets/decoder.py", names)
 
     def views(frame_count: int, fps: float, clip: ClipShape) -> np.ndarray:
         frames = torch.arange(frame_count)
@@ -90,7 +90,7 @@ def pyslowfast_views(checkout: Path, *, offset: bool = False) -> Peer:
 
 
 def something_views(checkout: Path) -> Peer:
-    peer = _taken_from(
+    peer = taken_from(
         checkout / "slowfast/datasets/ssv2.py",
         ("Ssv2",),
         DATASET_REGISTRY=types.SimpleNamespace(register=lambda: lambda registered: registered),
@@ -107,7 +107,7 @@ def something_views(checkout: Path) -> Peer:
 
 def timesformer_views(checkout: Path) -> Peer:
     names = ("get_start_end_idx", "temporal_sampling", "decode")
-    peer = _taken_from(checkout / "timesformer/datasets/decoder.py", names)
+    peer = taken_from(checkout / "timesformer/datasets/decoder.py", names)
 
     def views(frame_count: int, fps: float, clip: ClipShape) -> np.ndarray:
         frames = torch.arange(frame_count)
@@ -124,7 +124,7 @@ def timesformer_views(checkout: Path) -> Peer:
 
 def _mmaction2(checkout: Path) -> types.SimpleNamespace:
     names = ("SampleFrames", "DenseSampleFrames", "UniformSample")
-    return _taken_from(
+    return taken_from(
         checkout / "mmaction/datasets/transforms/loading.py",
         names,
         TRANSFORMS=_Registry,
@@ -185,7 +185,7 @@ def mmaction2_spread_views(checkout: Path) -> Peer:
 
 
 def tsm_views(checkout: Path, *, dense: bool = False) -> Peer:
-    peer = _taken_from(checkout / "ops/dataset.py", ("TSNDataSet",), data=torch.utils.data)
+    peer = taken_from(checkout / "ops/dataset.py", ("TSNDataSet",), data=torch.utils.data)
 
     def views(frame_count: int, fps: float, clip: ClipShape) -> np.ndarray:
         data = peer.TSNDataSet.__new__(peer.TSNDataSet)
@@ -207,7 +207,7 @@ class _OldNumpy:
 
 
 def swin_views(checkout: Path) -> Peer:
-    peer = _taken_from(
+    peer = taken_from(
         checkout / "mmaction/datasets/pipelines/loading.py",
         ("SampleFrames",),
         PIPELINES=_Registry,
@@ -244,7 +244,7 @@ def videomae_views(checkout: Path, *, something: bool = False) -> Peer:
     there = types.SimpleNamespace(
         path=types.SimpleNamespace(exists=lambda _: True, getsize=lambda _: 4096)
     )
-    peer = _taken_from(
+    peer = taken_from(
         checkout / ("ssv2.py" if something else "kinetics.py"),
         (name,),
         Dataset=torch.utils.data.Dataset,
@@ -269,10 +269,10 @@ def videomae_views(checkout: Path, *, something: bool = False) -> Peer:
 
 
 def torchvision_views(checkout: Path) -> Peer:
-    clips = _taken_from(
+    clips = taken_from(
         checkout / "datasets/video_utils.py", ("VideoClips", "unfold"), bisect=bisect
     )
-    sampler = _taken_from(
+    sampler = taken_from(
         checkout / "datasets/samplers/clip_sampler.py",
         ("UniformClipSampler",),
         Sampler=torch.utils.data.Sampler,

@@ -110,9 +110,10 @@ def _row(asked: Protocol) -> tuple[str, ...]:
 
 
 def _lines(asked: Protocol) -> list[tuple[str, str]]:
+    rate = "the video's own rate" if asked.target_fps is None else _rate_words(asked)
     return [
         ("clip", _clip_words(asked) + ("" if asked.frames else ", the model's own")),
-        ("strides", f"at {_rate_words(asked)}" if asked.target_fps else "at the video's own rate"),
+        *([("strides", f"at {rate}")] if asked.stride is None or asked.target_fps else []),
         ("clips", f"{_count_words(asked)} = {asked.views * asked.crops} a video"),
         ("size", _size_words(asked)),
         ("averaged", asked.aggregation),
