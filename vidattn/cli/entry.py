@@ -18,6 +18,7 @@ COMMANDS = (
     "index",
     "demo",
     "attention",
+    "protocols",
 )
 
 # Besides 0 for success and argparse's own 2 for a wrong command line.

@@ -7,34 +7,16 @@ from typing import Any, Literal
 import numpy as np
 
 from vidattn.errors import ArgumentError
-from vidattn.sampling.crops import CROPPING, CropPosition
+from vidattn.sampling.crops import Cropping, CropPosition
+from vidattn.sampling.views import ClipShape
 
 Aggregation = Literal["probabilities", "logits"]
-
-
-@dataclass(frozen=True)
-class ClipShape:
-    """What an index function needs to know besides the video.
-
-    Attributes:
-        frames: T, frames a clip.
-        stride: frames from one to the next, at `target_fps` if there is one.
-        views: clips a video.
-        target_fps: rate that strides are counted at; None: the video's own.
-    """
-
-    frames: int
-    stride: float
-    views: int
-    target_fps: float | None = None
-
-
 Sampler = Callable[[int, float, ClipShape], np.ndarray]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How a test clip is made and how a video's clips become one answer.
+    """How a video's test clips are made and how they become one answer.
 
     A view is a clip in time, a crop a square of it; a video has views × crops clips, numbered
     `view · crops + crop`.
@@ -43,9 +25,11 @@ class Protocol:
         name: as in `protocol(name)`.
         summary: what it does, in words.
         source: whose code does the same, and where.
-        frames: T, frames a clip; None: as many as the checkpoint was trained on.
-        stride: frames from one to the next; None: the checkpoint's. 1 where `frames` are spread
-            over the video and no stride is used.
+        figures: published results that were measured like this.
+        frames: T, frames a clip; None: as many as the checkpoint was trained with.
+        stride: frames from one to the next, at `target_fps` if there is one; None: the
+            checkpoint's; 1 also where frames are spread by another rule.
+        usual_clip: (frames, stride) of the results published, where they are left open.
         target_fps: rate that strides are counted at; None: the video's own.
         views: clips a video.
         crops: squares a clip: 1, 3 or 10.
@@ -55,36 +39,34 @@ class Protocol:
         crop_size: height and width of a crop, in pixels.
         aggregation: what is averaged over the clips of a video: "probabilities" (softmax of
             each clip) or "logits".
-        sampler: the index function.
-        cropping: name of the rule in `vidattn.sampling.crops.CROPPING`.
+        sampler: the index function, of `vidattn.sampling.views`.
+        cropping: the crop function, of `vidattn.sampling.crops`.
     """
 
     name: str
     summary: str
     source: str
-    frames: int | None
-    stride: float | None
-    target_fps: float | None
+    figures: tuple[str, ...] = ()
+    frames: int | None = None
+    stride: int | None = None
+    usual_clip: tuple[int, int]
+    target_fps: float | None = None
     views: int
     crops: int
     short_side: int
+    resize_to: tuple[int, int] | None = None
     crop_size: int
     aggregation: Aggregation
     sampler: Sampler
-    cropping: str
-    resize_to: tuple[int, int] | None = None
+    cropping: Cropping
 
-    def for_clip(self, *, frames: int, stride: float) -> Protocol:
-        """The protocol with what it leaves to the checkpoint filled in.
-
-        Raises:
-            ArgumentError: it fixes a number of frames, and the checkpoint has another.
-        """
-        if self.frames not in (None, frames):
-            raise ArgumentError(
-                f"protocol {self.name}: expected clips of {self.frames} frames, got {frames}"
-            )
-        return replace(self, frames=frames, stride=stride if self.stride is None else self.stride)
+    def for_clip(self, *, frames: int, stride: int) -> Protocol:
+        """The protocol with what it leaves to the checkpoint filled in; the rest stays."""
+        return replace(
+            self,
+            frames=frames if self.frames is None else self.frames,
+            stride=stride if self.stride is None else self.stride,
+        )
 
     def indices(self, frame_count: int, fps: float) -> np.ndarray:
         """Frames of every test clip.
@@ -102,25 +84,40 @@ class Protocol:
         """
         if frame_count < 1 or not 0 < fps < float("inf"):
             raise ArgumentError(
-                f"expected at least one frame and a frame rate above 0, got {frame_count} "
-                f"frames at {fps} fps"
+                "expected at least one frame and a frame rate above 0, "
+                f"got {frame_count} frames at {fps} fps"
             )
         if self.frames is None or self.stride is None:
             raise ArgumentError(
                 f"protocol {self.name}: frames and stride are the checkpoint's; give them"
             )
+        if min(self.frames, self.stride, self.views) < 1:
+            raise ArgumentError(
+                "expected frames, stride and views of 1 or more, "
+                f"got {self.frames}, {self.stride} and {self.views}"
+            )
         shape = ClipShape(self.frames, self.stride, self.views, self.target_fps)
         return self.sampler(frame_count, fps, shape)
 
     def crop_positions(self, size: tuple[int, int]) -> list[CropPosition]:
-        """Where the crops of frames of this (height, width) lie, and which are mirrored.
+        """Where the crops of resized frames lie: (top, left, flipped), in the order of numbering.
+
+        A flipped crop is cut out at (top, left) of the frame as it is, then mirrored left to
+        right.
+
+        Args:
+            size: (height, width) of the frames after resizing.
 
         Raises:
-            ArgumentError: the frames are smaller than a crop.
+            ArgumentError: a crop does not fit, or does not fill what it should.
         """
-        return CROPPING[self.cropping](size, self.crop_size)
+        return self.cropping(size, self.crop_size)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as what JSON knows; `sampler` as its function's name."""
+        """Everything as what JSON knows; functions by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**values, "sampler": self.sampler.__name__}
+        values["sampler"], values["cropping"] = self.sampler.__name__, self.cropping.__name__
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+        }
