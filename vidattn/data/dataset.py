@@ -107,6 +107,7 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             aspect="keep" if protocol else spec.aspect,
             decoder=decoder,
             keep=cache_frames,
+            size=protocol.resize_to if protocol else None,
         )
         self.maximum_failures = maximum_failures
         self.seed = seed

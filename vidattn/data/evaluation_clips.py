@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from vidattn.errors import ArgumentError
 from vidattn.sampling import crop_positions
 from vidattn.sampling.crops import CropPosition
 from vidattn.sampling.protocols import Protocol
+
+NOMINAL_FPS = 30.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class EvaluationClips:
         if self.protocol is not None:
             if (self.views, self.crops) != (1, 1):
                 raise ArgumentError("views and crops are the protocol's: give either, not both")
-            self._adapted(self.protocol, 30.0)
+            self._adapted(self.protocol, NOMINAL_FPS)
 
     @property
     def count(self) -> int:
@@ -66,7 +69,8 @@ class EvaluationClips:
         """
         if self.protocol is None:
             return self.spec.evaluation_indices(frame_count, fps, self.views)
-        indices = self._adapted(self.protocol, fps).indices(frame_count, fps)
+        adapted = self._adapted(self.protocol, fps)
+        indices = adapted.indices(frame_count, fps)
         return indices, np.ones(indices.shape, dtype=bool)
 
     def positions(self, size: tuple[int, int]) -> list[CropPosition]:
@@ -77,7 +81,22 @@ class EvaluationClips:
         places = crop_positions(size, (side, side), self.crops)
         return [CropPosition(top, left) for top, left in places.tolist()]
 
+    def to_json(self) -> dict[str, Any]:
+        """Protocol, views and crops, as JSON types; what the checkpoint fills in included."""
+        protocol = None
+        if self.protocol is not None:
+            filled = self._adapted(self.protocol, NOMINAL_FPS)
+            if self.spec.frames_per_second and self.protocol.target_fps is None:
+                filled = replace(filled, stride=None)  # it is another one for every frame rate
+            protocol = filled.to_json()
+        return {
+            "protocol": protocol,
+            "views": self.count // self.crop_count,
+            "crops": self.crop_count,
+        }
+
     def _adapted(self, protocol: Protocol, fps: float) -> Protocol:
+        """The protocol with the checkpoint's frames and stride, for a video of this rate."""
         dense = self.spec.sampling == "dense"
-        stride = self.spec.stride_at(protocol.target_fps or fps) if dense else 1.0
-        return protocol.for_clip(frames=self.spec.frames, stride=stride)
+        stride = self.spec.stride_at(protocol.target_fps or fps) if dense else 1
+        return protocol.for_clip(frames=self.spec.frames, stride=max(round(stride), 1))

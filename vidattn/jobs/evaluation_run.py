@@ -20,7 +20,7 @@ from vidattn.jobs.shards import shard_from_environment
 from vidattn.jobs.work import finish, work_through
 from vidattn.models import LoadedRecogniser
 from vidattn.sampling.protocols import Protocol
-from vidattn.sampling.protocols import protocol as protocol_named
+from vidattn.sampling.protocols import protocol as named
 
 
 def evaluate(
@@ -73,7 +73,7 @@ def evaluate(
     started = time.perf_counter()
     loaded = loaded_here(checkpoint, device, processes)
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
-    chosen = protocol_named(protocol) if isinstance(protocol, str) else protocol
+    chosen = named(protocol) if isinstance(protocol, str) else protocol
     work = Recognition(
         loaded if processes == 1 else str(checkpoint),
         samples,
@@ -141,9 +141,7 @@ def _settings(
         "data": str(data) if isinstance(data, str | Path) else None,
         "folds": None if folds is None else list(folds),
         "videos_expected": len(work.samples),
-        "protocol": clips.protocol.to_json() if clips.protocol else None,
-        "views": clips.count // clips.crop_count,
-        "crops": clips.crop_count,
+        **clips.to_json(),
         "aggregation": f"mean of {averaged} over the clips of a video",
         "clip": loaded.clip.to_json(),
         "checkpoint": loaded.path,
