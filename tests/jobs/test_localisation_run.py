@@ -180,6 +180,9 @@ def test_the_figure_of_short_actions_needs_some() -> None:
     figures = {"keyframe_precision": methods, "action_recall": methods}
     long = {"share_with_action": 1.0, **figures}
     short = {"share_with_action": 0.5, **figures}
-    task, names = ["keyframes"], ["a", "b", "c"]
-    assert "keyframe_precision_short" not in localisation.summarise([long] * 3, names, task)
-    assert "keyframe_precision_short" in localisation.summarise([short] * 3, names, task)
+    task, names = ["keyframes"], ["a", "b", "c", "d"]
+    assert "keyframe_precision_short" not in localisation.summarise([long] * 4, names, task)
+    found = localisation.summarise([short] * 3 + [long], names, task)
+    assert found["keyframe_precision_short"]["videos"] == 3
+    # Where all are short it would be the same figure once more.
+    assert "keyframe_precision_short" not in localisation.summarise([short] * 4, names, task)

@@ -24,7 +24,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
 }
 TITLES = {
     "keyframe_precision": "key frames inside the action",
-    "keyframe_precision_short": "the same, action in at most 90 % of the frames",
+    "keyframe_precision_short": "key frames inside an action of at most 90 % of the frames",
     "action_recall": "actions with a key frame inside",
     "pointing_game": "pointing game",
     "box_iou": "box IoU",
@@ -111,7 +111,7 @@ def summarise(
         figure: (figure, range(len(records))) for task in tasks for figure in FIGURES[task]
     }
     short = [i for i, record in enumerate(records) if record["share_with_action"] <= LONGEST_SHARE]
-    if "keyframes" in tasks and len({groups[i] for i in short}) >= 3:
+    if "keyframes" in tasks and len({groups[i] for i in short}) >= 3 and len(short) < len(records):
         rows["keyframe_precision_short"] = ("keyframe_precision", short)
     return {
         row: _summary([records[i][figure] for i in members], [groups[i] for i in members])
