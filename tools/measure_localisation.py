@@ -139,12 +139,10 @@ def write_sheets(
 def show(result: dict[str, Any]) -> None:
     """Tables in Markdown: every figure by method, then every video."""
     console = Console(width=200)
-    for row, title in localisation.TITLES.items():
-        figure = result["figures"].get(row)
-        if figure is None:
-            console.print(f"{title}: fewer than 3 such videos")
-            continue
-        heading = f"{title}, {figure['videos']} videos of {figure['groups']} sources"
+    for row, figure in result["figures"].items():
+        heading = (
+            f"{localisation.TITLES[row]}, {figure['videos']} videos of {figure['groups']} sources"
+        )
         table = Table(heading, "mean (95 %)", "attention − it (95 %)", box=box.MARKDOWN)
         methods = figure["methods"]
         for method in ["attention", *(name for name in methods if name != "attention")]:

@@ -93,9 +93,13 @@ class Recognition:
             num_workers=self.workers,
             collate_fn=collate_clips,
         )
+        numbers = {sample.video_id: number for number, sample in enumerate(self.samples)}
         waiting = [number for group in groups for number in group]
         for batch in loader:
-            found = self._scored(dataset, batch, network.logits(batch))
+            rows: dict[int, list[int]] = {}
+            for row, name in enumerate(batch.video_id):
+                rows.setdefault(numbers[name], []).append(row)
+            found = self._scored(dataset, batch, rows, network.logits(batch))
             last = waiting.index(max(found, key=waiting.index))
             yield self._with_failures(dataset, waiting[: last + 1], found)
             del waiting[: last + 1]
@@ -103,15 +107,16 @@ class Recognition:
             yield self._with_failures(dataset, waiting, {})
 
     def _scored(
-        self, dataset: ClipDataset, batch: ClipBatch, logits: NDArray[np.float32]
+        self,
+        dataset: ClipDataset,
+        batch: ClipBatch,
+        rows: Mapping[int, Sequence[int]],
+        logits: NDArray[np.float32],
     ) -> dict[int, Record]:
-        numbers = {sample.video_id: number for number, sample in enumerate(self.samples)}
-        rows: dict[int, list[int]] = {}
-        for row, name in enumerate(batch.video_id):
-            rows.setdefault(numbers[name], []).append(row)
+        """Number of the video -> its scores; `rows` are its clips in the batch."""
         return {
             number: {
-                **self._scores(logits[own], dataset.labels[number].numpy()),
+                **self._scores(logits[list(own)], dataset.labels[number].numpy()),
                 "indices": [
                     compact(batch.indices[row].tolist()) for row in own[:: self.clips.crop_count]
                 ],

@@ -14,6 +14,7 @@ from vidattn.jobs.evaluation_run import versions
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.video_lists import listed_videos, result_names
 from vidattn.jobs.work import Groups, Record, finish, work_through
+from vidattn.models import LoadedRecogniser
 from vidattn.models.features import FeatureExtractor, WindowFeatures
 from vidattn.video import open_video
 from vidattn.video.opening import check_decoder
@@ -64,28 +65,11 @@ def write_features(
     names = [f"{name}.npz" for name in result_names(paths)]
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    work = _Extraction(
-        str(checkpoint),
-        paths,
-        [output / name for name in names],
-        {"stage": extractor.stage.name, "hop": hop, "batch_size": batch_size},
-        device,
-        decoder,
-    )
-    settings = {
-        "checkpoint": loaded.path,
-        "checkpoint_sha256": loaded.digest,
-        "clip": loaded.clip.to_json(),
-        "stage": extractor.stage.name,
-        "channels": extractor.stage.channels,
-        "hop": hop,
-        "batch_size": batch_size,
-        "device": device,
-        "decoder": decoder,
-        "versions": versions(decoder),
-    }
+    files = [output / name for name in names]
+    own = {"stage": extractor.stage.name, "hop": hop, "batch_size": batch_size}
+    settings = _settings(loaded, extractor.stage.channels, own, device, decoder)
     records = work_through(
-        work,
+        _Extraction(str(checkpoint), paths, files, own, device, decoder),
         [[number] for number in range(len(paths))],
         paths,
         output=output,
@@ -101,6 +85,22 @@ def write_features(
     write_json(output / "features.json", result)
     finish(output)
     return result
+
+
+def _settings(
+    loaded: LoadedRecogniser, channels: int, own: Mapping[str, Any], device: str, decoder: str
+) -> dict[str, Any]:
+    """All that the features depend on besides the videos."""
+    return {
+        "checkpoint": loaded.path,
+        "checkpoint_sha256": loaded.digest,
+        "clip": loaded.clip.to_json(),
+        **own,
+        "channels": channels,
+        "device": device,
+        "decoder": decoder,
+        "versions": versions(decoder),
+    }
 
 
 def _ledger(

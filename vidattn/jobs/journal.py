@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -49,22 +49,30 @@ class Journal:
     def records(self) -> dict[int, dict[str, Any]]:
         """Number of the item -> its record, from all processes up to now."""
         found: dict[int, dict[str, Any]] = {}
-        for file in sorted(self.folder.glob("*.jsonl")):
-            for line in file.read_bytes().split(b"\n")[:-1]:
-                try:
-                    entry = json.loads(line)
-                    found[entry["number"]] = entry["record"]
-                except (ValueError, KeyError, TypeError):
-                    continue  # torn by a power cut: the item is done again
+        for line in self._lines():
+            try:
+                entry = json.loads(line)
+                found[entry["number"]] = entry["record"]
+            except (ValueError, KeyError, TypeError):
+                continue  # torn by a power cut: the item is done again
         return dict(sorted(found.items()))
+
+    def _lines(self) -> Iterator[bytes]:
+        """Whole lines of all files; none once another process has removed the folder."""
+        try:
+            for file in sorted(self.folder.glob("*.jsonl")):
+                yield from file.read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return
 
     def writer(self) -> JournalWriter:
         """A file of this process's own for further records."""
         return JournalWriter(self.folder / f"{secrets.token_hex(8)}.jsonl")
 
-    def remove(self) -> None:
-        """Delete the folder; another process may have done so already."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    @staticmethod
+    def remove(folder: Path) -> None:
+        """Delete a run's folder; another process may have done so already."""
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class JournalWriter:

@@ -66,25 +66,20 @@ def evaluate_localisation(
     loaded = loaded_here(checkpoint, device, processes)
     videos = read_actions(data, boxes=task == "regions")
     options = {"count": count, "minimum_gap_seconds": minimum_gap_seconds}
-    settings = {
-        "task": task,
-        "data": str(data),
-        "data_sha256": sha256(Path(data).read_bytes()).hexdigest(),
-        "videos_expected": len(videos),
-        "key_frames": count,
-        "minimum_gap_seconds": minimum_gap_seconds,
-        "shuffles": localisation.SHUFFLES,
-        "checkpoint": loaded.path,
-        "checkpoint_sha256": loaded.digest,
-        "device": device,
-        "decoder": decoder,
-        "versions": versions(decoder),
-    }
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
-    model = loaded if processes == 1 else str(checkpoint)
+    work = _Localisation(
+        loaded if processes == 1 else str(checkpoint),
+        videos,
+        str(data),
+        task,
+        options,
+        device,
+        decoder,
+    )
+    settings = _settings(work, loaded)
     records = work_through(
-        _Localisation(model, videos, str(data), task, options, device, decoder),
+        work,
         [[number] for number in range(len(videos))],
         [video.path for video in videos],
         output=output,
@@ -98,12 +93,34 @@ def evaluate_localisation(
         return None
     result = settings | _result(videos, records, task) | {"times": times(started)}
     if output is not None:
-        from vidattn.jobs.localisation_page import write_localisation_page
-
-        write_json(Path(output) / "evaluation.json", result)
-        write_localisation_page(Path(output) / "evaluation.html", result)
+        _write(Path(output), result)
         finish(output)
     return result
+
+
+def _settings(work: _Localisation, loaded: LoadedRecogniser) -> dict[str, Any]:
+    """All that the figures depend on."""
+    return {
+        "task": work.task,
+        "data": work.annotations,
+        "data_sha256": sha256(Path(work.annotations).read_bytes()).hexdigest(),
+        "videos_expected": len(work.videos),
+        "key_frames": work.options["count"],
+        "minimum_gap_seconds": work.options["minimum_gap_seconds"],
+        "shuffles": localisation.SHUFFLES,
+        "checkpoint": loaded.path,
+        "checkpoint_sha256": loaded.digest,
+        "device": work.device,
+        "decoder": work.decoder,
+        "versions": versions(work.decoder),
+    }
+
+
+def _write(output: Path, result: dict[str, Any]) -> None:
+    from vidattn.jobs.localisation_page import write_localisation_page
+
+    write_json(output / "evaluation.json", result)
+    write_localisation_page(output / "evaluation.html", result)
 
 
 def _result(

@@ -75,7 +75,7 @@ def work_through(
         )
     settings = {**settings, "threads": thread_count(threads, processes)}
     with _journal_folder(output) as folder:
-        Journal(folder, settings)  # other settings are refused before anything is started
+        journal = Journal(folder, settings)  # refuses other settings before anything is started
         states = [_state(path) for path in paths]
         arguments = (work, groups, states, folder, settings)
         mine = sum(len(group) for number, group in enumerate(groups) if shard.takes(number))
@@ -84,16 +84,14 @@ def work_through(
                 _share(shard, tick, *arguments)
             else:
                 in_processes(processes, _share, *arguments, tick=tick)
-        found = _fresh(Journal(folder, settings), states) if folder.is_dir() else {}
+        found = _fresh(journal, states)
     return found if len(found) == len(paths) else None
 
 
 def finish(output: str | Path | None) -> None:
     """Forget the journal of a run whose result is written."""
-    if output is not None and (Path(output) / JOURNAL_FOLDER).is_dir():
-        from shutil import rmtree
-
-        rmtree(Path(output) / JOURNAL_FOLDER, ignore_errors=True)
+    if output is not None:
+        Journal.remove(Path(output) / JOURNAL_FOLDER)
 
 
 def thread_count(threads: int | None, processes: int) -> int:
