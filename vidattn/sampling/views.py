@@ -276,20 +276,24 @@ def _span(fps: float, clip: ClipShape) -> float:
 
 
 def _even_places(starts: list[float], span: float, frame_count: int, frames: int) -> np.ndarray:
-    places = np.stack([_linspace(start, start + span - 1, frames) for start in starts])
+    places = _linspace(np.array(starts), np.array([start + span - 1 for start in starts]), frames)
     return np.clip(places, 0, frame_count - 1).astype(np.int64)
 
 
-def _linspace(start: float, end: float, count: int) -> np.ndarray:
+def _linspace(start: np.ndarray | float, end: np.ndarray | float, count: int) -> np.ndarray:
     """float32 places counted from both ends to the middle, as `torch.linspace` gives them.
 
     PyTorch multiplies and adds with one rounding on any processor with AVX2; so does this, by a
     detour over double precision, where the product is exact.
+
+    Returns:
+        (*start.shape, count)
     """
-    first, last = np.float32(start), np.float32(end)
+    first = np.asarray(start, dtype=np.float32)[..., None]
+    last = np.asarray(end, dtype=np.float32)[..., None]
     if count == 1:
-        return np.array([first])
-    step = float((last - first) / np.float32(count - 1))
+        return first
+    step = ((last - first) / np.float32(count - 1)).astype(np.float64)
     number = np.arange(count)
     from_start = first + step * number
     from_end = last - step * (count - 1 - number)
