@@ -115,8 +115,8 @@ def test_synthetic_truth_is_read_as_it_is_written(
     arguments = ["evaluate", str(untrained), "--task", "regions", "--data", str(path)]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
     assert "pointing game, 2 videos" in capsys.readouterr().out
-    assert main([*arguments, "--output", str(tmp_path / "out"), "--views", "2"]) == 1
-    assert "--views: not an option of the task regions" in capsys.readouterr().err
+    assert main([*arguments, "--batch-size", "2", "--gap", "1"]) == 1
+    assert "--batch-size, --gap: not an option of the task regions" in capsys.readouterr().err
 
 
 def test_spans_without_boxes_are_enough_for_key_frames(tmp_path: Path) -> None:

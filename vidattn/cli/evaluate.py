@@ -15,9 +15,15 @@ from vidattn.cli.arguments import (
 )
 
 TASKS = ("recognition", "keyframes", "regions")
-# Options by the task that they are of: option -> argument of the job.
-RECOGNITION = ("root", "folds", "protocol", "views", "crops", "batch_size", "workers")
-PLACES = {"count": "count", "gap": "minimum_gap_seconds"}
+# Option -> the task that it is of, and the job's argument.
+OPTIONS = {
+    **{
+        name: ("recognition", name)
+        for name in ("root", "folds", "protocol", "views", "crops", "batch_size", "workers")
+    },
+    "count": ("keyframes", "count"),
+    "gap": ("keyframes", "minimum_gap_seconds"),
+}
 SHARED = ("processes", "threads", "device", "decoder", "output")
 
 HELP = "evaluate a checkpoint: recognition, key frames or regions, video by video"
@@ -86,20 +92,8 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate and print a short table."""
-    shared = {name: getattr(parsed, name) for name in SHARED}
-    recognition = {
-        name: getattr(parsed, name) for name in RECOGNITION if getattr(parsed, name) is not None
-    }
-    places = {
-        name: getattr(parsed, option)
-        for option, name in PLACES.items()
-        if getattr(parsed, option) is not None
-    }
-    _refuse(parsed.task, places if parsed.task == "recognition" else recognition)
-    if parsed.task == "recognition":
-        code = _recognition(parsed, shared | recognition)
-    else:
-        code = _localisation(parsed, shared | places)
+    options = {name: getattr(parsed, name) for name in SHARED} | _own_options(parsed)
+    code = (_recognition if parsed.task == "recognition" else _localisation)(parsed, options)
     if code is None:
         print("this process's share is done; others are still at work", file=sys.stderr)
         return 0
@@ -108,14 +102,15 @@ def run(parsed: argparse.Namespace) -> int:
     return code
 
 
-def _refuse(task: str, options: dict[str, Any]) -> None:
-    """Options of another task mean that something else was wanted."""
+def _own_options(parsed: argparse.Namespace) -> dict[str, Any]:
+    """What was given of the task's own options; another task's mean that it was wanted."""
     from vidattn.errors import ArgumentError
 
-    names = {name: option for option, name in PLACES.items()}
-    if options:
-        given = ", ".join(f"--{names.get(name, name).replace('_', '-')}" for name in options)
-        raise ArgumentError(f"{given}: not an option of the task {task}")
+    given = [name for name in OPTIONS if getattr(parsed, name) is not None]
+    if wrong := [name for name in given if OPTIONS[name][0] != parsed.task]:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        raise ArgumentError(f"{names}: not an option of the task {parsed.task}")
+    return {OPTIONS[name][1]: getattr(parsed, name) for name in given}
 
 
 def _recognition(parsed: argparse.Namespace, options: dict[str, Any]) -> int | None:
