@@ -17,7 +17,7 @@ from vidattn.files import write_json
 from vidattn.jobs.clip_scores import Recognition
 from vidattn.jobs.evaluation_record import Evaluation, summarise
 from vidattn.jobs.shards import shard_from_environment
-from vidattn.jobs.work import finish, work_through
+from vidattn.jobs.work import finish, thread_count, work_through
 from vidattn.models import LoadedRecogniser
 from vidattn.sampling.protocols import Protocol
 from vidattn.sampling.protocols import protocol as named
@@ -87,7 +87,7 @@ def evaluate(
     )
     if output is not None:  # a folder that cannot be made is found out now, not after hours
         Path(output).mkdir(parents=True, exist_ok=True)
-    settings = _settings(work, loaded, data, folds)
+    settings = _settings(work, loaded, data, folds, thread_count(threads, processes))
     records = work_through(
         work,
         work.groups(),
@@ -95,7 +95,6 @@ def evaluate(
         output=output,
         settings=settings | {"videos": _digest(samples)},
         processes=processes,
-        threads=threads,
         description="evaluating",
         progress=progress,
     )
@@ -132,6 +131,7 @@ def _settings(
     loaded: LoadedRecogniser,
     data: str | Path | Sequence[Sample],
     folds: Sequence[int] | None,
+    threads: int,
 ) -> dict[str, Any]:
     """All that the figures depend on besides the videos."""
     clips = work.clips
@@ -148,6 +148,7 @@ def _settings(
         "checkpoint_sha256": loaded.digest,
         "device": work.device,
         "batch_size": work.batch_size,
+        "threads": threads,
         "decoder": work.decoder,
         "versions": versions(work.decoder),
     }

@@ -13,7 +13,7 @@ from vidattn.files import write_json, written_whole
 from vidattn.jobs.evaluation_run import versions
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.video_lists import listed_videos, result_names
-from vidattn.jobs.work import Groups, Record, finish, work_through
+from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
 from vidattn.models import LoadedRecogniser
 from vidattn.models.features import FeatureExtractor, WindowFeatures
 from vidattn.video import open_video
@@ -67,7 +67,8 @@ def write_features(
     output.mkdir(parents=True, exist_ok=True)
     files = [output / name for name in names]
     own = {"stage": extractor.stage.name, "hop": hop, "batch_size": batch_size}
-    settings = _settings(loaded, extractor.stage.channels, own, device, decoder)
+    shared = {"threads": thread_count(threads, processes), "device": device, "decoder": decoder}
+    settings = _settings(loaded, own | {"channels": extractor.stage.channels} | shared)
     records = work_through(
         _Extraction(str(checkpoint), paths, files, own, device, decoder),
         [[number] for number in range(len(paths))],
@@ -75,7 +76,6 @@ def write_features(
         output=output,
         settings=settings | {"videos": [str(path) for path in paths]},
         processes=processes,
-        threads=threads,
         description="extracting",
         progress=progress,
     )
@@ -87,19 +87,14 @@ def write_features(
     return result
 
 
-def _settings(
-    loaded: LoadedRecogniser, channels: int, own: Mapping[str, Any], device: str, decoder: str
-) -> dict[str, Any]:
+def _settings(loaded: LoadedRecogniser, own: Mapping[str, Any]) -> dict[str, Any]:
     """All that the features depend on besides the videos."""
     return {
         "checkpoint": loaded.path,
         "checkpoint_sha256": loaded.digest,
         "clip": loaded.clip.to_json(),
         **own,
-        "channels": channels,
-        "device": device,
-        "decoder": decoder,
-        "versions": versions(decoder),
+        "versions": versions(own["decoder"]),
     }
 
 

@@ -16,7 +16,7 @@ from vidattn.jobs import localisation, whereabouts
 from vidattn.jobs.evaluation_run import loaded_here, times, versions
 from vidattn.jobs.localisation_truth import AnnotatedVideo, read_actions
 from vidattn.jobs.shards import Shard
-from vidattn.jobs.work import Groups, Record, finish, work_through
+from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
 from vidattn.models import LoadedRecogniser
 from vidattn.naming import choose
 from vidattn.video import open_video
@@ -77,7 +77,7 @@ def evaluate_localisation(
         device,
         decoder,
     )
-    settings = _settings(work, loaded)
+    settings = _settings(work, loaded, thread_count(threads, processes))
     records = work_through(
         work,
         [[number] for number in range(len(videos))],
@@ -85,7 +85,6 @@ def evaluate_localisation(
         output=output,
         settings=settings,
         processes=processes,
-        threads=threads,
         description="evaluating",
         progress=progress,
     )
@@ -98,7 +97,7 @@ def evaluate_localisation(
     return result
 
 
-def _settings(work: _Localisation, loaded: LoadedRecogniser) -> dict[str, Any]:
+def _settings(work: _Localisation, loaded: LoadedRecogniser, threads: int) -> dict[str, Any]:
     """All that the figures depend on."""
     return {
         "task": work.task,
@@ -111,6 +110,7 @@ def _settings(work: _Localisation, loaded: LoadedRecogniser) -> dict[str, Any]:
         "checkpoint": loaded.path,
         "checkpoint_sha256": loaded.digest,
         "device": work.device,
+        "threads": threads,
         "decoder": work.decoder,
         "versions": versions(work.decoder),
     }

@@ -43,7 +43,6 @@ def work_through(
     output: str | Path | None,
     settings: Mapping[str, Any],
     processes: int = 1,
-    threads: int | None = None,
     description: str,
     progress: bool,
 ) -> dict[int, Record] | None:
@@ -57,23 +56,19 @@ def work_through(
         paths: of each video; a record of a file that changed since is not used.
         output: folder of the run, which keeps its journal there until `finish`; None: this run
             cannot be gone on with.
-        settings: all that the records depend on; the number of threads is added.
+        settings: all that the records depend on, and "threads": of torch in each process.
         processes: started here to share the work. A launcher's processes share it too.
-        threads: of torch in each process; see `thread_count`.
         description: a word for the progress bar.
 
     Returns:
         number of the video -> record; None where other processes of a launcher are still at
         work: the last one gets the records.
     """
-    if processes < 1:
-        raise ArgumentError(f"processes: expected at least 1, got {processes}")
     shard = shard_from_environment()
     if shard.count > 1 and (processes > 1 or output is None):
         raise ArgumentError(
             "processes: a launcher started several already; they need an output folder to share"
         )
-    settings = {**settings, "threads": thread_count(threads, processes)}
     with _journal_folder(output) as folder:
         journal = Journal(folder, settings)  # refuses other settings before anything is started
         states = [_state(path) for path in paths]
@@ -95,7 +90,13 @@ def finish(output: str | Path | None) -> None:
 
 
 def thread_count(threads: int | None, processes: int) -> int:
-    """Threads of torch in each process: as asked, else the machine's, shared out."""
+    """Threads of torch in each process: as asked, else the machine's, shared out.
+
+    Raises:
+        ArgumentError: a number is below 1.
+    """
+    if processes < 1:
+        raise ArgumentError(f"processes: expected at least 1, got {processes}")
     if threads is None:
         return max(torch.get_num_threads() // processes, 1)
     if threads < 1:
