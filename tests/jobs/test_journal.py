@@ -8,16 +8,16 @@ from vidattn.errors import ArgumentError
 from vidattn.jobs.journal import Journal
 
 
-def test_records_of_all_writers_are_found_in_order(tmp_path: Path) -> None:
+def test_records_of_all_writers_are_found(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run", {"views": 1})
     with journal.writer() as one, Journal(tmp_path / "run", {"views": 1}).writer() as other:
         one.write({3: {"score": 0.1}, 4: {"score": 1 / 3}})
         other.write({0: {"failure": "torn\nin two"}})
-        assert list(journal.records()) == [0, 3, 4]
+        assert dict(journal.records()).keys() == {0, 3, 4}
     found = Journal(tmp_path / "run", {"views": 1}).records()
-    assert found == {0: {"failure": "torn\nin two"}, 3: {"score": 0.1}, 4: {"score": 1 / 3}}
+    assert dict(found) == {0: {"failure": "torn\nin two"}, 3: {"score": 0.1}, 4: {"score": 1 / 3}}
     Journal.remove(tmp_path / "run")
-    assert journal.records() == {}
+    assert list(journal.records()) == []
     assert not (tmp_path / "run").exists()
 
 
@@ -30,7 +30,7 @@ def test_what_is_torn_does_not_count(tmp_path: Path) -> None:
     # A power cut leaves zeros or nothing where data was not yet on the disk; a kill half a line,
     # which may even be whole JSON.
     file.write_bytes(lines[0] + b"\0" * 10 + b"\n" + b"[1]\n" + lines[2] + lines[3].rstrip(b"\n"))
-    assert list(journal.records()) == [0, 2]
+    assert [number for number, _ in journal.records()] == [0, 2]
 
 
 @pytest.mark.parametrize(

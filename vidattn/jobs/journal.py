@@ -46,16 +46,18 @@ class Journal:
                 "another output folder, or delete that one to begin anew"
             )
 
-    def records(self) -> dict[int, dict[str, Any]]:
-        """Number of the item -> its record, from all processes up to now."""
-        found: dict[int, dict[str, Any]] = {}
+    def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Number of an item and a record of it, from all processes up to now.
+
+        An item that was done twice comes twice, in no particular order.
+        """
         for line in self._lines():
             try:
                 entry = json.loads(line)
-                found[entry["number"]] = entry["record"]
+                number, record = entry["number"], entry["record"]
             except (ValueError, KeyError, TypeError):
                 continue  # torn by a power cut: the item is done again
-        return dict(sorted(found.items()))
+            yield number, record
 
     def _lines(self) -> Iterator[bytes]:
         """Whole lines of all files; none once another process has removed the folder."""

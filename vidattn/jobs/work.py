@@ -131,9 +131,7 @@ def _share(
 
 def _fresh(journal: Journal, states: Sequence[Sequence[int]]) -> dict[int, Record]:
     return {
-        number: record
-        for number, record in journal.records().items()
-        if record["state"] == states[number]
+        number: record for number, record in journal.records() if record["state"] == states[number]
     }
 
 
