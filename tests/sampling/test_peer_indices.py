@@ -37,8 +37,9 @@ def test_indices_are_the_peers(sampling_tool, name):
     assert stored["cases"] >= 10_000
     assert stored["differences"] == 0
     drawn = sampling_tool.cases(name, stored["seed"], stored["cases"])
-    assert sampling_tool.digest(sampling_tool.indices(name, case) for case in drawn) == (
-        stored["sha256"]
+    assert (
+        sampling_tool.digest(sampling_tool.indices(name, case) for case in drawn)
+        == (stored["sha256"])
     )
 
 
@@ -48,8 +49,9 @@ def test_crops_are_the_peers(crops_tool, sampling_tool, name):
     assert stored["cases"] >= 10_000
     assert stored["differences"] == 0
     drawn = crops_tool.cases(name, stored["seed"], stored["cases"])
-    assert sampling_tool.digest(crops_tool.positions(name, case) for case in drawn) == (
-        stored["sha256"]
+    assert (
+        sampling_tool.digest(crops_tool.positions(name, case) for case in drawn)
+        == (stored["sha256"])
     )
 
 
