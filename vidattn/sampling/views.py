@@ -236,9 +236,9 @@ def torchvision_views(frame_count: int, fps: float, clip: ClipShape) -> np.ndarr
     Resampling keeps frame ⌊k · fps / target_fps⌋ for every k below N · target_fps / fps; single
     precision. View i is number ⌊i · (M − 1) / (views − 1)⌋ of the M clips that there are.
 
-    torchvision counts clips over the whole data set in single precision, so that from the 16
-    millionth clip on its views are off by some frames and may be another video's; here each video
-    is counted for itself.
+    torchvision places views on the list of all clips of a data set, in single precision, so that
+    they are off by one or more behind the first million clips; here each video is counted for
+    itself.
 
     Source: torchvision `datasets/video_utils.py::VideoClips` and
     `datasets/samplers::UniformClipSampler`.
