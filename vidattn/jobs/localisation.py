@@ -20,13 +20,14 @@ Task = Literal["keyframes", "regions"]
 
 FIGURES: dict[str, tuple[str, ...]] = {
     "keyframes": ("keyframe_precision", "action_recall"),
-    "regions": ("pointing_game", "box_iou"),
+    "regions": ("pointing_game", "energy_inside", "box_iou"),
 }
 TITLES = {
     "keyframe_precision": "key frames inside the action",
     "keyframe_precision_short": "key frames inside an action of at most 90 % of the frames",
     "action_recall": "actions with a key frame inside",
     "pointing_game": "pointing game",
+    "energy_inside": "weight inside the box",
     "box_iou": "box IoU",
 }
 # Above this share of frames with an action every method is right by doing nothing.
@@ -52,7 +53,8 @@ def measure(
     Methods are the model's "attention"; "shuffled", what is left of it without its order, the
     mean of 20 times; "difference", the largest difference between frames; for key frames
     "coverage" (see `vidattn.selection.cover_frames`), "uniform", the expectation of "random"
-    and "best possible", which knows the truth; for regions "centre", a box in the middle.
+    and "best possible", which knows the truth; for regions "centre", a box in the middle, and
+    "even", a map without preference.
 
     Args:
         reader: the open video.
@@ -171,7 +173,8 @@ def _places(
     centre_size: ArrayLike,
 ) -> Figures:
     hits, overlaps = whereabouts.region_matches(places, reader.size, actions, centre_size)
-    return {"pointing_game": hits, "box_iou": overlaps}
+    energies = whereabouts.region_energies(places, reader.size, actions)
+    return {"pointing_game": hits, "energy_inside": energies, "box_iou": overlaps}
 
 
 def _with_mean(figures: Figures, shuffles: Sequence[Figures]) -> Figures:
