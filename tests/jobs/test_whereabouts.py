@@ -81,7 +81,8 @@ def test_attention_is_where_it_is_bright_and_shuffled_it_is_not(
     assert hits["attention"] == 1
     assert hits["shuffled"] < 0.7
     assert energies["attention"] > 0.7
-    assert energies["difference"] > 0.3
+    # Only the first of the ten frames differs where the flash is: then it stands still.
+    assert 0.05 < energies["difference"] < 0.1
     assert energies["shuffled"] < 0.3
     assert energies["even"] == pytest.approx(24 * 24 / (64 * 96))
     for scores in (shuffled.scores, other.scores):

@@ -103,7 +103,8 @@ def of_attention(
         points.append(window.locator.to_source(selection.peak_location(regions), window.geometry))
         boxes.append(window.locator.to_source(cells, window.geometry)[0])
         maps.append(regions)
-        extents.append(window.locator.extent(*regions.shape, window.geometry))
+        rows, columns = regions.shape
+        extents.append(window.locator.extent(rows, columns, window.geometry))
     return Whereabouts(scores[order], np.array(points), np.array(boxes), maps, np.array(extents))
 
 
