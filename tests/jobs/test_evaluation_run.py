@@ -45,6 +45,8 @@ def test_figures_json_and_page(
     assert np.mean(np.array(truth) == np.array(best)) == record["video_top1"]
     page = (output / "evaluation.html").read_text()
     assert "Confusion matrix" in page
+    assert "Calibration" in page
+    assert page.count("data:image/jpeg") == 6  # a strip of each of the worst videos
     assert "100.0 %" in page
 
 
