@@ -54,9 +54,8 @@ def shard_from_environment(environment: Mapping[str, str] | None = None) -> Shar
     known = os.environ if environment is None else environment
     for rank, count, sign in _LAUNCHERS:
         if rank in known and count in known and sign in known:
-            own = _number(known, rank)
-            local = known.get("LOCAL_RANK", known.get("SLURM_LOCALID", known[rank]))
-            return Shard(own, _number(known, count), int(local))
+            local = next(name for name in ("LOCAL_RANK", "SLURM_LOCALID", rank) if name in known)
+            return Shard(_number(known, rank), _number(known, count), _number(known, local))
     if "WORLD_SIZE" in known and "LOCAL_RANK" in known and _number(known, "WORLD_SIZE") > 1:
         # Lightning starts processes so; on one machine the local rank is the rank.
         if known.get("NODE_RANK", "0") != "0":
