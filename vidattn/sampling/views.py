@@ -271,7 +271,7 @@ def _looped(starts: np.ndarray, frames: int, stride: int, frame_count: int) -> n
 
 def _span(fps: float, clip: ClipShape) -> float:
     target_fps = fps if clip.target_fps is None else clip.target_fps
-    # In this order: others round differently.
+    # In the order of the source, since others round differently.
     return clip.stride * clip.frames / target_fps * fps
 
 
