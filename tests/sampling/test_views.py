@@ -148,6 +148,12 @@ def test_thirty_view_conventions_by_hand():
     ]
 
 
+def test_starts_are_divided_before_they_are_multiplied():
+    # The eighth of 15 views: 7 · (29 / 14) comes out a little above the half that 7 · 29 / 14 is.
+    found = views.mmaction2_views(31, 30.0, ClipShape(frames=2, stride=1, views=15))
+    assert found[:, 0].tolist() == [0, 2, 4, 6, 8, 10, 12, 15, 17, 19, 21, 23, 25, 27, 29]
+
+
 def test_half_the_rate_spans_half_the_frames():
     clip = ClipShape(frames=4, stride=8, views=1, target_fps=30.0)
     assert views.pyslowfast_offset_views(100, 15.0, clip).tolist() == [[42, 47, 52, 57]]

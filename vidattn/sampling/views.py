@@ -8,6 +8,7 @@ the number of frames of a video, its frame rate and what a clip is (`ClipShape`)
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,9 +59,10 @@ def pyslowfast_offset_views(frame_count: int, fps: float, clip: ClipShape) -> np
     span = max(1.0, _span(fps, clip))
     room = max(frame_count - span, 0)
     if clip.views == 1:
-        starts = [float(room // 2)]
+        starts = [float(math.floor(room / 2))]
     else:
-        starts = [float(view * (room // (clip.views - 1))) for view in range(clip.views)]
+        apart = math.floor(room / (clip.views - 1))
+        starts = [float(view * apart) for view in range(clip.views)]
     return _even_places(starts, span, frame_count, clip.frames)
 
 
@@ -114,7 +116,7 @@ def mmaction2_aligned_views(frame_count: int, fps: float, clip: ClipShape) -> np
     elif clip.views == 1:
         starts = np.array([last // 2])
     else:
-        starts = np.arange(clip.views) * (last // (clip.views - 1))
+        starts = np.arange(clip.views) * math.floor(last / (clip.views - 1))
     steps = np.linspace(0, span - 1, clip.frames).astype(np.int64)
     return np.mod(starts[:, None] + steps, frame_count).astype(np.int64)
 
@@ -271,7 +273,7 @@ def _looped(starts: np.ndarray, frames: int, stride: int, frame_count: int) -> n
 
 def _span(fps: float, clip: ClipShape) -> float:
     target_fps = fps if clip.target_fps is None else clip.target_fps
-    # In this order: others round differently.
+    # In the order of the source, since others round differently.
     return clip.stride * clip.frames / target_fps * fps
 
 
