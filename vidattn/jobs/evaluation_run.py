@@ -126,6 +126,13 @@ def loaded_here(
     return checkpoint
 
 
+def device_kind(model: str | LoadedRecogniser, device: str) -> str:
+    """What the network runs on, such as "cuda": which of several does not matter."""
+    if isinstance(model, LoadedRecogniser):
+        return next(model.recogniser.parameters()).device.type
+    return device.partition(":")[0]
+
+
 def _settings(
     work: Recognition,
     loaded: LoadedRecogniser,
@@ -146,7 +153,7 @@ def _settings(
         "clip": loaded.clip.to_json(),
         "checkpoint": loaded.path,
         "checkpoint_sha256": loaded.digest,
-        "device": work.device,
+        "device": device_kind(work.model, work.device),
         "batch_size": work.batch_size,
         "threads": threads,
         "decoder": work.decoder,

@@ -10,7 +10,7 @@ import numpy as np
 from vidattn import models
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_json, written_whole
-from vidattn.jobs.evaluation_run import versions
+from vidattn.jobs.evaluation_run import device_kind, versions
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.video_lists import listed_videos, result_names
 from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
@@ -67,8 +67,16 @@ def write_features(
     output.mkdir(parents=True, exist_ok=True)
     files = [output / name for name in names]
     own = {"stage": extractor.stage.name, "hop": hop, "batch_size": batch_size}
-    shared = {"threads": thread_count(threads, processes), "device": device, "decoder": decoder}
-    settings = _settings(loaded, own | {"channels": extractor.stage.channels} | shared)
+    settings = _settings(
+        loaded,
+        own
+        | {
+            "channels": extractor.stage.channels,
+            "threads": thread_count(threads, processes),
+            "device": device_kind(str(checkpoint), device),
+            "decoder": decoder,
+        },
+    )
     records = work_through(
         _Extraction(str(checkpoint), paths, files, own, device, decoder),
         [[number] for number in range(len(paths))],

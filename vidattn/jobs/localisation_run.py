@@ -13,7 +13,7 @@ from vidattn import models
 from vidattn.errors import ArgumentError, VideoError
 from vidattn.files import write_json
 from vidattn.jobs import localisation, whereabouts
-from vidattn.jobs.evaluation_run import loaded_here, times, versions
+from vidattn.jobs.evaluation_run import device_kind, loaded_here, times, versions
 from vidattn.jobs.localisation_truth import AnnotatedVideo, read_actions
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
@@ -109,7 +109,7 @@ def _settings(work: _Localisation, loaded: LoadedRecogniser, threads: int) -> di
         "shuffles": localisation.SHUFFLES,
         "checkpoint": loaded.path,
         "checkpoint_sha256": loaded.digest,
-        "device": work.device,
+        "device": device_kind(work.model, work.device),
         "threads": threads,
         "decoder": work.decoder,
         "versions": versions(work.decoder),
