@@ -1,0 +1,5 @@
+"""The tasks that `vidattn score` knows: name -> module with a `TASK`."""
+
+from __future__ import annotations
+
+TASKS: dict[str, str] = {}
