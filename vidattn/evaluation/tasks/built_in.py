@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-TASKS: dict[str, str] = {}
+TASKS: dict[str, str] = {
+    "detection": "vidattn.evaluation.tasks.detection",
+}
