@@ -228,8 +228,9 @@ def _score(
     return Score("detection", name, figures, table, counts, notes, settings)
 
 
-def _hits(rows: BoxRows, truth: BoxRows, overlap: float, *, single: bool) -> NDArray[np.bool_]:
-    kind = np.float32 if single else np.float64
+def _hits(
+    rows: BoxRows, truth: BoxRows, overlap: float, *, kind: type[np.floating[Any]]
+) -> NDArray[np.bool_]:
     size = 1 + max(int(own.classes.max(initial=0)) for own in (rows, truth))
     best, overlaps = best_truth(
         rows.frame * size + rows.classes,

@@ -1,0 +1,89 @@
+"""Random problems for scorers, written as files in the formats of their authors."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+LABELS = range(1, 9)
+
+
+def ava_case(seed: int, folder: Path, protocol: str) -> dict[str, Path]:
+    """Truth, predictions, class list and excluded frames, small enough for any scorer.
+
+    There are classes without truth or without predictions, frames and videos without either,
+    boxes and scores that occur twice, boxes without area, more than 50 boxes in a frame, and
+    actions that are not on the list.
+    """
+    draw = random.Random(f"{protocol} {seed}")
+    official = protocol == "official"
+    coarse, tied = draw.random() < 0.4, draw.random() < 0.5
+    listed = sorted(draw.sample(LABELS, draw.randint(2, 6)))
+    frames = [
+        (f"video{video}", f"{902 + draw.randint(0, 5):04d}" + (".5" * (official and video == 1)))
+        for video in range(draw.randint(1, 4))
+        for _ in range(draw.randint(1, 3))
+    ]
+    truth: list[list[str]] = []
+    found: list[list[str]] = []
+    for video, stamp in frames:
+        own = [[video, stamp, *_box(draw, coarse)] for _ in range(draw.choice([0, 1, 2, 3, 5, 8]))]
+        for person, box in enumerate(own):
+            truth.append([*box, str(draw.choice(LABELS)), str(person)])
+            if draw.random() < 0.1:
+                truth.append(truth[-1])
+        many = 70 if official and draw.random() < 0.15 else draw.choice([0, 0, 3, 10, 20])
+        for _ in range(many):
+            box = draw.choice(own) if own and draw.random() < 0.6 else [video, stamp]
+            corners = _moved(draw, box[2:], coarse) if len(box) > 2 else _box(draw, coarse)
+            score = draw.randint(1, 9) / 10 if tied else round(draw.random(), 5)
+            found.append([video, stamp, *corners, str(draw.choice(LABELS)), str(score)])
+            if draw.random() < 0.1:
+                found.append(found[-1])
+        if official and draw.random() < 0.2:
+            truth.append([video, stamp])
+    # At least one box that counts, and one prediction elsewhere.
+    video, stamp = frames[0]
+    truth.append([video, stamp, "0.1", "0.1", "0.5", "0.5", str(listed[0]), "77"])
+    found.append([video, stamp, "0.1", "0.1", "0.5", "0.6", str(listed[0]), "0.35"])
+    found.append(["elsewhere", "0902", "0.1", "0.1", "0.5", "0.6", str(listed[0]), "0.4"])
+    if protocol != "mmaction2" and draw.random() < 0.3:
+        found.append([video, stamp, "0.2", "0.2", "0.2", "0.6", str(listed[0]), "0.9"])
+    draw.shuffle(truth)
+    draw.shuffle(found)
+    excluded = draw.sample(frames, draw.randint(0, len(frames) - 1))
+    excluded.append(("nowhere", "0902"))
+    classes = "".join(f'item {{\n  name: "action {own}"\n  id: {own}\n}}\n' for own in listed)
+    return {
+        "truth": _write(folder / "truth.csv", truth),
+        "predictions": _write(folder / "predictions.csv", found),
+        "labels": _text(folder / "labels.pbtxt", classes),
+        "excluded": _write(folder / "excluded.csv", [list(one) for one in excluded]),
+    }
+
+
+def _box(draw: random.Random, coarse: bool) -> list[str]:
+    if coarse:
+        x1, y1 = draw.randint(0, 4), draw.randint(0, 4)
+        x2, y2 = x1 + draw.randint(1, 4), y1 + draw.randint(1, 4)
+        return [f"{value / 8:.3f}" for value in (x1, y1, x2, y2)]
+    x1, y1 = draw.uniform(0, 0.6), draw.uniform(0, 0.6)
+    x2, y2 = x1 + draw.uniform(0.05, 0.4), y1 + draw.uniform(0.05, 0.4)
+    return [f"{value:.3f}" for value in (x1, y1, x2, y2)]
+
+
+def _moved(draw: random.Random, box: list[str], coarse: bool) -> list[str]:
+    if coarse and draw.random() < 0.5:
+        return box
+    x1, y1, x2, y2 = (float(value) + draw.uniform(-0.04, 0.04) for value in box)
+    return [f"{value:.3f}" for value in (x1, y1, max(x1 + 0.01, x2), max(y1 + 0.01, y2))]
+
+
+def _write(path: Path, rows: list[list[str]]) -> Path:
+    return _text(path, "".join(",".join(row) + "\n" for row in rows))
+
+
+def _text(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
