@@ -125,11 +125,57 @@ def _detection(protocol: str) -> score_peers.Peer:
     return ours
 
 
+def _localisation(protocol: str) -> score_peers.Peer:
+    def ours(case: dict[str, Path]) -> dict[str, float]:
+        found = score("localisation", case["predictions"], case["truth"], protocol=protocol)
+        classes = {name: own["average_precision"] for name, own in found.classes.items()}
+        return {"mean": found.figures["average_mAP"], **classes}
+
+    return ours
+
+
+def _proposals(protocol: str) -> score_peers.Peer:
+    def ours(case: dict[str, Path]) -> dict[str, float]:
+        found = score("proposals", case["predictions"], case["truth"], protocol=protocol).figures
+        points = {f"AR@{count:03d}": found[f"AR@{count}"] for count in (1, 5, 10, 100)}
+        return {"mean": found["AUC"], **points}
+
+    return ours
+
+
+def _segments(protocol: str) -> Callable[[int, Path], dict[str, Path]]:
+    return lambda seed, folder: score_cases.segment_case(seed, folder, protocol)
+
+
 def _ava(protocol: str) -> Callable[[int, Path], dict[str, Path]]:
     return lambda seed, folder: score_cases.ava_case(seed, folder, protocol)
 
 
 COMPARISONS = {
+    "activitynet-detection": Comparison(
+        "activitynet/ActivityNet",
+        score_peers.activitynet_detection,
+        _segments("official"),
+        _localisation("official"),
+    ),
+    "activitynet-proposals": Comparison(
+        "activitynet/ActivityNet",
+        score_peers.activitynet_proposals,
+        _segments("official"),
+        _proposals("official"),
+    ),
+    "opentad-detection": Comparison(
+        "sming256/OpenTAD",
+        score_peers.opentad_detection,
+        _segments("opentad"),
+        _localisation("opentad"),
+    ),
+    "opentad-proposals": Comparison(
+        "sming256/OpenTAD",
+        score_peers.opentad_proposals,
+        _segments("opentad"),
+        _proposals("opentad"),
+    ),
     "ava-official": Comparison(
         "activitynet/ActivityNet",
         score_peers.ava_official,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
+from typing import Any
 
 LABELS = range(1, 9)
 
@@ -60,6 +62,85 @@ def ava_case(seed: int, folder: Path, protocol: str) -> dict[str, Path]:
         "labels": _text(folder / "labels.pbtxt", classes),
         "excluded": _write(folder / "excluded.csv", [list(one) for one in excluded]),
     }
+
+
+def segment_case(seed: int, folder: Path, protocol: str) -> dict[str, Path]:
+    """Truth and predictions of segments.
+
+    There are videos without truth, without predictions and in another subset, classes without
+    predictions, segments that occur twice or nearly so, empty ones, and, for a scorer that takes
+    them, labels that the truth does not have.
+    """
+    draw = random.Random(f"segments {protocol} {seed}")
+    coarse, tied = draw.random() < 0.5, draw.random() < 0.5
+    labels = [f"label {own}" for own in range(draw.randint(1, 5))]
+    names = [f"video{own}" for own in range(draw.randint(1, 8))]
+    database: dict[str, Any] = {}
+    results: dict[str, Any] = {}
+    for place, name in enumerate(names):
+        count = draw.choice([0, 1, 2, 3, 6, 12]) if place else 3
+        own = [_annotation(draw, labels, coarse) for _ in range(count)]
+        for one in list(own):
+            if draw.random() < 0.15:
+                moved = [one["segment"][0] + draw.choice([0, 5e-4, 2e-3]), one["segment"][1]]
+                if moved[0] <= moved[1]:
+                    own.append({"label": one["label"], "segment": moved})
+        subset = "training" if place and draw.random() < 0.2 else "validation"
+        database[name] = {"subset": subset, "duration": 100.0, "annotations": own}
+        if draw.random() < 0.85:
+            known = {one["label"] for entry in database.values() for one in entry["annotations"]}
+            results[name] = _detections(draw, own, sorted(known), coarse, tied)
+    counted = {
+        one["label"]
+        for entry in database.values()
+        for one in entry["annotations"]
+        if entry["subset"] == "validation" and one["segment"][1] > one["segment"][0]
+    }
+    unknown = protocol == "opentad"
+    for own in results.values():
+        own[:] = [one for one in own if unknown or one["label"] in counted]
+    if draw.random() < 0.5:
+        database["silent"] = {"subset": "validation", "duration": 9.0, "annotations": []}
+        results["elsewhere"] = _detections(draw, [], sorted(counted), coarse, tied)
+    sure = next(one for one in database["video0"]["annotations"] if one["label"] in counted)
+    results.setdefault("video0", []).append({**sure, "score": 0.55})
+    truth = {"version": "1.3", "taxonomy": [], "database": database}
+    found = {"version": "1.3", "external_data": {}, "results": results}
+    return {
+        "truth": _text(folder / "truth.json", json.dumps(truth, indent=1)),
+        "predictions": _text(folder / "predictions.json", json.dumps(found, indent=1)),
+    }
+
+
+def _annotation(draw: random.Random, labels: list[str], coarse: bool) -> dict[str, Any]:
+    if coarse:
+        start = draw.randint(0, 12)
+        return {"label": draw.choice(labels), "segment": [start, start + draw.randint(0, 5)]}
+    start = round(draw.uniform(0, 60), 3)
+    return {
+        "label": draw.choice(labels),
+        "segment": [start, round(start + draw.uniform(0.1, 30), 3)],
+    }
+
+
+def _detections(
+    draw: random.Random,
+    truth: list[dict[str, Any]],
+    labels: list[str],
+    coarse: bool,
+    tied: bool,
+) -> list[dict[str, Any]]:
+    found = []
+    for _ in range(draw.choice([0, 1, 4, 10, 25])):
+        one = _annotation(draw, labels, coarse)
+        if truth and draw.random() < 0.7:
+            near = draw.choice(truth)
+            shift = 0 if coarse and draw.random() < 0.5 else draw.uniform(-1, 1)
+            start, end = near["segment"][0] + shift, near["segment"][1] + draw.uniform(0, 1) * shift
+            one = {"label": near["label"], "segment": [start, max(start, end)]}
+        one["score"] = draw.randint(1, 9) / 10 if tied else round(draw.random(), 6)
+        found.extend([one, dict(one)] if draw.random() < 0.1 else [one])
+    return found
 
 
 def _box(draw: random.Random, coarse: bool) -> list[str]:

@@ -23,6 +23,7 @@ import numpy as np
 _SPELLING = (
     (r"^(\s*)print\s+'.*$", r"\1pass"),
     (r"^import urllib2$", ""),
+    (r"^from joblib import Parallel, delayed$", ""),
     (r"\.iteritems\(\)", ".items()"),
     (r"\bxrange\(", "range("),
     (r"\bnp\.(float|bool|int)\b(?!\d|_)", r"\1"),
@@ -118,6 +119,104 @@ def ava_mmaction2(checkout: Path) -> Peer:
         return {"mean": found["overall"], **classes}
 
     return run
+
+
+def activitynet_detection(checkout: Path) -> Peer:
+    """ActivityNet, `Evaluation/eval_detection.py`; its jobs run in this process."""
+    script = _activitynet(checkout, "eval_detection")
+    script.Parallel = lambda n_jobs: list
+    script.delayed = lambda function: function
+
+    def run(case: dict[str, Path]) -> dict[str, float]:
+        scorer = script.ANETdetection(
+            str(case["truth"]), str(case["predictions"]), check_status=False
+        )
+        scorer.evaluate()
+        return _classes(scorer)
+
+    return run
+
+
+def opentad_detection(checkout: Path) -> Peer:
+    """OpenTAD, `opentad/evaluations/mAP.py`; its processes run in this one."""
+    script = _opentad(checkout, "mAP")
+
+    def run(case: dict[str, Path]) -> dict[str, float]:
+        scorer = script.mAP(
+            str(case["truth"]), str(case["predictions"]), "validation", np.linspace(0.5, 0.95, 10)
+        )
+        scorer.mAP_result_dict = {}
+        numbers_ = list(scorer.activity_index.values())
+        scorer.wrapper_compute_average_precision(numbers_)
+        found = np.stack([scorer.mAP_result_dict[own] for own in numbers_], axis=1)
+        scorer.multi_thread_compute_average_precision = lambda: found
+        scorer.evaluate()
+        return _classes(scorer)
+
+    return run
+
+
+def activitynet_proposals(checkout: Path) -> Peer:
+    """ActivityNet, `Evaluation/eval_proposal.py`."""
+    script = _activitynet(checkout, "eval_proposal")
+
+    def run(case: dict[str, Path]) -> dict[str, float]:
+        scorer = script.ANETproposal(
+            str(case["truth"]),
+            str(case["predictions"]),
+            max_avg_nr_proposals=100,  # as get_proposal_performance.py asks for
+            check_status=False,
+        )
+        scorer.evaluate()
+        area = np.trapezoid(scorer.avg_recall, scorer.proposals_per_video)
+        return _curve(scorer, float(area) / scorer.proposals_per_video[-1])
+
+    return run
+
+
+def opentad_proposals(checkout: Path) -> Peer:
+    """OpenTAD, `opentad/evaluations/recall.py`."""
+    script = _opentad(checkout, "recall")
+
+    def run(case: dict[str, Path]) -> dict[str, float]:
+        scorer = script.Recall(
+            str(case["truth"]), str(case["predictions"]), "validation", np.linspace(0.5, 0.95, 10)
+        )
+        return _curve(scorer, scorer.evaluate()["AUC"])
+
+    return run
+
+
+def _activitynet(checkout: Path, name: str) -> Any:
+    sources = [checkout / "Evaluation" / f"{file}.py" for file in (name, "utils")]
+    return imported(name, patched(sources))
+
+
+def _opentad(checkout: Path, name: str) -> Any:
+    source = checkout / "opentad/evaluations"
+    folder = patched([])
+    registry = (
+        (r"^from mmengine.registry import Registry$", ""),
+        (
+            r"^EVALUATORS = .*$",
+            "EVALUATORS = type('R', (), {'register_module': lambda s: (lambda c: c)})()",
+        ),
+    )
+    files = [source / f"{file}.py" for file in ("builder", "mAP", "recall")]
+    package = patched(files, folder / "opentad_evaluations", extra=registry)
+    (package / "__init__.py").touch()
+    return imported(f"opentad_evaluations.{name}", folder)
+
+
+def _classes(scorer: Any) -> dict[str, float]:
+    names = {number: label for label, number in scorer.activity_index.items()}
+    classes = {names[place]: float(own) for place, own in enumerate(scorer.ap.mean(axis=0))}
+    return {"mean": float(scorer.average_mAP), **classes}
+
+
+def _curve(scorer: Any, area: float) -> dict[str, float]:
+    points = {f"AR@{count:03d}": float(scorer.avg_recall[count - 1]) for count in (1, 5, 10, 100)}
+    return {"mean": area, **points}
 
 
 def _kept(values: list[tuple[str, float]], value: float) -> float:

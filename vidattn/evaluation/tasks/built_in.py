@@ -4,4 +4,6 @@ from __future__ import annotations
 
 TASKS: dict[str, str] = {
     "detection": "vidattn.evaluation.tasks.detection",
+    "localisation": "vidattn.evaluation.tasks.localisation",
+    "proposals": "vidattn.evaluation.tasks.proposals",
 }
