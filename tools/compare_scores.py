@@ -143,6 +143,28 @@ def _proposals(protocol: str) -> score_peers.Peer:
     return ours
 
 
+def _boxes(protocol: str) -> score_peers.Peer:
+    def ours(case: dict[str, Path]) -> dict[str, float]:
+        found = score(
+            "boxes", case["predictions"], case["truth"], protocol=protocol, unlisted="skip"
+        )
+        if protocol == "coco":
+            return {"mean": found.figures["AP"], **found.figures}
+        known = {name: own for name, own in found.classes.items() if own["truth"]}
+        classes = {name: own["average_precision"] for name, own in known.items()}
+        return {"mean": found.figures["mAP@0.5"], **classes}
+
+    return ours
+
+
+def _padilla(method: str) -> Callable[[Path], score_peers.Peer]:
+    return lambda checkout: score_peers.padilla(checkout, method)
+
+
+def _box_case(protocol: str) -> Callable[[int, Path], dict[str, Path]]:
+    return lambda seed, folder: score_cases.box_case(seed, folder, protocol)
+
+
 def _segments(protocol: str) -> Callable[[int, Path], dict[str, Path]]:
     return lambda seed, folder: score_cases.segment_case(seed, folder, protocol)
 
@@ -152,6 +174,21 @@ def _ava(protocol: str) -> Callable[[int, Path], dict[str, Path]]:
 
 
 COMPARISONS = {
+    "boxes-coco": Comparison(
+        "ppwwyyxx/cocoapi", score_peers.pycocotools, _box_case("coco"), _boxes("coco")
+    ),
+    "boxes-voc": Comparison(
+        "rafaelpadilla/Object-Detection-Metrics",
+        _padilla("EveryPointInterpolation"),
+        _box_case("voc"),
+        _boxes("voc"),
+    ),
+    "boxes-voc-11-point": Comparison(
+        "rafaelpadilla/Object-Detection-Metrics",
+        _padilla("ElevenPointInterpolation"),
+        _box_case("voc-11-point"),
+        _boxes("voc-11-point"),
+    ),
     "activitynet-detection": Comparison(
         "activitynet/ActivityNet",
         score_peers.activitynet_detection,

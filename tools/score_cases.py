@@ -112,6 +112,88 @@ def segment_case(seed: int, folder: Path, protocol: str) -> dict[str, Path]:
     }
 
 
+def box_case(seed: int, folder: Path, protocol: str) -> dict[str, Path]:
+    """Truth and predictions of boxes in frames: folders of text files, or COCO's JSON.
+
+    There are frames without truth or without predictions, classes without either, boxes and
+    scores that occur twice, and for COCO crowds and boxes of all ranges of area.
+    """
+    draw = random.Random(f"boxes {protocol} {seed}")
+    tied, scale = draw.random() < 0.5, draw.choice([1, 1, 12])
+    labels = [f"c{own}" for own in range(draw.randint(1, 4))]
+    frames = [f"{own:05d}" for own in range(draw.randint(1, 6))]
+    truth: dict[str, list[Any]] = {}
+    found: dict[str, list[Any]] = {}
+    for place, frame in enumerate(frames):
+        count = draw.choice([0, 1, 2, 5, 9]) if place else 3
+        own = [(draw.choice(labels), _sized(draw, scale)) for _ in range(count)]
+        own += [one for one in own if draw.random() < 0.1]
+        truth[frame] = own
+        if draw.random() < 0.85 or not place:
+            found[frame] = []
+        for _ in range(draw.choice([1, 3, 8, 20]) if frame in found else 0):
+            label, box = draw.choice(labels), _sized(draw, scale)
+            if own and draw.random() < 0.6:
+                label, near = draw.choice(own)
+                box = [max(1, side + draw.choice([0, 0, -2, 1, 3]) * scale) for side in near]
+            score = draw.randint(1, 9) / 10 if tied else round(draw.random(), 4)
+            found[frame] += [(label, box, score)] * draw.choice([1, 1, 1, 1, 2])
+    if draw.random() < 0.3 and protocol != "coco":
+        found["elsewhere"] = [(truth[frames[0]][0][0], _sized(draw, scale), 0.95)]
+    if protocol == "coco":
+        return _coco_files(draw, folder, truth, found, labels)
+    for frame, own in truth.items():
+        lines = [f"{label} {_spaced(box)}" for label, box in own]
+        _text(folder / "truth" / f"{frame}.txt", "".join(f"{line}\n" for line in lines))
+    for frame, rows in found.items():
+        lines = [f"{label} {score} {_spaced(box)}" for label, box, score in rows]
+        _text(folder / "predictions" / f"{frame}.txt", "".join(f"{line}\n" for line in lines))
+    return {"truth": folder / "truth", "predictions": folder / "predictions"}
+
+
+def _sized(draw: random.Random, scale: int) -> list[float]:
+    left, top = draw.randint(0, 40) * scale, draw.randint(0, 40) * scale
+    return [left, top, draw.randint(4, 30) * scale, draw.randint(4, 30) * scale]
+
+
+def _spaced(box: list[float]) -> str:
+    return " ".join(f"{side:g}" for side in box)
+
+
+def _coco_files(
+    draw: random.Random,
+    folder: Path,
+    truth: dict[str, list[Any]],
+    found: dict[str, list[Any]],
+    labels: list[str],
+) -> dict[str, Path]:
+    numbers = {label: 10 * place + 1 for place, label in enumerate(labels)}
+    images = {frame: place for place, frame in enumerate(truth, start=3)}
+    annotations = []
+    for frame, own in truth.items():
+        for label, box in own:
+            one = {"id": len(annotations) + 1, "image_id": images[frame], "bbox": box}
+            area = box[2] * box[3] * draw.choice([1, 1, 0.7])
+            one |= {"category_id": numbers[label], "area": area}
+            annotations.append({**one, "iscrowd": int(draw.random() < 0.1)})
+    results = [
+        {"image_id": images[frame], "category_id": numbers[label], "bbox": box, "score": score}
+        for frame, rows in found.items()
+        for label, box, score in rows
+    ]
+    draw.shuffle(results)
+    categories = [{"id": number, "name": label} for label, number in numbers.items()]
+    whole = {
+        "images": [{"id": number} for number in images.values()],
+        "annotations": annotations,
+        "categories": [*categories, {"id": 99, "name": "never seen"}],
+    }
+    return {
+        "truth": _text(folder / "truth.json", json.dumps(whole)),
+        "predictions": _text(folder / "predictions.json", json.dumps(results)),
+    }
+
+
 def _annotation(draw: random.Random, labels: list[str], coarse: bool) -> dict[str, Any]:
     if coarse:
         start = draw.randint(0, 12)

@@ -6,7 +6,9 @@ that results with ties are the same on every machine.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import logging
 import re
 import shutil
@@ -183,6 +185,57 @@ def opentad_proposals(checkout: Path) -> Peer:
             str(case["truth"]), str(case["predictions"]), "validation", np.linspace(0.5, 0.95, 10)
         )
         return _curve(scorer, scorer.evaluate()["AUC"])
+
+    return run
+
+
+def padilla(checkout: Path, method: str) -> Peer:
+    """Object-Detection-Metrics, `lib/Evaluator.py`, read as `pascalvoc.py` reads."""
+    drawing = ((r"^import cv2$", ""), (r"^import matplotlib.*$", ""))
+    folder = patched(sorted((checkout / "lib").glob("*.py")), extra=drawing)
+    sys.path.insert(0, str(folder))
+    boxes, single = (importlib.import_module(name) for name in ("BoundingBoxes", "BoundingBox"))
+    script = imported("Evaluator", folder)
+
+    def run(case: dict[str, Path]) -> dict[str, float]:
+        every = boxes.BoundingBoxes()
+        for name in ("truth", "predictions"):
+            for file in sorted(case[name].glob("*.txt")):
+                for line in file.read_text().splitlines():
+                    label, *values = line.split(" ")
+                    numbers_ = [float(value) for value in values]
+                    score = numbers_.pop(0) if name == "predictions" else None
+                    kind = script.BBType.GroundTruth if score is None else script.BBType.Detected
+                    every.addBoundingBox(
+                        single.BoundingBox(
+                            file.stem, label, *numbers_, bbType=kind, classConfidence=score
+                        )
+                    )
+        chosen = script.MethodAveragePrecision[method]
+        with np.errstate(all="ignore"):
+            found = script.Evaluator().GetPascalVOCMetrics(every, 0.5, chosen)
+        classes = {one["class"]: float(one["AP"]) for one in found if one["total positives"]}
+        return {"mean": sum(classes.values()) / len(classes), **classes}
+
+    return run
+
+
+def pycocotools(checkout: Path) -> Peer:
+    """The installed pycocotools, `COCOeval`."""
+    coco = importlib.import_module("pycocotools.coco")
+    script = importlib.import_module("pycocotools.cocoeval")
+    names = ["AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR@1", "AR@10", "AR@100"]
+    names += ["AR_small", "AR_medium", "AR_large"]
+
+    def run(case: dict[str, Path]) -> dict[str, float]:
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = coco.COCO(str(case["truth"]))
+            scorer = script.COCOeval(truth, truth.loadRes(str(case["predictions"])), "bbox")
+            scorer.evaluate()
+            scorer.accumulate()
+            scorer.summarize()
+        values = [float("nan") if value < 0 else float(value) for value in scorer.stats]
+        return {"mean": values[0], **dict(zip(names, values, strict=True))}
 
     return run
 

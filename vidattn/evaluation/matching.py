@@ -113,6 +113,9 @@ def greedy_hits(
     pair_truths: Keys,
     overlaps: Numbers,
     thresholds: Numbers,
+    *,
+    second_choice: NDArray[np.bool_] | None = None,
+    reusable: NDArray[np.bool_] | None = None,
 ) -> Keys:
     """The truth that each prediction takes, in turn: the best that is left; −1 where none is.
 
@@ -125,6 +128,8 @@ def greedy_hits(
         pair_predictions, pair_truths, overlaps: (Q,) candidate pairs; no truth is in pairs
             with predictions of two groups.
         thresholds: (K,) least overlaps.
+        second_choice: (M,) truths that are taken only where no other is left.
+        reusable: (M,) truths that any number of predictions may take.
 
     Returns:
         (K, P) positions of truths.
@@ -133,8 +138,10 @@ def greedy_hits(
     if not len(pair_predictions):
         return taken
     free = np.ones((len(thresholds), int(pair_truths.max()) + 1), bool)
-    # Within a prediction the best pair last, then the later truth: what is written last stays.
-    order = np.lexsort((pair_truths, overlaps, pair_predictions))
+    # Within a prediction the best pair is the last one.
+    first_choice = np.zeros(0) if second_choice is None else ~second_choice[pair_truths]
+    keys = (pair_truths, overlaps, *([first_choice] if len(first_choice) else []))
+    order = np.lexsort((*keys, pair_predictions))
     owners, truths, values = pair_predictions[order], pair_truths[order], overlaps[order]
     fits = values >= np.asarray(thresholds)[:, None]
     turns = _turns(groups, owners)
@@ -148,7 +155,8 @@ def greedy_hits(
         last[:-1] = (rows[1:] != rows[:-1]) | (owners[chosen[1:]] != owners[chosen[:-1]])
         rows, chosen = rows[last], chosen[last]
         taken[rows, owners[chosen]] = truths[chosen]
-        free[rows, truths[chosen]] = False
+        once = slice(None) if reusable is None else ~reusable[truths[chosen]]
+        free[rows[once], truths[chosen][once]] = False
     return taken
 
 
