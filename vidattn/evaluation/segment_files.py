@@ -165,9 +165,10 @@ def _rows(
         _refuse_first(document, entries, places, labelled=labelled, scored=scored)
         raise
     kinds = {type(value) for values in (scores, starts, ends) for value in values}
-    if not kinds <= {int, float} or not all(type(own) is str and own for own in labels):
+    named = not labelled or all(type(own) is str and own for own in labels)
+    if not kinds <= {int, float} or not named:
         _refuse_first(document, entries, places, labelled=labelled, scored=scored)
-    if labelled and not all(len(entry["segment"]) == 2 for entry in entries):
+    if not all(len(entry["segment"]) == 2 for entry in entries):
         _refuse_first(document, entries, places, labelled=labelled, scored=scored)
     try:
         times = np.array([starts, ends], np.float64).reshape(2, -1).T
