@@ -7,4 +7,5 @@ TASKS: dict[str, str] = {
     "detection": "vidattn.evaluation.tasks.detection",
     "localisation": "vidattn.evaluation.tasks.localisation",
     "proposals": "vidattn.evaluation.tasks.proposals",
+    "untrimmed": "vidattn.evaluation.tasks.untrimmed",
 }
