@@ -19,6 +19,24 @@ Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where each segment stands in its document, put together when asked for.
+
+    Attributes:
+        lists: of each video, the place of its list.
+        video: (R,) position in `lists`.
+        number: (R,) position in that list.
+    """
+
+    lists: list[Place]
+    video: NDArray[np.int64]
+    number: NDArray[np.int64]
+
+    def __getitem__(self, row: int) -> Place:
+        return (*self.lists[self.video[row]], int(self.number[row]))
+
+
+@dataclass(frozen=True)
 class Segments:
     """Segments of one file, in its order.
 
@@ -38,7 +56,7 @@ class Segments:
     labels: list[str]
     times: NDArray[np.float64]
     scores: NDArray[np.float64]
-    places: list[Place]
+    places: Places
     document: Document
     subset: str | None = None
 
@@ -50,7 +68,7 @@ class Segments:
             [self.labels[row] for row in rows],
             self.times[rows],
             self.scores[rows],
-            [self.places[row] for row in rows],
+            Places(self.places.lists, self.places.video[rows], self.places.number[rows]),
             self.document,
             self.subset,
         )
@@ -165,14 +183,13 @@ def _rows(
     scored: bool,
     subset: str | None,
 ) -> Segments:
-    video: list[int] = []
-    places: list[Place] = []
     entries: list[Any] = []
-    for number, (place, own) in enumerate(lists.values()):
-        document.sequence(own, place, "a list of segments")
-        video.extend([number] * len(own))
-        places.extend((*place, position) for position in range(len(own)))
-        entries.extend(own)
+    for place, own in lists.values():
+        entries.extend(document.sequence(own, place, "a list of segments"))
+    counts = [len(own) for _, own in lists.values()]
+    video = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(entries)) - np.repeat(np.cumsum(counts) - counts, counts)
+    places = Places([place for place, _ in lists.values()], video, number)
     try:
         labels = [entry["label"] for entry in entries] if labelled else [""] * len(entries)
         scores = [entry["score"] for entry in entries] if scored else [1.0] * len(entries)
@@ -196,15 +213,14 @@ def _rows(
     if wrong.any():
         row = int(wrong.argmax())
         _refuse(document, entries[row], places[row], labelled=labelled, scored=scored)
-    whole = np.array(video, np.int64)
-    return Segments(list(lists), whole, labels, times, numbers, places, document, subset)
+    return Segments(list(lists), video, labels, times, numbers, places, document, subset)
 
 
 def _refuse_first(
-    document: Document, entries: list[Any], places: list[Place], *, labelled: bool, scored: bool
+    document: Document, entries: list[Any], places: Places, *, labelled: bool, scored: bool
 ) -> None:
-    for entry, place in zip(entries, places, strict=True):
-        _refuse(document, entry, place, labelled=labelled, scored=scored)
+    for row, entry in enumerate(entries):
+        _refuse(document, entry, places[row], labelled=labelled, scored=scored)
 
 
 def _refuse(document: Document, entry: Any, place: Place, *, labelled: bool, scored: bool) -> None:

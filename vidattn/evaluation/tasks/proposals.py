@@ -79,10 +79,8 @@ def _recall(
     left, right = pairs(video, truth)
     overlaps = overlap_in_time(found.times[order][left], given.times[right])
     overlaps[np.isnan(overlaps)] = 0.0
-    # Videos without proposals stand in the curve as if they had one that misses.
-    width = np.where(offered > 0, kept, 1)
     shares = np.arange(1, points + 1) / points * (most * float(len(videos)) / kept.sum())
-    shown = np.minimum((width[:, None] * shares).astype(np.int64), width[:, None])[truth]
+    shown = np.minimum((kept[:, None] * shares).astype(np.int64), kept[:, None])[truth]
     recall = np.empty((len(thresholds), points))
     for row, threshold in enumerate(thresholds):
         first = np.full(len(truth), len(order) + 1, np.int64)
