@@ -61,6 +61,21 @@ class AnnotationError(VidattnError):
         return type(self), (self.path, self.line, self.reason)
 
 
+class MalformedFileError(VidattnError):
+    """A file of predictions or truth cannot be scored. `line` is 1-based; 0: the whole file."""
+
+    def __init__(self, path: object, line: int, expected: str, got: str) -> None:
+        self.path = str(path)
+        self.line = line
+        self.expected = expected
+        self.got = got
+        place = f"{self.path}:{line}" if line else self.path
+        super().__init__(f"{place}: expected {expected}, got {got}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, int, str, str]]:
+        return type(self), (self.path, self.line, self.expected, self.got)
+
+
 class ArgumentError(VidattnError, ValueError):
     """An argument or setting is out of range or unknown."""
 

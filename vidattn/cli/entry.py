@@ -12,6 +12,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "compare",
+    "score",
     "features",
     "keyframes",
     "explain",

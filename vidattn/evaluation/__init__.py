@@ -6,6 +6,7 @@ __getattr__, __all__ = exports(
     __name__,
     {
         "Interval": "intervals",
+        "Score": "scoring",
         "action_recall": "keyframes",
         "average_precisions": "classification",
         "average_views": "classification",
@@ -24,6 +25,7 @@ __getattr__, __all__ = exports(
         "pointing_game": "regions",
         "random_precision": "keyframes",
         "random_recall": "keyframes",
+        "score": "scoring",
         "softmax": "classification",
         "top_k_accuracy": "classification",
         "true_class_ranks": "classification",

@@ -1,0 +1,11 @@
+"""The tasks that `vidattn score` knows: name -> module with a `TASK`."""
+
+from __future__ import annotations
+
+TASKS: dict[str, str] = {
+    "boxes": "vidattn.evaluation.tasks.boxes",
+    "detection": "vidattn.evaluation.tasks.detection",
+    "localisation": "vidattn.evaluation.tasks.localisation",
+    "proposals": "vidattn.evaluation.tasks.proposals",
+    "untrimmed": "vidattn.evaluation.tasks.untrimmed",
+}
