@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
-TASKS: dict[str, str] = {}
+TASKS: dict[str, str] = {
+    "boxes": "vidattn.evaluation.tasks.boxes",
+    "detection": "vidattn.evaluation.tasks.detection",
+    "localisation": "vidattn.evaluation.tasks.localisation",
+    "proposals": "vidattn.evaluation.tasks.proposals",
+}
