@@ -39,7 +39,9 @@ def frame_accuracy(predicted: ArrayLike, truth: ArrayLike) -> float:
     >>> frame_accuracy([1, 1, 2, 2], [1, 1, 1, 2])
     0.75
     """
-    given, true = _label_pair(predicted, truth)
+    true, given = _labels("truth", truth), _labels("predicted", predicted)
+    if len(given) != len(true):
+        raise ArgumentError(f"predicted: expected {len(true)} labels, as in truth, got {len(given)}")
     return float((given == true).mean())
 
 
@@ -66,7 +68,7 @@ def edit_score(predicted: ArrayLike, truth: ArrayLike, background: Collection[in
     agree: 1.
 
     Args:
-        predicted, truth: (T,) labels, T ≥ 1.
+        predicted, truth: labels, one a frame, at least one; their numbers may differ.
 
     Returns:
         In [0, 1].
@@ -77,8 +79,7 @@ def edit_score(predicted: ArrayLike, truth: ArrayLike, background: Collection[in
     >>> edit_score([1, 1, 2, 3], [1, 3, 3, 3])
     0.6666666666666667
     """
-    given, true = _label_pair(predicted, truth)
-    ours, theirs = segments(given, background)[0], segments(true, background)[0]
+    ours, theirs = segments(predicted, background)[0], segments(truth, background)[0]
     longest = max(len(ours), len(theirs))
     return 1 - edit_distance(ours.tolist(), theirs.tolist()) / longest if longest else 1.0
 
@@ -130,7 +131,7 @@ def segment_counts(
     segment would have been free.
 
     Args:
-        predicted, truth: (T,) labels, T ≥ 1.
+        predicted, truth: labels, one a frame, at least one; their numbers may differ.
         overlaps: each in (0, 1].
 
     Source: Lea et al., "Temporal Convolutional Networks for Action Segmentation and Detection"
@@ -139,11 +140,10 @@ def segment_counts(
     >>> segment_counts([1, 1, 1, 2], [1, 1, 2, 2], [0.5, 0.6])[1]
     SegmentCounts(true_positives=1, false_positives=1, false_negatives=1)
     """
-    given, true = _label_pair(predicted, truth)
     levels = np.atleast_1d(np.asarray(overlaps, dtype=np.float64))
     if not ((levels > 0) & (levels <= 1)).all():
         raise ArgumentError(f"overlaps: expected numbers in (0, 1], got {levels.tolist()}")
-    ours, theirs = segments(given, background), segments(true, background)
+    ours, theirs = segments(predicted, background), segments(truth, background)
     if not len(ours[0]) or not len(theirs[0]):
         return [SegmentCounts(0, len(ours[0]), len(theirs[0]))] * len(levels)
     shares = _label_overlaps(ours, theirs)
@@ -175,14 +175,6 @@ def _label_overlaps(
     shared = np.minimum(ends, true_ends) - np.maximum(starts, true_starts)
     union = np.maximum(ends, true_ends) - np.minimum(starts, true_starts)
     return shared / union * (names == true_names)
-
-
-def _label_pair(predicted: ArrayLike, truth: ArrayLike) -> tuple[IntArray, IntArray]:
-    true = _labels("truth", truth)
-    given = _labels("predicted", predicted)
-    if len(given) != len(true):
-        raise ArgumentError(f"predicted: expected {len(true)} labels, as in truth, got {len(given)}")
-    return given, true
 
 
 def _labels(name: str, labels: ArrayLike) -> IntArray:

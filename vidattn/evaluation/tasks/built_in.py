@@ -6,5 +6,6 @@ TASKS: dict[str, str] = {
     "boxes": "vidattn.evaluation.tasks.boxes",
     "detection": "vidattn.evaluation.tasks.detection",
     "localisation": "vidattn.evaluation.tasks.localisation",
+    "segmentation": "vidattn.evaluation.tasks.segmentation",
     "proposals": "vidattn.evaluation.tasks.proposals",
 }
