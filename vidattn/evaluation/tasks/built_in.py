@@ -8,4 +8,5 @@ TASKS: dict[str, str] = {
     "localisation": "vidattn.evaluation.tasks.localisation",
     "segmentation": "vidattn.evaluation.tasks.segmentation",
     "proposals": "vidattn.evaluation.tasks.proposals",
+    "shots": "vidattn.evaluation.tasks.shots",
 }
