@@ -9,4 +9,5 @@ TASKS: dict[str, str] = {
     "segmentation": "vidattn.evaluation.tasks.segmentation",
     "proposals": "vidattn.evaluation.tasks.proposals",
     "shots": "vidattn.evaluation.tasks.shots",
+    "summaries": "vidattn.evaluation.tasks.summaries",
 }
