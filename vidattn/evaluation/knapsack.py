@@ -61,7 +61,7 @@ def knapsack(
         chosen.append(int(improving[-1]))
         left -= int(sizes[chosen[-1]])
         last = chosen[-1] - 1
-    if arithmetic == "int64" and last >= 0 and 0 < left and sizes[0] <= left:
+    if arithmetic == "int64" and last >= 0 and left > 0 and sizes[0] <= left:
         chosen.append(0)
     return np.array(chosen[::-1], dtype=np.int64)
 

@@ -41,7 +41,9 @@ def frame_accuracy(predicted: ArrayLike, truth: ArrayLike) -> float:
     """
     true, given = _labels("truth", truth), _labels("predicted", predicted)
     if len(given) != len(true):
-        raise ArgumentError(f"predicted: expected {len(true)} labels, as in truth, got {len(given)}")
+        raise ArgumentError(
+            f"predicted: expected {len(true)} labels, as in truth, got {len(given)}"
+        )
     return float((given == true).mean())
 
 

@@ -141,7 +141,9 @@ def _read_json(document: Document, notes: list[str]) -> dict[str, Boundaries]:
         if isinstance(entry, list):
             pairs = bool(entry) and all(isinstance(item, list) for item in entry)
             found[name] = (
-                _from_pairs(document, entry, here)[0] if pairs else _from_cuts(document, entry, here)
+                _from_pairs(document, entry, here)[0]
+                if pairs
+                else _from_cuts(document, entry, here)
             )
         elif isinstance(entry, dict) and "hard_cuts" in entry:
             found[name] = _from_kinds(document, entry, here)
@@ -192,7 +194,9 @@ def _from_pairs(
     return Boundaries(_sorted(document, pairs, place)), passed
 
 
-def _from_kinds(document: Document, entry: dict[str, Any], place: tuple[str | int, ...]) -> Boundaries:
+def _from_kinds(
+    document: Document, entry: dict[str, Any], place: tuple[str | int, ...]
+) -> Boundaries:
     """Cuts by their last old frame, and gradual ones by first and last frame of the blend."""
     pairs = []
     listed = document.sequence(entry["hard_cuts"], (*place, "hard_cuts"), "a list of frames")

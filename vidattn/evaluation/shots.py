@@ -139,7 +139,9 @@ class CutMatches(NamedTuple):
     distance_frames: int
 
 
-def nearest_cuts(predicted: ArrayLike, truth: ArrayLike, *, tolerance_frames: int = 0) -> CutMatches:
+def nearest_cuts(
+    predicted: ArrayLike, truth: ArrayLike, *, tolerance_frames: int = 0
+) -> CutMatches:
     """Cuts one to one, the nearest pairs first.
 
     Every pair not further apart than the tolerance is a candidate. They are gone through by

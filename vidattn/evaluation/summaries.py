@@ -106,7 +106,11 @@ def key_shot_summary(
     finite_array("scores", scores, (None,), minimum=0)
     means = shot_scores(frame_scores(scores, picks, frame_count), spans)
     lengths = spans[:, 1] - spans[:, 0] + 1
-    given = lengths if shot_lengths is None else index_array("shot_lengths", shot_lengths, (len(spans),))
+    given = (
+        lengths
+        if shot_lengths is None
+        else index_array("shot_lengths", shot_lengths, (len(spans),))
+    )
     if convention == "pgl-sum":
         end = int(spans[-1, 1]) + 1
         chosen = knapsack(means, lengths, int(end * budget))

@@ -91,9 +91,7 @@ def read_answers(path: Path) -> dict[str, GivenSummary]:
             key = "summary" if is_summary else "scores"
             entry, place = document.member(entry, key, place), (name, key)
         listed = document.sequence(entry, place, "a list of numbers")
-        values = np.array(
-            [document.number(item, (*place, row)) for row, item in enumerate(listed)]
-        )
+        values = np.array([document.number(item, (*place, row)) for row, item in enumerate(listed)])
         wrong = ~np.isin(values, (0, 1)) if is_summary else values < 0
         if not len(values):
             document.refuse(place, "at least one number", "none")
@@ -235,9 +233,7 @@ def _video(path: Path, name: str, fields: Mapping[str, Any]) -> PeoplesSummaries
     if picks is not None and (picks.ndim != 1 or (np.diff(picks) <= 0).any()):
         raise MalformedFileError(path, 0, f"{name}/picks: increasing frame numbers", "others")
     if lengths is not None and (shots is None or lengths.shape != (len(shots),)):
-        raise MalformedFileError(
-            path, 0, f"{name}/n_frame_per_seg: one a shot", f"{lengths.shape}"
-        )
+        raise MalformedFileError(path, 0, f"{name}/n_frame_per_seg: one a shot", f"{lengths.shape}")
     summaries = people.get("user_summary")
     return PeoplesSummaries(
         None if summaries is None else summaries > 0,

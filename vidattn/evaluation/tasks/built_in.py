@@ -5,7 +5,10 @@ from __future__ import annotations
 TASKS: dict[str, str] = {
     "boxes": "vidattn.evaluation.tasks.boxes",
     "detection": "vidattn.evaluation.tasks.detection",
+    "keyframes": "vidattn.evaluation.tasks.keyframes",
     "localisation": "vidattn.evaluation.tasks.localisation",
+    "recognition": "vidattn.evaluation.tasks.recognition",
+    "regions": "vidattn.evaluation.tasks.regions",
     "segmentation": "vidattn.evaluation.tasks.segmentation",
     "proposals": "vidattn.evaluation.tasks.proposals",
     "shots": "vidattn.evaluation.tasks.shots",

@@ -33,9 +33,7 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
         raise ArgumentError("include_end: only the protocol pyscenedetect has it")
     notes: list[str] = []
     true = read_boundaries(truth, threshold=None, notes=notes, truth=True)
-    given = read_boundaries(
-        predictions, threshold=settings["threshold"], notes=notes, truth=False
-    )
+    given = read_boundaries(predictions, threshold=settings["threshold"], notes=notes, truth=False)
     matched = match_videos(predictions, given, true, missing=settings["missing"])
     none = Boundaries(np.zeros((0, 2), dtype=np.int64))
     pairs = [(given.get(name, none), true[name]) for name in matched.names]

@@ -69,7 +69,9 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
     titles = list(next(iter(rows.values())))
     table = {title: [rows[name][title] for name in rows] for title in titles}
     figures = {
-        title: float(np.mean([np.mean([rows[name][title] for name in group]) for group in groups if group]))
+        title: float(
+            np.mean([np.mean([rows[name][title] for name in group]) for group in groups if group])
+        )
         for title in titles
     }
     constant = sorted(name for name in rows if np.isnan(rows[name].get("kendall", 0.0)))
@@ -77,9 +79,7 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
         matched.notes.append(f"no rank correlation where all are equal: {', '.join(constant[:5])}")
     counts = {**matched.counts, "splits": len(groups) if settings["splits"] else 0}
     intervals = {} if settings["splits"] else mean_intervals(table)
-    return Score(
-        "summaries", protocol, figures, rows, counts, matched.notes, settings, intervals
-    )
+    return Score("summaries", protocol, figures, rows, counts, matched.notes, settings, intervals)
 
 
 def _plan(
