@@ -67,7 +67,11 @@ def read_spans(path: Path) -> dict[str, VideoSpans]:
 
 
 def read_selected(path: Path) -> dict[str, list[int]]:
-    """Selected frames: CSV with `video,frame`, or JSON: video -> list of frames.
+    """Selected frames.
+
+    Args:
+        path: CSV with `video,frame`; JSON: video -> list of frames; or the `keyframes.json`
+            that `vidattn keyframes` writes, whose videos go by their file names.
 
     Raises:
         MalformedFileError: anything else, a frame twice, none.
@@ -81,14 +85,10 @@ def read_selected(path: Path) -> dict[str, list[int]]:
             found.setdefault(name, []).append(frame)
         return found
     document = Document(path)
-    chosen = {}
-    for name, entry in document.mapping(document.value, (), "video -> frames").items():
-        listed = document.sequence(entry, (name,), "a list of frames")
-        frames = [_whole(document, item, (name, row)) for row, item in enumerate(listed)]
-        if not frames or len(set(frames)) < len(frames):
-            document.refuse((name,), "different frames, at least one", shown(frames))
-        chosen[name] = frames
-    return chosen
+    value = document.mapping(document.value, (), "video -> frames")
+    if isinstance(value.get("videos"), list):
+        return _extracted(document, value["videos"])
+    return {name: _frames(document, entry, (name,)) for name, entry in value.items()}
 
 
 def read_boxes(path: Path) -> dict[str, VideoBoxes]:
@@ -155,6 +155,31 @@ def read_frame_answers(path: Path) -> dict[str, dict[int, FrameAnswer]]:
                 document.refuse((name, frame), "a frame number", shown(frame))
             found.setdefault(name, {})[int(frame)] = _answer(document, entry, (name, frame))
     return found
+
+
+def _extracted(document: Document, videos: list[Any]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for number, record in enumerate(videos):
+        place: _Place = ("videos", number)
+        path = document.text(document.member(record, "video", place), (*place, "video"))
+        name = path.replace("\\", "/").split("/")[-1]
+        if name in found:
+            document.refuse(place, "every video once", shown(name))
+        here = (*place, "frames")
+        listed = document.sequence(document.member(record, "frames", place), here, "a list")
+        indices = [
+            document.member(frame, "frame_index", (*here, row)) for row, frame in enumerate(listed)
+        ]
+        found[name] = _frames(document, indices, here)
+    return found
+
+
+def _frames(document: Document, value: Any, place: _Place) -> list[int]:
+    listed = document.sequence(value, place, "a list of frames")
+    frames = [_whole(document, item, (*place, row)) for row, item in enumerate(listed)]
+    if not frames or len(set(frames)) < len(frames):
+        document.refuse(place, "different frames, at least one", shown(frames))
+    return frames
 
 
 def _answer(document: Document, entry: Any, place: _Place) -> FrameAnswer:

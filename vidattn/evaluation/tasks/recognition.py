@@ -41,7 +41,8 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
     names = _names(classes, true, given)
     if several:
         return _several(given, true, matched, names, settings)
-    labels = np.array([names.index(true.labels[name][0]) for name in matched.names])
+    numbers = {name: number for number, name in enumerate(names)}
+    labels = np.array([numbers[true.labels[name][0]] for name in matched.names])
     places, first, scores = _places(given, matched.names, labels, names)
     values: dict[str, Sequence[float]] = {
         f"top{k}": (places < k).astype(float).tolist() for k in (1, 5)
@@ -164,10 +165,11 @@ def _places(
         places[rows] = ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
         first[rows] = scores.argmax(axis=1)
         return places, first, scores
+    numbers = {name: number for number, name in enumerate(names)}
     for row, video in enumerate(videos):
         ranked = given.ranked.get(video, [])
         if ranked:
-            first[row] = names.index(ranked[0])
+            first[row] = numbers[ranked[0]]
         if names[labels[row]] in ranked:
             places[row] = ranked.index(names[labels[row]])
     return places, first, None
