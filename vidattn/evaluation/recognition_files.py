@@ -242,7 +242,7 @@ def _json_answers(document: Document, classes: Sequence[str]) -> Answers:
 def _ranked(
     document: Document, entry: Any, place: tuple[str | int, ...], classes: Sequence[str]
 ) -> list[str]:
-    guesses = []
+    guesses: list[tuple[float, str]] = []
     for row, item in enumerate(document.sequence(entry, place, "a list of labels")):
         score = 0.0
         here = (*place, row)

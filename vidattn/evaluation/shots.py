@@ -200,7 +200,7 @@ def cuts_in_spans(
     if not len(limits) or not len(cuts):
         return BoundaryCounts(0, 0, len(limits)), np.zeros(len(cuts), dtype=bool)
     holds = (limits[:, 0] <= cuts[:, None]) & (cuts[:, None] <= limits[:, 1])
-    inside = holds.any(axis=1)
+    inside = np.asarray(holds.any(axis=1))
     holders = limits[holds[inside].argmax(axis=1)]
     found = len(np.unique(holders, axis=0)) if len(holders) else 0
     return BoundaryCounts(found, int(inside.sum()) - found, len(limits) - found), inside

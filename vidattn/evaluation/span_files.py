@@ -113,12 +113,12 @@ def read_boxes(path: Path) -> dict[str, VideoBoxes]:
             listed = document.mapping(
                 document.member(entry, "boxes", place), (*place, "boxes"), "frame -> boxes"
             )
-            for frame, several in listed.items():
-                here = (*place, "boxes", frame)
-                if not frame.isdigit():
-                    document.refuse(here, "a frame number", shown(frame))
+            for key, several in listed.items():
+                here = (*place, "boxes", key)
+                if not key.isdigit():
+                    document.refuse(here, "a frame number", shown(key))
                 for row, box in enumerate(document.sequence(several, here, "a list of boxes")):
-                    boxes.setdefault(int(frame), []).append(_box(document, box, (*here, row)))
+                    boxes.setdefault(int(key), []).append(_box(document, box, (*here, row)))
         size = None
         if "width" in entry and "height" in entry:
             width, height = (_whole(document, entry[key], place) for key in ("width", "height"))
