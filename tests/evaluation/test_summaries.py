@@ -131,7 +131,9 @@ def test_summe_people_agree_as_published(shared_data: Path, tmp_path: Path) -> N
     scipy_io = pytest.importorskip("scipy.io")
     folder = shared_data / "summaries/summe"
     answers = {
-        path.stem: {"summary": (scipy_io.loadmat(path)["user_score"][:, 0] > 0).astype(int).tolist()}
+        path.stem: {
+            "summary": (scipy_io.loadmat(path)["user_score"][:, 0] > 0).astype(int).tolist()
+        }
         for path in folder.glob("*.mat")
     }
     path = tmp_path / "answers.json"
