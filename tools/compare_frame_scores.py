@@ -190,9 +190,7 @@ def load_dsnet(checkout: Path) -> Scorer:
     class Solver:
         """The names that OR-Tools' solver had when the script was written."""
 
-        KNAPSACK_DYNAMIC_PROGRAMMING_SOLVER = (
-            tools.SolverType.KNAPSACK_DYNAMIC_PROGRAMMING_SOLVER
-        )
+        KNAPSACK_DYNAMIC_PROGRAMMING_SOLVER = tools.SolverType.KNAPSACK_DYNAMIC_PROGRAMMING_SOLVER
 
         def __init__(self, kind: Any, name: str) -> None:
             self.solver = tools.KnapsackSolver(kind, name)
@@ -241,7 +239,9 @@ def load_vsumm(checkout: Path) -> Scorer:
 
 def importance_case(generator: np.random.Generator) -> Case:
     frames = int(generator.integers(31, 600))
-    people = generator.integers(1, generator.integers(3, 7), (int(generator.integers(1, 8)), frames))
+    people = generator.integers(
+        1, generator.integers(3, 7), (int(generator.integers(1, 8)), frames)
+    )
     people[:, 0], people[:, 15] = 1, 2  # a list of equal numbers has no rank correlation
     scores = generator.random(len(people[0, ::15]))
     if generator.random() < 0.5:

@@ -37,7 +37,8 @@ def write(folder: Path, name: str, content: Any) -> Path:
         ("p.csv", "video,label\n-a,abseiling\nb,abseiling\nb,air drumming\nc,abseiling\n"),
         (
             "p.csv",
-            "video,label,score\n-a,abseiling,1\nb,air drumming,0.1\nb,abseiling,0.2\nc,abseiling,1\n",
+            "video,label,score\n-a,abseiling,1\nb,air drumming,0.1\nb,abseiling,0.2\n"
+            "c,abseiling,1\n",
         ),
         ("p.json", {"-a": ["abseiling"], "b": ["abseiling", "air drumming"], "c": ["abseiling"]}),
         (

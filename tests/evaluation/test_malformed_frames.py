@@ -132,7 +132,7 @@ def test_a_wrong_file_is_named(
 
 @pytest.mark.parametrize("task", GOOD)
 def test_a_missing_file_is_named(task: str, tmp_path: Path) -> None:
-    name, given, true_name, truth = GOOD[task]
+    name, given, true_name, _ = GOOD[task]
     there = write(tmp_path / name, given)
     with pytest.raises(MalformedFileError, match=r"nowhere.*nothing there"):
         score(task, there, tmp_path / f"nowhere{Path(true_name).suffix}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
@@ -62,6 +62,7 @@ def looped_counts(
     return segmentation.SegmentCounts(hits, len(ours) - hits, len(theirs) - hits)
 
 
+@settings(deadline=None)
 @given(LABELS, LABELS)
 def test_edit_distance_is_that_of_the_table(first: list[int], second: list[int]) -> None:
     assert segmentation.edit_distance(first, second) == table_distance(first, second)
@@ -75,12 +76,14 @@ def test_edit_distance_of_more_segments_than_a_machine_word_has_bits() -> None:
     assert segmentation.edit_distance(first, second) == table_distance(first, second)
 
 
+@settings(deadline=None)
 @given(LABELS, LABELS, st.sampled_from([0.1, 0.25, 0.5, 1.0]))
 def test_counts_are_those_of_loops(predicted: list[int], truth: list[int], overlap: float) -> None:
     found = segmentation.segment_counts(predicted, truth, [overlap], background=[0])
     assert found == [looped_counts(predicted, truth, overlap)]
 
 
+@settings(deadline=None)
 @given(LABELS)
 def test_a_video_agrees_with_itself(labels: list[int]) -> None:
     assert segmentation.frame_accuracy(labels, labels) == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
@@ -58,11 +58,13 @@ def looped_nearest(predicted: list[int], truth: list[int], tolerance: int) -> tu
     return hits, total
 
 
+@settings(deadline=None)
 @given(FLAGS)
 def test_transitions_are_those_of_a_loop(flags: list[int]) -> None:
     assert shots.transitions_from_scores(flags, 0.5).tolist() == looped_transitions(flags)
 
 
+@settings(deadline=None)
 @given(FLAGS, FLAGS, st.integers(0, 6))
 def test_overlaps_are_those_of_a_loop(ours: list[int], theirs: list[int], tolerance: int) -> None:
     pair = [shots.transitions_from_scores(flags, 0.5) for flags in (ours, theirs)]
@@ -70,6 +72,7 @@ def test_overlaps_are_those_of_a_loop(ours: list[int], theirs: list[int], tolera
     assert found == looped_overlaps(*(array.tolist() for array in pair), tolerance)
 
 
+@settings(deadline=None)
 @given(CUTS, CUTS, st.integers(0, 4))
 def test_nearest_cuts_are_those_of_a_loop(
     ours: list[int], theirs: list[int], tolerance: int

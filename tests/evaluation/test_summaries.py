@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
@@ -49,6 +49,7 @@ def looped_kendall(first: list[int], second: list[int]) -> float:
     return float(surplus / np.sqrt(ours * theirs)) if ours and theirs else float("nan")
 
 
+@settings(deadline=None)
 @given(ITEMS, st.integers(0, 20), st.sampled_from(["float64", "float32", "int64"]))
 def test_the_knapsack_is_the_best_that_fits(
     items: list[tuple[int, int]], capacity: int, arithmetic: str
@@ -68,6 +69,7 @@ def test_whole_values_choose_as_or_tools_does() -> None:
     assert knapsack([0, 0], [1, 1], 2).tolist() == []
 
 
+@settings(deadline=None)
 @given(NUMBERS, st.integers(0, 2**31))
 def test_kendall_is_that_of_pairs(first: list[int], seed: int) -> None:
     rows = np.random.default_rng(seed).integers(0, 4, (3, len(first)))
@@ -120,6 +122,7 @@ def test_vsumm_reinforce_lays_shots_end_to_end() -> None:
     assert found.astype(int).tolist() == [0, 0, 0, 1, 1]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 40), st.sampled_from([0.1, 0.15, 0.5]))
 def test_a_uniform_summary_uses_the_budget(frames: int, stretches: int, budget: float) -> None:
     found = summaries.uniform_summary(frames, stretches, budget=budget)

@@ -148,7 +148,7 @@ def average_precisions(scores: ArrayLike, targets: ArrayLike) -> FloatArray:
     """
     values = _filled("scores", scores)
     truth = finite_array("targets", targets, values.shape)
-    if not np.isin(truth, (0, 1)).all():
+    if not ((truth == 0) | (truth == 1)).all():
         raise ArgumentError("targets: expected only 0 and 1")
     return np.array([_average_precision(*pair) for pair in zip(values.T, truth.T, strict=True)])
 
@@ -199,13 +199,13 @@ def expected_calibration_error(
 
 
 def _average_precision(scores: FloatArray, truth: FloatArray) -> float:
-    if truth.sum() == 0:
+    """Mean over the positive items of the precision among items that score no less."""
+    own = np.sort(scores[truth > 0])
+    if not len(own):
         return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(truth[order])
-    last = np.append(np.diff(scores[order]) != 0, True)  # the last item of each score level
-    precision = hits[last] / (np.flatnonzero(last) + 1)
-    return float((np.diff(hits[last], prepend=0) * precision).sum() / truth.sum())
+    reached = len(scores) - np.searchsorted(np.sort(scores), own, side="left")
+    hits = len(own) - np.searchsorted(own, own, side="left")
+    return float((hits / reached).sum() / len(own))
 
 
 def _filled(

@@ -68,8 +68,8 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
 TASK = ScoreTask(
     name="keyframes",
     summary="Score key frames: are they in the action, is every action seen; means over videos.",
-    predictions="CSV with `video,frame`, JSON: video -> list of frames (0-based), or the keyframes.json "
-    "of `vidattn keyframes`",
+    predictions="CSV with `video,frame`, JSON: video -> list of frames (0-based), or the "
+    "keyframes.json of `vidattn keyframes`",
     truth="CSV with `video,start,end[,frames]`, or JSON with `spans` or `tubes`; ends exclusive",
     protocols={
         "spans": "precision: share of frames in a span; recall: share of spans with a frame; the "
