@@ -76,7 +76,7 @@ def read_archive(path: Path) -> dict[str, NDArray[Any]]:
     """
     with _readable(path):
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 if not isinstance(archive, np.lib.npyio.NpzFile):
                     raise MalformedFileError(path, 0, "a NumPy archive (.npz)", "one array")
                 return {name: archive[name] for name in archive.files}
