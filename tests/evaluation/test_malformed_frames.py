@@ -50,6 +50,10 @@ WRONG: list[tuple[str, str, Any, str]] = [
         "video,run,jump\na,0,1\nb,0,1\n",
         "t.csv:3: .*class that predictions have",
     ),
+    ("recognition", "p.json", {"a": [], "b": ["run"]}, r"p.json:1: .*at least one label"),
+    ("recognition", "p.json", {"a": [0.5], "b": [0, 1]}, "a score for each of 1 classes, got 2"),
+    ("recognition", "p.json", {"a": ["run", "run"], "b": ["run"]}, "every label of a video once"),
+    ("recognition", "p.json", {"a": ["run"], "b": [0, 1]}, "or labels for every video, got both"),
     ("recognition", "p", "", "p.csv: expected some content, got an empty file"),
     ("recognition", "p", "video,run,walk\na,0,1\n", "every video of the truth"),
     ("recognition", "p", SCORES.encode("utf-16"), "p.csv:1: expected UTF-8 text, got UTF-16"),
@@ -122,6 +126,8 @@ def test_a_wrong_file_is_named(
     task: str, side: str, content: Any, message: str, tmp_path: Path
 ) -> None:
     name, given, true_name, truth = GOOD[task]
+    if side == "p.json":
+        name, side = side, "p"
     paths = (
         write(tmp_path / name, content if side == "p" else given),
         write(tmp_path / true_name, content if side == "t" else truth),

@@ -5,6 +5,8 @@ from vidattn.lazy import exports
 __getattr__, __all__ = exports(
     __name__,
     {
+        "Interval": "intervals",
+        "Score": "scoring",
         "action_recall": "keyframes",
         "average_precisions": "classification",
         "average_views": "classification",
@@ -17,7 +19,6 @@ __getattr__, __all__ = exports(
         "expected_calibration_error": "classification",
         "frame_accuracy": "segmentation",
         "importance_correlations": "summaries",
-        "Interval": "intervals",
         "kendall_correlations": "rank_correlation",
         "key_shot_summary": "summaries",
         "keyframe_precision": "keyframes",
@@ -30,7 +31,6 @@ __getattr__, __all__ = exports(
         "pointing_game": "regions",
         "random_precision": "keyframes",
         "random_recall": "keyframes",
-        "Score": "scoring",
         "score": "scoring",
         "segment_counts": "segmentation",
         "segment_f1": "segmentation",

@@ -253,6 +253,8 @@ def _ranked(
         if any(label == other for _, other in guesses):
             document.refuse(here, "every label of a video once", shown(label))
         guesses.append((score, label))
+    if not guesses:
+        document.refuse(place, "at least one label", "none")
     return [label for _, label in sorted(guesses, key=lambda guess: -guess[0])]
 
 
