@@ -134,6 +134,13 @@ def _localisation(protocol: str) -> score_peers.Peer:
     return ours
 
 
+def _untrimmed(case: dict[str, Path]) -> dict[str, float]:
+    found = score("untrimmed", case["predictions"], case["truth"])
+    classes = {name: own["average_precision"] for name, own in found.classes.items()}
+    hits = {"~hit": found.figures["hit@3"], "~share": found.figures["average_hit@3"]}
+    return {"mean": found.figures["mAP"], **classes, **hits}
+
+
 def _proposals(protocol: str) -> score_peers.Peer:
     def ours(case: dict[str, Path]) -> dict[str, float]:
         found = score("proposals", case["predictions"], case["truth"], protocol=protocol).figures
@@ -188,6 +195,12 @@ COMPARISONS = {
         _padilla("ElevenPointInterpolation"),
         _box_case("voc-11-point"),
         _boxes("voc-11-point"),
+    ),
+    "activitynet-classification": Comparison(
+        "activitynet/ActivityNet",
+        score_peers.activitynet_classification,
+        _segments("official"),
+        _untrimmed,
     ),
     "activitynet-detection": Comparison(
         "activitynet/ActivityNet",

@@ -139,6 +139,23 @@ def activitynet_detection(checkout: Path) -> Peer:
     return run
 
 
+def activitynet_classification(checkout: Path) -> Peer:
+    """ActivityNet, `Evaluation/eval_classification.py`."""
+    script = _activitynet(checkout, "eval_classification")
+
+    def run(case: dict[str, Path]) -> dict[str, float]:
+        scorer = script.ANETclassification(
+            str(case["truth"]), str(case["predictions"]), check_status=False
+        )
+        scorer.evaluate()
+        names = {number: label for label, number in scorer.activity_index.items()}
+        classes = {names[place]: float(own) for place, own in enumerate(scorer.ap)}
+        hits = {"~hit": scorer.hit_at_k, "~share": scorer.avg_hit_at_k}
+        return {"mean": float(scorer.ap.mean()), **classes, **hits}
+
+    return run
+
+
 def opentad_detection(checkout: Path) -> Peer:
     """OpenTAD, `opentad/evaluations/mAP.py`; its processes run in this one."""
     script = _opentad(checkout, "mAP")

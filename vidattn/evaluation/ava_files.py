@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ FrameKey = tuple[str, str]
 
 _BOX = ("video", "timestamp", "x1", "y1", "x2", "y2", "action")
 _ENTRY = re.compile(r"(?:item|label)\s*\{([^{}]*)\}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _FIELD = re.compile(r'\b(id|label_id|name|display_name)\s*:\s*(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 
 
@@ -73,29 +75,37 @@ def read_boxes(path: Path, *, whole_seconds: bool, empty_frames: bool) -> BoxRow
             numbers, actions below 1.
     """
     rows, lines = read_rows(path)
-    lengths = {2, 7, 8} if empty_frames else {7, 8}
-    wrong = [place for place, row in enumerate(rows) if len(row) not in lengths]
-    if wrong:
-        expected = f"{', '.join(map(str, sorted(lengths)))} cells ({', '.join(_BOX)}, score)"
-        got = f"{len(rows[wrong[0]])}: {shown(','.join(rows[wrong[0]]))}"
-        raise MalformedFileError(path, lines[wrong[0]], expected, got)
-    listed = {name: [row[place].strip() for row in rows] for place, name in enumerate(_BOX[:2])}
-    stamps = Table(path, listed, lines)
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    allowed = [2, 7, 8] if empty_frames else [7, 8]
+    wrong = ~np.isin(lengths, allowed)
+    if wrong.any():
+        row = int(wrong.argmax())
+        expected = f"{', '.join(map(str, allowed))} cells ({', '.join(_BOX)}, score)"
+        got = f"{lengths[row]}: {shown(','.join(rows[row]))}"
+        raise MalformedFileError(path, lines[row], expected, got)
+    stamps = Table(path, _columns(rows, 0, 2), lines)
     frames, frame = _frames(stamps, whole_seconds=whole_seconds)
-    full = [place for place, row in enumerate(rows) if len(row) > 2]
-    if not full:
+    full = np.flatnonzero(lengths > 2)
+    if len(full) < len(rows):
+        rows, lines = [rows[row] for row in full], [lines[row] for row in full]
+    if not rows:
         nothing = np.zeros(0)
         whole = nothing.astype(np.int64)
         return BoxRows(path, whole, frames, whole, whole, np.zeros((0, 4)), nothing)
-    columns = zip(*(rows[place][2:7] for place in full), strict=True)
-    own = [lines[place] for place in full]
-    cells = {name: list(column) for name, column in zip(_BOX[2:], columns, strict=True)}
-    cells["score"] = [rows[place][7] if len(rows[place]) > 7 else "1" for place in full]
-    table = Table(path, cells, own)
+    cells = _columns(rows, 2, 7)
+    if lengths.max() > 7:
+        cells["score"] = [row[7] if len(row) > 7 else "1" for row in rows]
+    table = Table(path, cells, lines)
     boxes = np.stack([table.floats(name) for name in _BOX[2:6]], axis=1)
     _refuse_reversed(table, boxes)
-    classes, scores = table.integers("action", low=1), table.floats("score")
-    return BoxRows(path, np.array(own), frames, frame[full], classes, boxes, scores)
+    classes = table.integers("action", low=1)
+    scores = table.floats("score") if "score" in cells else np.ones(len(rows))
+    return BoxRows(path, np.array(lines), frames, frame[full], classes, boxes, scores)
+
+
+def _columns(rows: list[list[str]], start: int, stop: int) -> dict[str, list[str]]:
+    places = range(start, stop)
+    return {_BOX[place]: [row[place].strip() for row in rows] for place in places}
 
 
 def read_classes(path: Path) -> dict[int, str]:
@@ -112,7 +122,7 @@ def read_classes(path: Path) -> dict[int, str]:
         found = {name: quoted or plain for name, quoted, plain in _FIELD.findall(entry.group(1))}
         name = found.get("name", found.get("display_name"))
         number = found.get("id", found.get("label_id"))
-        if name is None or number is None or not number.isdecimal() or int(number) < 1:
+        if name is None or number is None or not _NUMBER.fullmatch(number):
             expected = "an entry with `name` and a positive `id` or `label_id`"
             raise MalformedFileError(path, line, expected, shown(" ".join(entry.group().split())))
         if int(number) in classes:
@@ -132,19 +142,19 @@ def read_exclusions(path: Path, *, whole_seconds: bool) -> set[FrameKey]:
 def _frames(table: Table, *, whole_seconds: bool) -> tuple[list[FrameKey], NDArray[np.int64]]:
     """Keys of the frames in the order in which they come first, and each row's position."""
     table.names("video")
-    written: dict[FrameKey, int] = {}
     pairs = zip(table.columns["video"], table.columns["timestamp"], strict=True)
-    places = np.array([written.setdefault(pair, len(written)) for pair in pairs])
+    first: dict[FrameKey, int] = {}  # of each way to write a frame, its first row
+    rows = np.fromiter(map(first.setdefault, pairs, count()), np.int64, len(table))
     keys: dict[FrameKey, int] = {}
-    numbers = []
-    for place, (video, stamp) in enumerate(written):
+    numbers = np.zeros(len(table), np.int64)
+    for (video, stamp), row in first.items():
         try:
             key = f"{int(stamp):04d}" if whole_seconds else f"{_decimal(stamp):.6f}"
         except (ValueError, InvalidOperation):
             what = "a whole number of seconds" if whole_seconds else "a finite number of seconds"
-            table.refuse(int((places == place).argmax()), f"timestamp: {what}", shown(stamp))
-        numbers.append(keys.setdefault((video, key), len(keys)))
-    return list(keys), np.array(numbers)[places]
+            table.refuse(row, f"timestamp: {what}", shown(stamp))
+        numbers[row] = keys.setdefault((video, key), len(keys))
+    return list(keys), numbers[rows]
 
 
 def _decimal(text: str) -> float:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import MalformedFileError
-from vidattn.evaluation.files import Document, read_table, shown
+from vidattn.evaluation.files import Document, Table, read_rows, shown
 
 Place = tuple[str | int, ...]
 _CORNERS = ("left", "top", "right", "bottom")
@@ -33,7 +33,7 @@ class Boxes:
         scores: (R,); 1 in a truth.
         areas: (R,) as the file says, else width × height.
         crowd: (R,) boxes around many objects.
-        where: (file, line or place) of each box, for messages.
+        source: the rows, or the document and the place of its list, for messages.
         classes: label -> name, where the file lists its classes.
     """
 
@@ -44,15 +44,15 @@ class Boxes:
     scores: NDArray[np.float64]
     areas: NDArray[np.float64]
     crowd: NDArray[np.bool_]
-    where: list[tuple[Any, Any]]
+    source: Table | tuple[Document, Place]
     classes: dict[Any, str] | None = None
 
-    def refuse(self, row: int, expected: str, got: str) -> None:
+    def refuse(self, row: int, expected: str, got: str) -> NoReturn:
         """Raise for one box."""
-        file, place = self.where[row]
-        if isinstance(file, Document):
-            file.refuse(place, expected, got)
-        raise MalformedFileError(file, place, expected, got)
+        if isinstance(self.source, Table):
+            self.source.refuse(row, expected, got)
+        document, top = self.source
+        document.refuse((*top, row), expected, got)
 
 
 def read_truth(path: Path, *, corners: bool) -> Boxes:
@@ -81,46 +81,46 @@ def read_predictions(path: Path, *, corners: bool) -> Boxes:
 
 def _folder(folder: Path, *, scored: bool, corners: bool) -> Boxes:
     columns = ["class", *(["score"] if scored else []), *(_CORNERS if corners else _SIZED)]
-    frames: list[str] = []
-    labels: list[str] = []
-    where: list[tuple[Any, Any]] = []
+    files = sorted(folder.glob("*.txt"))
+    rows: list[list[str]] = []
+    lines: list[int] = []
     counts: list[int] = []
-    boxes, scores = [np.zeros((0, 4))], [np.zeros(0)]
-    for file in sorted(folder.glob("*.txt")):
-        frames.append(file.stem)
-        counts.append(0)
-        if not file.stat().st_size:  # no boxes in this frame
-            continue
-        table = read_table(file, columns=columns, separator=None)
-        counts[-1] = len(table)
-        labels.extend(table.names("class"))
-        where.extend((file, line) for line in table.lines)
-        low = -np.inf if corners else 0.0
-        own = [
-            table.floats(name, low=low if place > 1 else -np.inf)
-            for place, name in enumerate(columns[-4:])
-        ]
-        boxes.append(np.stack(own, axis=1))
-        scores.append(table.floats("score") if scored else np.ones(len(table)))
-        if corners:
-            wrong = (boxes[-1][:, :2] > boxes[-1][:, 2:]).any(1)
-            if wrong.any():
-                row = int(wrong.argmax())
-                expected = "a box with left ≤ right and top ≤ bottom"
-                table.refuse(row, expected, ", ".join(f"{v:g}" for v in boxes[-1][row]))
-            boxes[-1][:, 2:] -= boxes[-1][:, :2]
-    if not where:
+    for file in files:
+        own: list[list[str]] = []
+        if file.stat().st_size:  # else there are no boxes in this frame
+            own, places = read_rows(file, separator=None)
+            for cells, line in zip(own, places, strict=True):
+                if len(cells) != len(columns):
+                    expected = f"{len(columns)} cells ({', '.join(columns)})"
+                    raise MalformedFileError(file, line, expected, shown(" ".join(cells)))
+            rows += own
+            lines += places
+        counts.append(len(own))
+    if not rows:
         raise MalformedFileError(folder, 0, "boxes in .txt files, one file a frame", "none")
-    every = np.concatenate(boxes)
+    frame = np.repeat(np.arange(len(files)), counts)
+    cells_ = dict(zip(columns, (list(own) for own in zip(*rows, strict=True)), strict=True))
+    table = Table(folder, cells_, lines, [files[place] for place in frame])
+    low = -np.inf if corners else 0.0
+    sides = [table.floats(name) for name in columns[-4:-2]]
+    sides += [table.floats(name, low=low) for name in columns[-2:]]
+    boxes = np.stack(sides, axis=1)
+    if corners:
+        wrong = (boxes[:, :2] > boxes[:, 2:]).any(1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            expected = "a box with left ≤ right and top ≤ bottom"
+            table.refuse(row, expected, ", ".join(f"{side:g}" for side in boxes[row]))
+        boxes[:, 2:] -= boxes[:, :2]
     return Boxes(
-        frames,
-        np.repeat(np.arange(len(frames)), counts),
-        labels,
-        every,
-        np.concatenate(scores),
-        every[:, 2] * every[:, 3],
-        np.zeros(len(every), bool),
-        where,
+        [file.stem for file in files],
+        frame,
+        cells_["class"],
+        boxes,
+        table.floats("score") if scored else np.ones(len(boxes)),
+        boxes[:, 2] * boxes[:, 3],
+        np.zeros(len(boxes), bool),
+        table,
     )
 
 
@@ -169,47 +169,80 @@ def _coco_boxes(
     if not entries:
         document.refuse(top, "at least one box", "none")
     known: dict[Any, int] = {name: place for place, name in enumerate(frames or [])}
-    labels, frame, boxes, scores, areas, crowd = [], [], [], [], [], []
-    for row, entry in enumerate(entries):
-        place = (*top, row)
-        image = document.member(entry, "image_id", place)
-        if frames is None:
-            if not isinstance(image, int | str):
-                document.refuse((*place, "image_id"), "a number or name", shown(image))
-            known.setdefault(image, len(known))
-        elif not isinstance(image, int | str) or image not in known:
-            document.refuse((*place, "image_id"), "the id of a listed image", shown(image))
-        frame.append(known[image])
-        label = document.member(entry, "category_id", place)
-        if not isinstance(label, int | str):
-            document.refuse((*place, "category_id"), "a number or name", shown(label))
-        labels.append(label)
-        boxes.append(_box(document, document.member(entry, "bbox", place), (*place, "bbox")))
-        score = document.member(entry, "score", place) if scored else 1
-        scores.append(document.number(score, (*place, "score")))
-        area = boxes[-1][2] * boxes[-1][3] if scored else entry.get("area")
-        area = boxes[-1][2] * boxes[-1][3] if area is None else area
-        areas.append(document.number(area, (*place, "area")))
-        flag = 0 if scored else entry.get("iscrowd", 0)
-        if flag not in (0, 1):
-            document.refuse((*place, "iscrowd"), "0 or 1", shown(flag))
-        crowd.append(bool(flag))
-    return Boxes(
-        list(known),
-        np.array(frame, np.int64),
-        labels,
-        np.array(boxes, np.float64),
-        np.array(scores, np.float64),
-        np.array(areas, np.float64),
-        np.array(crowd, bool),
-        [(document, (*top, row)) for row in range(len(entries))],
-    )
+    try:
+        found = _columns(entries, scored=scored)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        found = None
+    if found is None or (frames is not None and not known.keys() >= set(found[0])):
+        for row, entry in enumerate(entries):
+            _check(document, entry, (*top, row), known if frames is not None else None, scored)
+        raise AssertionError(f"every box of {document.path} can be read")
+    images, labels, boxes, scores, areas, crowd = found
+    for image in dict.fromkeys(images):
+        known.setdefault(image, len(known))
+    frame = np.fromiter(map(known.__getitem__, images), np.int64, len(images))
+    return Boxes(list(known), frame, labels, boxes, scores, areas, crowd, (document, top))
 
 
-def _box(document: Document, value: Any, place: Place) -> list[float]:
+def _columns(entries: Sequence[Any], *, scored: bool) -> tuple[Any, ...]:
+    """Everything at once.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError, OverflowError: something is wrong.
+    """
+    images = [entry["image_id"] for entry in entries]
+    labels = [entry["category_id"] for entry in entries]
+    sides = [entry["bbox"] for entry in entries]
+    scores = [entry["score"] for entry in entries] if scored else [1.0] * len(entries)
+    given = [None if scored else entry.get("area") for entry in entries]
+    flags = [0 if scored else entry.get("iscrowd", 0) for entry in entries]
+    kinds = {type(value) for values in (*sides, scores) for value in values}
+    kinds |= {type(area) for area in given} - {type(None)}
+    names = {type(value) for values in (images, labels) for value in values}
+    if not (
+        kinds <= {int, float} and names <= {int, str} and {type(own) for own in sides} == {list}
+    ):
+        raise TypeError
+    if any(len(own) != 4 for own in sides) or not set(flags) <= {0, 1}:
+        raise ValueError
+    boxes = np.array(sides, np.float64)
+    own = boxes[:, 2] * boxes[:, 3]
+    areas = own if scored else np.array([np.nan if a is None else a for a in given], np.float64)
+    missing = np.array([area is None for area in given], bool)
+    areas = np.where(missing, own, areas)
+    numbers = np.array(scores, np.float64)
+    finite = all(np.isfinite(values).all() for values in (boxes, numbers, areas))
+    if not finite or (boxes[:, 2:] < 0).any():
+        raise ValueError
+    return images, labels, boxes, numbers, areas, np.array(flags, bool)
+
+
+def _check(
+    document: Document, entry: Any, place: Place, known: dict[Any, int] | None, scored: bool
+) -> None:
+    """Raise for what is wrong with one box, if anything is."""
+    image = document.member(entry, "image_id", place)
+    if type(image) not in (int, str):
+        document.refuse((*place, "image_id"), "a number or name", shown(image))
+    if known is not None and image not in known:
+        document.refuse((*place, "image_id"), "the id of a listed image", shown(image))
+    label = document.member(entry, "category_id", place)
+    if type(label) not in (int, str):
+        document.refuse((*place, "category_id"), "a number or name", shown(label))
+    _box(document, document.member(entry, "bbox", place), (*place, "bbox"))
+    if scored:
+        document.number(document.member(entry, "score", place), (*place, "score"))
+        return
+    if entry.get("area") is not None:
+        document.number(entry["area"], (*place, "area"))
+    flag = entry.get("iscrowd", 0)
+    if not isinstance(flag, int) or flag not in (0, 1):
+        document.refuse((*place, "iscrowd"), "0 or 1", shown(flag))
+
+
+def _box(document: Document, value: Any, place: Place) -> None:
     if not isinstance(value, list) or len(value) != 4:
         document.refuse(place, "[left, top, width, height]", shown(value))
     box = [document.number(side, (*place, row)) for row, side in enumerate(value)]
     if box[2] < 0 or box[3] < 0:
         document.refuse(place, "a width and a height ≥ 0", shown(value))
-    return box

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,25 +66,34 @@ class Table:
         path: the file.
         columns: name -> cells, stripped of the space around them.
         lines: 1-based line of each row.
+        paths: the file of each row, where a table was put together from several.
     """
 
-    def __init__(self, path: Path, columns: dict[str, list[str]], lines: Sequence[int]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        columns: Mapping[str, Sequence[str]],
+        lines: Sequence[int],
+        paths: Sequence[Path] | None = None,
+    ) -> None:
         self.path = path
         self.columns = columns
         self.lines = lines
+        self.paths = paths
 
     def __len__(self) -> int:
         return len(self.lines)
 
     def refuse(self, row: int, expected: str, got: str) -> NoReturn:
         """Raise for one row (0-based)."""
-        raise MalformedFileError(self.path, self.lines[row], expected, got)
+        path = self.path if self.paths is None else self.paths[row]
+        raise MalformedFileError(path, int(self.lines[row]), expected, got)
 
-    def names(self, column: str) -> list[str]:
+    def names(self, column: str) -> Sequence[str]:
         """A column of non-empty text."""
         cells = self.columns[column]
         if "" in cells:
-            self.refuse(cells.index(""), column, "an empty cell")
+            self.refuse(list(cells).index(""), column, "an empty cell")
         return cells
 
     def floats(
@@ -92,7 +101,10 @@ class Table:
     ) -> NDArray[np.float64]:
         """A column of finite numbers in [low, high]."""
         cells = self.columns[column]
-        numbers = np.fromiter(_each(float, cells, self, column, "a number"), float, len(cells))
+        try:
+            numbers = np.fromiter(map(float, cells), float, len(cells))
+        except ValueError:
+            self._refuse_first(column, float, "a number")
         wrong = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= low) & (numbers <= high)))
         if len(wrong):
             expected = _range(f"{column}: a finite number", low, high)
@@ -104,18 +116,25 @@ class Table:
     ) -> NDArray[np.int64]:
         """A column of whole numbers in [low, high], written as such; `1.0` is none."""
         cells = self.columns[column]
-        read = _each(_integer, cells, self, column, "a whole number")
-        numbers = np.fromiter(read, np.int64, len(cells))
-        wrong = np.zeros(len(numbers), bool)
-        if low is not None:
-            wrong |= numbers < low
-        if high is not None:
-            wrong |= numbers > high
-        if wrong.any():
-            row = int(wrong.argmax())
-            expected = _range(f"{column}: a whole number", low, high)
-            self.refuse(row, expected, shown(cells[row]))
-        return numbers
+        # The same few numbers come again and again.
+        try:
+            known = {cell: _integer(cell) for cell in set(cells)}
+        except ValueError:
+            self._refuse_first(column, _integer, "a whole number")
+        for cell, number in known.items():
+            if (low is not None and number < low) or (high is not None and number > high):
+                expected = _range(f"{column}: a whole number", low, high)
+                self.refuse(cells.index(cell), expected, shown(cell))
+        return np.fromiter(map(known.__getitem__, cells), np.int64, len(cells))
+
+    def _refuse_first(self, column: str, read: Callable[[str], Any], what: str) -> NoReturn:
+        """Raise for the first cell that cannot be read."""
+        for row, cell in enumerate(self.columns[column]):
+            try:
+                read(cell)
+            except ValueError:
+                self.refuse(row, f"{column}: {what}", shown(cell))
+        raise AssertionError(f"every cell of {column} can be read")
 
     def unique(self, what: str, *columns: Sequence[Any] | NDArray[Any]) -> None:
         """Refuse the second row with the same values in these columns."""
@@ -177,20 +196,28 @@ def read_rows(
     path = Path(path)
     text = read_text(path)
     if separator is None:
-        split = [(line.split(), number) for number, line in enumerate(text.split("\n"), start=1)]
-        return [cells for cells, _ in split if cells], [number for cells, number in split if cells]
-    rows: list[list[str]] = []
-    lines: list[int] = []
+        split = [line.split() for line in text.split("\n")]
+        lines = [line for line, cells in enumerate(split, start=1) if cells]
+        return [cells for cells in split if cells], lines
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    line = 1
+    rows: list[list[str]] = []
+    lines = []
     try:
-        for cells in reader:
-            if any(cells):
+        if '"' not in text:  # a row is a line
+            rows = list(reader)
+            lines = list(range(1, len(rows) + 1))
+        else:
+            line = 1
+            for cells in reader:
                 rows.append(cells)
                 lines.append(line)
-            line = reader.line_num + 1
+                line = reader.line_num + 1
     except csv.Error as error:
+        line = lines[-1] + 1 if lines else reader.line_num
         raise MalformedFileError(path, line, "separated cells", str(error)) from error
+    blank = [row for row, cells in enumerate(rows) if len(cells) < 2 and not "".join(cells).strip()]
+    for row in reversed(blank):
+        del rows[row], lines[row]
     if not rows:
         raise MalformedFileError(path, 0, "rows", "none")
     return rows, lines
@@ -377,17 +404,6 @@ def _check_lengths(
             raise MalformedFileError(
                 path, line, f"{len(names)} cells ({listed})", f"{len(row)}: {shown(','.join(row))}"
             )
-
-
-def _each(
-    read: Callable[[str], Any], cells: Iterable[str], table: Table, column: str, what: str
-) -> Iterable[Any]:
-    row = -1
-    try:
-        for row, cell in enumerate(cells):  # noqa: B007
-            yield read(cell)
-    except ValueError:
-        table.refuse(row, f"{column}: {what}", shown(table.columns[column][row]))
 
 
 def _integer(cell: str) -> int:

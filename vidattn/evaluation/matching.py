@@ -34,6 +34,12 @@ def pairs(predicted: Keys, truth: Keys) -> tuple[Keys, Keys]:
     return predictions, order[begins + np.arange(len(predictions))]
 
 
+def members(groups: Keys, count: int) -> list[Keys]:
+    """For each key from 0 to `count` − 1 the positions that have it, in order."""
+    order = np.argsort(groups, kind="stable")
+    return np.split(order, np.searchsorted(groups[order], np.arange(1, count)))
+
+
 def box_overlap(first: Numbers, second: Numbers) -> Numbers:
     """Intersection over union, row by row, of (N, 4) boxes x1, y1, x2, y2; NaN of two points.
 

@@ -39,7 +39,10 @@ def average_precision(hits: NDArray[np.bool_], positives: int) -> float:
         return float("nan")
     precision, recall = precision_recall(hits, positives)
     highest = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(recall, prepend=0.0)[hits] * highest[hits]))
+    (places,) = np.nonzero(hits)
+    steps = recall[places]
+    steps[1:] -= recall[places[:-1]]
+    return float(np.sum(steps * highest[places]))
 
 
 def sampled_precision(
@@ -53,5 +56,5 @@ def sampled_precision(
     if not positives:
         return float("nan")
     precision, recall = precision_recall(hits, positives)
-    highest = np.r_[np.maximum.accumulate(precision[::-1])[::-1], 0.0]
+    highest = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
     return float(highest[np.searchsorted(recall, levels, "left")].mean())

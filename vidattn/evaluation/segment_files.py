@@ -89,17 +89,20 @@ def read_truth(path: Path, *, subset: str | None) -> Segments:
     return _segments(document, named, top, chosen)
 
 
-def read_predictions(path: Path, *, labelled: bool = True) -> Segments:
+def read_predictions(path: Path, *, labelled: bool = True, segments: bool = True) -> Segments:
     """`{"results": {video: [{"label": …, "score": …, "segment": [start, end]}]}}`.
 
     Args:
         path: the file.
-        labelled: whether every segment needs a label.
+        labelled: whether every prediction needs a label.
+        segments: whether every prediction needs a segment; else all times are 0.
 
     Raises:
         MalformedFileError: as in `read_truth`; no predictions at all.
     """
     document = Document(path)
+    if not segments:
+        document.value = _without_times(document)
     results = document.member(document.value, "results", ())
     videos = document.mapping(results, ("results",), "an object of videos")
     rows: dict[str, tuple[Place, Any]] = {}
@@ -109,6 +112,19 @@ def read_predictions(path: Path, *, labelled: bool = True) -> Segments:
     if not len(found.video):
         document.refuse(("results",), "at least one prediction", "none")
     return found
+
+
+def _without_times(document: Document) -> dict[str, Any]:
+    """The document with an empty segment in each prediction."""
+    videos = document.member(document.value, "results", ())
+    found: dict[str, Any] = {}
+    for video, own in document.mapping(videos, ("results",), "an object of videos").items():
+        place = ("results", video)
+        rows = document.sequence(own, place, "a list of predictions")
+        for row, one in enumerate(rows):
+            document.mapping(one, (*place, row), "an object")
+        found[video] = [{**one, "segment": [0, 0]} for one in rows]
+    return {"results": found}
 
 
 def _subset(document: Document, entries: dict[str, Any], wanted: str | None) -> str:
@@ -165,9 +181,10 @@ def _rows(
         _refuse_first(document, entries, places, labelled=labelled, scored=scored)
         raise
     kinds = {type(value) for values in (scores, starts, ends) for value in values}
-    if not kinds <= {int, float} or not all(type(own) is str and own for own in labels):
+    named = not labelled or all(type(own) is str and own for own in labels)
+    if not kinds <= {int, float} or not named:
         _refuse_first(document, entries, places, labelled=labelled, scored=scored)
-    if labelled and not all(len(entry["segment"]) == 2 for entry in entries):
+    if not all(len(entry["segment"]) == 2 for entry in entries):
         _refuse_first(document, entries, places, labelled=labelled, scored=scored)
     try:
         times = np.array([starts, ends], np.float64).reshape(2, -1).T

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from vidattn.errors import ArgumentError
 from vidattn.evaluation.box_files import Boxes, read_predictions, read_truth
 from vidattn.evaluation.files import shown
-from vidattn.evaluation.matching import best_truth, first_hits, greedy_hits, pairs, pixel_overlap
+from vidattn.evaluation.matching import (
+    best_truth,
+    first_hits,
+    greedy_hits,
+    members,
+    pairs,
+    pixel_overlap,
+)
 from vidattn.evaluation.precision import average_precision, sampled_precision
 from vidattn.evaluation.scoring import Option, Score, ScoreTask
 
@@ -116,9 +123,10 @@ def _voc(
     best, overlaps = best_truth(predicted, corners[0], groups[1], corners[1], overlap=pixel_overlap)
     hits = first_hits(best, overlaps, overlap)
     table: dict[str, dict[str, float]] = {}
+    of_class = members(predicted % len(labels), len(labels))
+    positives_of = np.bincount(groups[1] % len(labels), minlength=len(labels))
     for number, label in labels.items():
-        mine = hits[predicted % len(labels) == number]
-        positives = int((groups[1] % len(labels) == number).sum())
+        mine, positives = hits[of_class[number]], int(positives_of[number])
         value = (
             sampled_precision(mine, positives, _ELEVEN)
             if eleven
@@ -156,6 +164,12 @@ def _coco(
     candidates = (left[near], right[near], overlaps[near])
     areas = found.boxes[rows][:, 2] * found.boxes[rows][:, 3]
     table: dict[str, dict[str, float]] = {label: {} for label in labels.values()}
+    scores = found.scores[rows]
+    # A class's boxes frame by frame become one list by falling score.
+    of_class = [
+        mine[np.argsort(-scores[mine], kind="stable")]
+        for mine in members(predicted % len(labels), len(labels))
+    ]
     for name, (low, high) in _COCO_AREAS.items():
         ignored = given.crowd | (given.areas < low) | (given.areas > high)
         taken = greedy_hits(
@@ -171,15 +185,14 @@ def _coco(
         )
         positives = np.bincount(groups[1][~ignored] % len(labels), minlength=len(labels))
         for own, label in labels.items():
-            mine = np.flatnonzero(predicted % len(labels) == own)
-            by_score = mine[np.argsort(-found.scores[rows][mine], kind="stable")]
+            by_score = of_class[own]
             table[label] |= _coco_class(
                 name, hits[:, by_score], left_out[:, by_score], place[by_score], int(positives[own])
             )
     figures = {name: _mean(table, name) for name in next(iter(table.values()))}
+    truths = np.bincount(groups[1] % len(labels), minlength=len(labels))
     for own, label in labels.items():
-        table[label]["truth"] = int((groups[1] % len(labels) == own).sum())
-        table[label]["predictions"] = int((predicted % len(labels) == own).sum())
+        table[label] |= {"truth": int(truths[own]), "predictions": len(of_class[own])}
     return {name: figures[name] for name in sorted(figures, key=_figure_order)}, table
 
 

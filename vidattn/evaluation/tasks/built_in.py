@@ -7,10 +7,11 @@ TASKS: dict[str, str] = {
     "detection": "vidattn.evaluation.tasks.detection",
     "keyframes": "vidattn.evaluation.tasks.keyframes",
     "localisation": "vidattn.evaluation.tasks.localisation",
+    "proposals": "vidattn.evaluation.tasks.proposals",
     "recognition": "vidattn.evaluation.tasks.recognition",
     "regions": "vidattn.evaluation.tasks.regions",
     "segmentation": "vidattn.evaluation.tasks.segmentation",
-    "proposals": "vidattn.evaluation.tasks.proposals",
     "shots": "vidattn.evaluation.tasks.shots",
     "summaries": "vidattn.evaluation.tasks.summaries",
+    "untrimmed": "vidattn.evaluation.tasks.untrimmed",
 }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vidattn.errors import ArgumentError, MalformedFileError
 from vidattn.evaluation.ava_files import BoxRows, FrameKey, read_boxes, read_classes
 from vidattn.evaluation.ava_files import read_exclusions as read_excluded
-from vidattn.evaluation.matching import best_truth, first_hits
+from vidattn.evaluation.matching import best_truth, first_hits, members
 from vidattn.evaluation.precision import average_precision, by_score
 from vidattn.evaluation.scoring import Option, Score, ScoreTask
 
@@ -196,10 +196,11 @@ def _score(
     counted = given if protocol.excluded_truth else given.keep(left)
     table: dict[str, dict[str, float]] = {}
     values = {}
-    for number in sorted(classes):
-        own = np.flatnonzero(rows.classes == number)
+    listed = np.array(sorted(classes))
+    of_class = members(np.searchsorted(listed, rows.classes), len(listed))
+    truths = np.bincount(np.searchsorted(listed, counted.classes), minlength=len(listed))
+    for own, number, positives in zip(of_class, sorted(classes), truths.tolist(), strict=True):
         scores: NDArray[Any] = rows.scores[own].astype(_kind(protocol))
-        positives = int((counted.classes == number).sum())
         value = average_precision(hits[own][by_score(scores)], positives)
         table[_label(classes, number)] = {
             "average_precision": value,
@@ -231,11 +232,12 @@ def _score(
 def _hits(
     rows: BoxRows, truth: BoxRows, overlap: float, *, kind: type[np.floating[Any]]
 ) -> NDArray[np.bool_]:
-    size = 1 + max(int(own.classes.max(initial=0)) for own in (rows, truth))
+    known, place = np.unique(np.r_[rows.classes, truth.classes], return_inverse=True)
+    groups = np.r_[rows.frame, truth.frame] * len(known) + place
     best, overlaps = best_truth(
-        rows.frame * size + rows.classes,
+        groups[: len(rows.frame)],
         rows.boxes.astype(kind),
-        truth.frame * size + truth.classes,
+        groups[len(rows.frame) :],
         truth.boxes.astype(kind),
     )
     return first_hits(best, overlaps, overlap)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import ArgumentError
 from vidattn.evaluation.files import shown
-from vidattn.evaluation.matching import greedy_hits, pairs
+from vidattn.evaluation.matching import greedy_hits, members, pairs
 from vidattn.evaluation.precision import average_precision, by_score
 from vidattn.evaluation.scoring import Option, Score, ScoreTask
 from vidattn.evaluation.segment_files import Segments, read_predictions, read_truth
@@ -39,8 +39,9 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
     positives = np.bincount([classes[label] for label in given.labels], minlength=len(classes))
     table: dict[str, dict[str, float]] = {}
     values = np.zeros((len(thresholds), len(classes)))
+    of_class = members(own, len(classes))
     for label, number in classes.items():
-        (mine,) = np.nonzero(own == number)
+        mine = of_class[number]
         count = int(positives[number])
         values[:, number] = [average_precision(row, count) for row in hits[:, mine]]
         table[label] = {
