@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,7 +69,7 @@ def match_videos(
     return MatchedVideos(kept, counts, notes)
 
 
-def mean_intervals(values: dict[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+def mean_intervals(values: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
     """95 % bootstrap interval of each mean over videos; none where it says nothing."""
     found = {}
     for name, numbers in values.items():
