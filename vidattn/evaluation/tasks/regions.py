@@ -56,6 +56,7 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
 def _frame(answer: FrameAnswer, true: VideoBoxes, frame: int, threshold: float) -> dict[str, float]:
     boxes = np.array(true.boxes[frame])
     if answer.weights is None:
+        assert answer.point is not None
         hit = pointing_game([answer.point], [boxes])[0]
         found = {"pointing": float(hit)}
         if true.size:
