@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vidattn.arrays import FloatArray, IntArray, at_least, finite_array, index_array
 from vidattn.errors import ArgumentError
@@ -49,10 +49,25 @@ def top_k_accuracy(scores: ArrayLike, labels: ArrayLike, k: int = 1) -> float:
     values = _filled("scores", scores)
     truth = index_array("labels", labels, (len(values),), below=values.shape[1])
     at_least("k", k, 1)
-    own = values[np.arange(len(truth)), truth][:, None]
-    earlier = np.arange(values.shape[1]) < truth[:, None]
-    ahead = (values > own) | ((values == own) & earlier)
-    return float((ahead.sum(axis=1) < k).mean())
+    return float((classes_ahead(values, truth) < k).mean())
+
+
+def classes_ahead(scores: FloatArray, labels: IntArray) -> IntArray:
+    """How many classes rank before the true one of each item, by `top_k_accuracy`'s order.
+
+    Args:
+        scores: (N, C), finite.
+        labels: (N,), classes in [0, C).
+
+    Returns:
+        (N,), in [0, C).
+    """
+    own = scores[np.arange(len(labels)), labels][:, None]
+    ahead = np.count_nonzero(scores > own, axis=1)
+    tied = np.flatnonzero(np.count_nonzero(scores >= own, axis=1) - ahead > 1)
+    earlier = np.arange(scores.shape[1]) < labels[tied, None]
+    ahead[tied] += np.count_nonzero((scores[tied] == own[tied]) & earlier, axis=1)
+    return ahead
 
 
 def confusion_matrix(predicted: ArrayLike, labels: ArrayLike, class_count: int) -> IntArray:
@@ -150,7 +165,8 @@ def average_precisions(scores: ArrayLike, targets: ArrayLike) -> FloatArray:
     truth = finite_array("targets", targets, values.shape)
     if not ((truth == 0) | (truth == 1)).all():
         raise ArgumentError("targets: expected only 0 and 1")
-    return np.array([_average_precision(*pair) for pair in zip(values.T, truth.T, strict=True)])
+    columns = np.ascontiguousarray(values.T), np.ascontiguousarray(truth.T > 0)
+    return np.array([_average_precision(*pair) for pair in zip(*columns, strict=True)])
 
 
 def mean_average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
@@ -198,9 +214,9 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / len(values))
 
 
-def _average_precision(scores: FloatArray, truth: FloatArray) -> float:
+def _average_precision(scores: FloatArray, positive: NDArray[np.bool_]) -> float:
     """Mean over the positive items of the precision among items that score no less."""
-    own = np.sort(scores[truth > 0])
+    own = np.sort(scores[positive])
     if not len(own):
         return float("nan")
     reached = len(scores) - np.searchsorted(np.sort(scores), own, side="left")

@@ -56,10 +56,12 @@ def segments(
     [[4, 5], [0, 3], [2, 4]]
     """
     values = _labels("labels", labels)
-    starts = np.flatnonzero(np.diff(values, prepend=values[0] - 1))
-    ends = np.append(starts[1:], len(values))
+    edges = np.flatnonzero(values[1:] != values[:-1]) + 1
+    starts, ends = np.append(0, edges), np.append(edges, len(values))
     names = values[starts]
-    kept = ~np.isin(names, list(background))
+    kept = np.ones(len(names), dtype=bool)
+    for label in background:
+        kept &= names != label
     return names[kept], starts[kept], ends[kept]
 
 
@@ -151,7 +153,7 @@ def segment_counts(
     shares = _label_overlaps(ours, theirs)
     best = shares.argmax(axis=1)
     reached = shares[np.arange(len(best)), best]
-    found = [len(np.unique(best[reached >= level])) for level in levels]
+    found = [len(set(best[reached >= level].tolist())) for level in levels]
     return [SegmentCounts(hit, len(ours[0]) - hit, len(theirs[0]) - hit) for hit in found]
 
 

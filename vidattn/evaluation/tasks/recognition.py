@@ -13,6 +13,7 @@ from vidattn.errors import ArgumentError, MalformedFileError
 from vidattn.evaluation.classification import (
     average_precisions,
     class_accuracies,
+    classes_ahead,
     confusion_matrix,
     expected_calibration_error,
 )
@@ -160,9 +161,7 @@ def _places(
     if given.scores:
         rows = np.array([row for row, video in enumerate(videos) if video in given.scores])
         scores = _matrix(given, [videos[row] for row in rows], names)
-        own = scores[np.arange(len(rows)), labels[rows]][:, None]
-        earlier = np.arange(len(names)) < labels[rows][:, None]
-        places[rows] = ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
+        places[rows] = classes_ahead(scores, labels[rows])
         first[rows] = scores.argmax(axis=1)
         return places, first, scores
     numbers = {name: number for number, name in enumerate(names)}
