@@ -204,7 +204,9 @@ def test_summaries_from_json(tmp_path: Path, protocol: str) -> None:
     assert 0 <= found.figures["F1_uniform"] < 1
     assert found.figures["kendall_human"] == pytest.approx(1.0)
     assert found.classes["video_1"]["kendall"] > found.classes["video_2"]["kendall"]
+    given = write(tmp_path, "p.json", {"video_1": [0.1, 0.9, 0.2, 0.3]})
     only = score("summaries", given, truth, protocol=protocol, splits=splits)
+    assert only.counts["videos_expected"] == 1
     assert only.figures["F1"] == pytest.approx(1.0, abs=1e-8)
 
 

@@ -52,7 +52,10 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
         people = _with_importances(people, settings["annotations"])
     given = read_answers(predictions)
     plan, settings = _plan(people, truth, protocol, settings)
-    matched = match_videos(predictions, given, people, missing=settings["missing"])
+    splits = read_splits(settings["splits"], list(people)) if settings["splits"] else []
+    tested = {name for names in splits for name in names} or set(people)
+    expected = [name for name in people if name in tested]
+    matched = match_videos(predictions, given, expected, missing=settings["missing"])
     generator = np.random.default_rng(settings["seed"])
     rows = {}
     for name in matched.names:
@@ -62,10 +65,7 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
             raise MalformedFileError(
                 predictions, 0, f"{name}: an answer that fits the truth", str(error)
             ) from error
-    groups = [list(rows)]
-    if settings["splits"]:
-        groups = read_splits(settings["splits"], list(people))
-        groups = [[name for name in group if name in rows] for group in groups]
+    groups = [[name for name in names if name in rows] for names in splits] or [list(rows)]
     titles = list(next(iter(rows.values())))
     table = {title: [rows[name][title] for name in rows] for title in titles}
     figures = {
@@ -77,8 +77,8 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
     constant = sorted(name for name in rows if np.isnan(rows[name].get("kendall", 0.0)))
     if constant:
         matched.notes.append(f"no rank correlation where all are equal: {', '.join(constant[:5])}")
-    counts = {**matched.counts, "splits": len(groups) if settings["splits"] else 0}
-    intervals = {} if settings["splits"] else mean_intervals(table)
+    counts = {**matched.counts, "splits": len(splits)}
+    intervals = {} if splits else mean_intervals(table)
     return Score("summaries", protocol, figures, rows, counts, matched.notes, settings, intervals)
 
 
