@@ -27,7 +27,7 @@ def tool() -> ModuleType:
 
 
 def test_every_peer_has_a_fixture(tool: ModuleType) -> None:
-    assert PEERS == sorted(tool.PEERS)
+    assert sorted(tool.PEERS) == PEERS
 
 
 @pytest.mark.parametrize("peer", PEERS)
