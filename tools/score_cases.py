@@ -34,7 +34,7 @@ def ava_case(seed: int, folder: Path, protocol: str) -> dict[str, Path]:
             truth.append([*box, str(draw.choice(LABELS)), str(person)])
             if draw.random() < 0.1:
                 truth.append(truth[-1])
-        many = 70 if official and draw.random() < 0.15 else draw.choice([0, 0, 3, 10, 20])
+        many = 160 if official and draw.random() < 0.15 else draw.choice([0, 0, 3, 10, 20])
         for _ in range(many):
             box = draw.choice(own) if own and draw.random() < 0.6 else [video, stamp]
             corners = _moved(draw, box[2:], coarse) if len(box) > 2 else _box(draw, coarse)

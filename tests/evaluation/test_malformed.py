@@ -346,3 +346,29 @@ def test_the_error_goes_through_a_process() -> None:
     error = MalformedFileError("a.csv", 3, "a number", "'x'")
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error) == "a.csv:3: expected a number, got 'x'"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"label": "fly", "score": 0.5}], "a label of the truth, got 'fly'"),
+        ([{"label": "run"}], "an object with 'score'"),
+        ([{"score": 0.5}], "an object with 'label'"),
+        ([{"label": "run", "score": "high"}], "a finite number, got 'high'"),
+        (["run"], "an object, got 'run'"),
+        ([], "at least one prediction"),
+    ],
+)
+def test_labels_of_untrimmed_videos(tmp_path: Path, rows: list[Any], message: str) -> None:
+    found, truth = tmp_path / "found.json", tmp_path / "truth.json"
+    truth.write_text(json.dumps(_truth()))
+    found.write_text(json.dumps({"results": {"v": rows}}, indent=1))
+    with pytest.raises(MalformedFileError, match=re.escape(message)) as error:
+        score("untrimmed", found, truth)
+    assert (error.value.line >= 4) == bool(rows)
+
+
+def test_a_row_of_empty_cells_is_not_a_blank_line(files: dict[str, Path]) -> None:
+    files["found"].write_text(FOUND + "\n,,,,,,,\n")
+    with pytest.raises(MalformedFileError, match=r":4: "):
+        _detect(files)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vidattn.errors import MalformedFileError
 from vidattn.evaluation import score
 from vidattn.evaluation.scoring import Score, task, task_names
 
@@ -91,3 +93,22 @@ def test_settings_of_detection(tmp_path: Path) -> None:
     assert value(minimum_score=0.9) == 0
     low = score("detection", found, truth, overlap=0.2)
     assert low.figures["mAP@0.2"] == pytest.approx(1 / 2 / 2)
+
+
+def test_mmaction2_ranks_by_float32(tmp_path: Path) -> None:
+    """Two scores that float32 cannot tell apart: of equal ones the later frame comes first."""
+    truth, found = tmp_path / "truth.csv", tmp_path / "found.csv"
+    truth.write_text("v,1,0,0,1,1,1,0\nv,2,0,0,1,1,1,0\n")
+    found.write_text("v,1,0,0,1,1,1,0.50000001\nv,2,0,0,0.1,1,1,0.5\n")
+    values = {
+        protocol: score("detection", found, truth, protocol=protocol).figures["mAP@0.5"]
+        for protocol in task("detection").protocols
+    }
+    assert values == {"official": 0.5, "pyslowfast": 0.5, "mmaction2": 0.25}
+
+
+def test_garbage_collection_is_as_it_was(tmp_path: Path) -> None:
+    assert gc.isenabled()
+    with pytest.raises(MalformedFileError):
+        score("detection", tmp_path / "absent", tmp_path / "absent")
+    assert gc.isenabled()
