@@ -118,7 +118,8 @@ def map_iou(weights: ArrayLike, boxes: ArrayLike, *, threshold: float = 0.5) -> 
     strong = (values >= threshold * values.max()).astype(np.float64)
     corners = _boxes("boxes", boxes)
     shared = _sum_inside(strong, corners)
-    return shared / (strong.sum() + _sum_inside(np.ones(values.shape), corners) - shared)
+    covered = strong.sum() + _sum_inside(np.ones(values.shape), corners) - shared
+    return float(shared / covered)
 
 
 def _sum_inside(values: FloatArray, corners: FloatArray) -> float:
