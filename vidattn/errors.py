@@ -76,6 +76,10 @@ class MalformedFileError(VidattnError):
         return type(self), (self.path, self.line, self.expected, self.got)
 
 
+class MissingLibraryError(VidattnError):
+    """A file needs an optional library that is not installed; the message says which."""
+
+
 class ArgumentError(VidattnError, ValueError):
     """An argument or setting is out of range or unknown."""
 

@@ -11,7 +11,7 @@ from torchvision.ops import box_iou as reference_iou
 
 from vidattn.errors import ArgumentError
 from vidattn.evaluation import regions
-from vidattn.evaluation.regions import box_iou, energy_inside, pointing_game
+from vidattn.evaluation.regions import box_iou, energy_inside, map_iou, pointing_game
 
 
 def test_examples() -> None:
@@ -73,3 +73,21 @@ def test_nonsense_is_refused() -> None:
             energy_inside(weights, [0, 0, 1, 1])
     assert energy_inside([[1.0]], []) == 0
     assert box_iou([], [[0, 0, 1, 1]]).shape == (0, 1)
+
+
+def test_map_iou_is_that_of_counted_cells() -> None:
+    generator = np.random.default_rng(3)
+    for _ in range(50):
+        weights = generator.random((6, 9))
+        x1, y1 = generator.integers(0, 6), generator.integers(0, 4)
+        x2, y2 = generator.integers(x1 + 1, 12), generator.integers(y1 + 1, 8)
+        inside = np.zeros(weights.shape, dtype=bool)
+        inside[y1:y2, x1:x2] = True
+        strong = weights >= 0.6 * weights.max()
+        wanted = (inside & strong).sum() / (inside | strong).sum()
+        found = map_iou(weights, [x1, y1, x2, y2], threshold=0.6)
+        assert found == pytest.approx(wanted, abs=1e-12)
+    with pytest.raises(ArgumentError, match="threshold"):
+        map_iou([[1.0]], [0, 0, 1, 1], threshold=0.0)
+    with pytest.raises(ArgumentError, match="positive"):
+        map_iou([[0.0]], [0, 0, 1, 1])

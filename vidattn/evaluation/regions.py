@@ -89,7 +89,41 @@ def energy_inside(weights: ArrayLike, boxes: ArrayLike) -> float:
     if values.size == 0 or values.max() == 0:
         raise ArgumentError("weights: expected a map with a positive weight")
     values = values / values.max()
+    return float(min(_sum_inside(values, _boxes("boxes", boxes)) / values.sum(), 1.0))
+
+
+def map_iou(weights: ArrayLike, boxes: ArrayLike, *, threshold: float = 0.5) -> float:
+    """Intersection over union of the strong cells of a map and the union of boxes.
+
+    Args:
+        weights: (H', W'), non-negative, not all zero.
+        boxes: (4,) or (K, 4) in the map's cells, cutting cells exactly; what lies outside the
+            map is ignored.
+        threshold: cells of at least this share of the highest weight are strong; in (0, 1].
+
+    Returns:
+        In [0, 1].
+
+    Source: Zhou et al., "Learning Deep Features for Discriminative Localization" (CVPR 2016),
+    section 3.2, with the strong cells themselves instead of a box around them.
+
+    >>> map_iou([[1, 1], [0, 0]], [0, 0, 1, 2])
+    0.3333333333333333
+    """
+    values = finite_array("weights", weights, (None, None), minimum=0)
+    if values.size == 0 or values.max() == 0:
+        raise ArgumentError("weights: expected a map with a positive weight")
+    if not 0 < threshold <= 1:
+        raise ArgumentError(f"threshold: expected a number in (0, 1], got {threshold}")
+    strong = (values >= threshold * values.max()).astype(np.float64)
     corners = _boxes("boxes", boxes)
+    shared = _sum_inside(strong, corners)
+    covered = strong.sum() + _sum_inside(np.ones(values.shape), corners) - shared
+    return float(shared / covered)
+
+
+def _sum_inside(values: FloatArray, corners: FloatArray) -> float:
+    """Sum of a map, spread evenly over each cell, inside the union of boxes."""
     # Cut the map along every edge of a box: each piece is then wholly in or wholly out.
     rows = _cuts(values.shape[0], corners[:, [1, 3]])
     columns = _cuts(values.shape[1], corners[:, [0, 2]])
@@ -99,7 +133,7 @@ def energy_inside(weights: ArrayLike, boxes: ArrayLike) -> float:
     inside = (inside_rows[:, :, None] & inside_columns[:, None, :]).any(axis=0)
     density = values[np.ix_(middle_rows.astype(int), middle_columns.astype(int))]
     pieces = density * np.diff(rows)[:, None] * np.diff(columns)
-    return float(min((pieces * inside).sum() / values.sum(), 1.0))
+    return float((pieces * inside).sum())
 
 
 def _boxes(name: str, boxes: ArrayLike) -> FloatArray:

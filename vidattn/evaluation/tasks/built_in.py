@@ -5,7 +5,13 @@ from __future__ import annotations
 TASKS: dict[str, str] = {
     "boxes": "vidattn.evaluation.tasks.boxes",
     "detection": "vidattn.evaluation.tasks.detection",
+    "keyframes": "vidattn.evaluation.tasks.keyframes",
     "localisation": "vidattn.evaluation.tasks.localisation",
     "proposals": "vidattn.evaluation.tasks.proposals",
+    "recognition": "vidattn.evaluation.tasks.recognition",
+    "regions": "vidattn.evaluation.tasks.regions",
+    "segmentation": "vidattn.evaluation.tasks.segmentation",
+    "shots": "vidattn.evaluation.tasks.shots",
+    "summaries": "vidattn.evaluation.tasks.summaries",
     "untrimmed": "vidattn.evaluation.tasks.untrimmed",
 }
