@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vidattn.backbones.staged import StagedNetwork, Step, check_classes
+from vidattn.backbones.staged import StagedNetwork, Step, at_positions, check_classes
 
 
 class ImageResNet(StagedNetwork):
@@ -52,6 +52,10 @@ class ImageResNet(StagedNetwork):
     def _classify(self, x: Tensor) -> Tensor:
         frames = self.network.avgpool(fold_frames(x)).flatten(1)
         return self.network.fc(frames).unflatten(0, (len(x), -1)).mean(1)
+
+    def position_logits(self, features: Tensor) -> Tensor:
+        """See `Backbone.position_logits`."""
+        return at_positions(self.network.fc, features)
 
 
 class FramewiseSequential(nn.Sequential):
