@@ -5,12 +5,14 @@ from vidattn.lazy import exports
 __getattr__, __all__ = exports(
     __name__,
     {
+        "ConvertedCheckpoint": "conversion",
         "Evaluation": "evaluation_record",
         "Explanation": "explanation",
         "KeyFrame": "extraction",
         "KeyFrames": "extraction",
         "attention_facts": "attention_records",
         "attention_list": "attention_records",
+        "convert": "conversion",
         "demo": "demo_run",
         "evaluate": "evaluation_run",
         "explain": "explanation",

@@ -18,7 +18,7 @@ from vidattn.errors import ArgumentError, CheckpointError
 from vidattn.naming import choose
 
 # Order matters where names are found out: the more particular marks come first.
-LAYOUTS = ("mmaction2", "pyslowfast", "videomae", "pytorchvideo", "torchvision")
+LAYOUTS = ("mmaction2", "pyslowfast", "huggingface", "videomae", "pytorchvideo", "torchvision")
 
 
 @dataclass(frozen=True)
