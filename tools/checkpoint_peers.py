@@ -146,7 +146,6 @@ def mmaction2(checkout: Path) -> Iterator[Peer]:
     init_default_scope("mmaction")
     for file, backbone, clip in (
         ("slowonly/slowonly_r50_8xb16-8x8x1-256e_kinetics400-rgb", "slow_r50", (8, 64, 64)),
-        ("c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb", "c2d_r50", (8, 64, 64)),
         ("slowfast/slowfast_r50_8xb8-8x8x1-256e_kinetics400-rgb", "slowfast_r50", (32, 64, 64)),
         ("tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb", "resnet50_2d",
          (8, 64, 64)),
@@ -200,7 +199,7 @@ def _mmaction2_peer(
         return net.cls_head(pathways[0] if len(pathways) == 1 else pathways)
 
     features: tuple[tuple[int, ...], ...] = {
-        "slow_r50": ((2048, 8, 8, 8),), "c2d_r50": ((2048, 4, 8, 8),),
+        "slow_r50": ((2048, 8, 8, 8),),
         "slowfast_r50": ((2048, 8, 8, 8), (256, 32, 8, 8)),
         "x3d_s": ((192, 13, 8, 8),), "x3d_m": ((192, 16, 8, 8),),
     }.get(backbone, ())  # fmt: skip
@@ -239,7 +238,18 @@ def huggingface(checkout: Path) -> Iterator[Peer]:
                settings={"frames": 8, "size": 64})  # fmt: skip
 
 
+def pytorchvideo(checkout: Path) -> Iterator[Peer]:
+    """MViT of the installed pytorchvideo, whose names differ from ours; needs no checkout."""
+    from pytorchvideo.models import hub
+
+    network = hub.mvit_base_16x4(head_num_classes=CLASSES).eval()
+    yield Peer(
+        "mvit_v1_b", "pytorchvideo", network, (16, 224, 224), lambda net, clip: net(clip)
+    )
+
+
 PEERS = {
+    "pytorchvideo": pytorchvideo,
     "pyslowfast": pyslowfast,
     "mmaction2": mmaction2,
     "videomae": videomae,

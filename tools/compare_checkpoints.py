@@ -11,6 +11,7 @@ import argparse
 import json
 import subprocess
 import tempfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,8 @@ def difference(ours: Tensor, theirs: Tensor, probabilities: bool) -> float:
 
 
 def _commit(peer: str, checkout: Path) -> str:
-    if peer == "huggingface":
-        import transformers
-
-        return f"transformers {transformers.__version__}"
+    if package := {"huggingface": "transformers", "pytorchvideo": "pytorchvideo"}.get(peer):
+        return f"{package} {metadata.version(package)}"
     command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 

@@ -29,17 +29,14 @@ def _bottleneck(source: str, target: str, *, norm_b: str = "norm_b") -> list[tup
     ]
 
 
-def _resnet3d(blocks: tuple[int, int, int, int], head: int) -> NameMap:
-    """A network of one pathway; which of pytorchvideo's blocks its layers are."""
+def _resnet3d() -> NameMap:
+    """A network of one pathway."""
     rules = [
         (r"backbone\.conv1\.conv\.weight", "blocks.0.conv.weight"),
         (r"backbone\.conv1\.bn\.(\w+)", r"blocks.0.norm.\1"),
-        (r"cls_head\.fc_cls\.(\w+)", rf"blocks.{head}.proj.\1"),
+        (r"cls_head\.fc_cls\.(\w+)", r"blocks.5.proj.\1"),
+        *_bottleneck(r"backbone\.layer(\d)\.(\d+)\.", r"blocks.\1.res_blocks.\2."),
     ]
-    for layer, block in enumerate(blocks, start=1):
-        rules += _bottleneck(
-            rf"backbone\.layer{layer}\.(\d+)\.", rf"blocks.{block}.res_blocks.\1."
-        )
     return NameMap(tuple(rules))
 
 
@@ -153,13 +150,6 @@ def slow_channels_first(state: State) -> State:
     return found
 
 
-def inflate(state: State) -> State:
-    """Kernels over space with a length of 1 along time."""
-    return {
-        name: value.unsqueeze(2) if value.ndim == 4 else value for name, value in state.items()
-    }
-
-
 def widen_head(state: State) -> State:
     """X3D's first linear layer of the head as the 1×1×1 convolution that it is here."""
     found = dict(state)
@@ -199,17 +189,10 @@ LAYOUT = Layout(
     (r"^backbone\.", r"^cls_head\."),
     {
         "slow_r50": Conversion(
-            _resnet3d((1, 2, 3, 4), 5),
+            _resnet3d(),
             settings=_WHOLE,
             clip=_dense(8, 8, 256, 256),
             protocol="mmaction2-10x3",
-        ),
-        "c2d_r50": Conversion(
-            _resnet3d((1, 3, 4, 5), 6),
-            settings=_WHOLE,
-            clip=_dense(8, 8, 224, 224),
-            protocol="mmaction2-10x3",
-            prepare=inflate,
         ),
         "slowfast_r50": Conversion(
             _two_pathways(),
@@ -246,6 +229,7 @@ LAYOUT = Layout(
         "videomae_l": _vit(),
     },
     refused={
+        "c2d_r50": "the pool of its stem is not padded: it sees other places",
         "i3d_r50": "its stem and pool take every fourth frame and its 3×1×1 kernels lie elsewhere",
         "r2plus1d_18": "its network has 34 layers, a wider stem with a pool, and factorised "
         "shortcuts",
