@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +50,8 @@ class Peer:
 class Empty(ModuleType):
     """A module that has every name, and nothing behind it."""
 
-    __path__: list[str] = []
-    __all__: list[str] = []
+    __path__: ClassVar[list[str]] = []
+    __all__: ClassVar[list[str]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -147,6 +147,7 @@ def mmaction2(checkout: Path) -> Iterator[Peer]:
     for file, backbone, clip in (
         ("slowonly/slowonly_r50_8xb16-8x8x1-256e_kinetics400-rgb", "slow_r50", (8, 64, 64)),
         ("slowfast/slowfast_r50_8xb8-8x8x1-256e_kinetics400-rgb", "slowfast_r50", (32, 64, 64)),
+        ("r2plus1d/r2plus1d_r34_8xb8-32x2x1-180e_kinetics400-rgb", "r2plus1d_34", (16, 64, 64)),
         ("tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb", "resnet50_2d",
          (8, 64, 64)),
         ("tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb", "tsm_r50",
@@ -176,9 +177,8 @@ def _strip(model: Any, backbone: str) -> None:
             part.pop("pretrained", None)
             if part.get("pretrained2d"):
                 part.pretrained2d = False
-    if "slow_pathway" in model.backbone:
-        for name in ("slow_pathway", "fast_pathway"):
-            model.backbone[name].pretrained = None
+            if part.get("norm_cfg", {}).get("type") == "SyncBN":  # the same, on many machines
+                part.norm_cfg.type = "BN3d"
     if backbone == "videomae_s":
         model.backbone.update(embed_dims=384, num_heads=6, img_size=64, num_frames=8)
         model.cls_head.in_channels = 384
@@ -243,9 +243,7 @@ def pytorchvideo(checkout: Path) -> Iterator[Peer]:
     from pytorchvideo.models import hub
 
     network = hub.mvit_base_16x4(head_num_classes=CLASSES).eval()
-    yield Peer(
-        "mvit_v1_b", "pytorchvideo", network, (16, 224, 224), lambda net, clip: net(clip)
-    )
+    yield Peer("mvit_v1_b", "pytorchvideo", network, (16, 224, 224), lambda net, clip: net(clip))
 
 
 PEERS = {

@@ -78,8 +78,9 @@ def compare(peer: Peer) -> dict[str, Any]:
         record["head_expected"] = theirs[0].double().tolist()
         record["head_difference"] = difference(ours, theirs, peer.probabilities)
     spread = max(record["expected"]) - min(record["expected"])
-    print(f"{peer.layout} {peer.backbone}: {record['difference']:.1e}, "
-          f"head {record.get('head_difference', 0):.1e}, spread {spread:.2g}", flush=True)  # fmt: skip
+    head = record.get("head_difference", 0.0)
+    figures = f"{record['difference']:.1e}, head {head:.1e}, spread {spread:.2g}"
+    print(f"{peer.layout} {peer.backbone}: {figures}", flush=True)
     return record
 
 

@@ -9,6 +9,7 @@ __getattr__, __all__ = exports(
         "ImageResNet": "image_resnet",
         "LoadReport": "pretrained",
         "MViT": "mvit",
+        "R2Plus1D": "r2plus1d",
         "S3D": "video_resnet",
         "Slim": "slim",
         "SlowFast": "slowfast",

@@ -31,6 +31,7 @@ BUILT_IN = {
     "resnet34_2d": ("image_resnet", "ImageResNet"),
     "resnet50_2d": ("image_resnet", "ImageResNet"),
     "tsm_r50": ("image_resnet", "ImageResNet"),
+    "r2plus1d_34": ("r2plus1d", "R2Plus1D"),
     "mvit_v1_b": ("mvit", "MViT"),
     "mvit_v2_s": ("mvit", "MViT"),
     "swin3d_t": ("swin", "Swin3D"),

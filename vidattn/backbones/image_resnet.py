@@ -12,12 +12,14 @@ from vidattn.backbones.staged import StagedNetwork, Step, at_positions, check_cl
 class ImageResNet(StagedNetwork):
     """torchvision's image ResNets, frame by frame; and TSM, in which frames exchange channels.
 
-    In tsm_r50 each residual branch begins with a shift over time of the first eighth of its
-    channels from the next frame and the second eighth from the one before (Lin, Gan, Han, ICCV
-    2019); nothing of it is learned, so its weights are those of resnet50. T is folded into the batch inside each stage and unfolded at its end, so that stages exchange
+    T is folded into the batch inside each stage and unfolded at its end, so that stages exchange
     (N, C, T, H, W) and what is inserted between them sees time. On `channels_last_3d` clips
     neither copies. Stages: stem, layer1 … layer4. The logits are the mean of the frames' own.
-    Source: He et al., CVPR 2016.
+
+    In tsm_r50 each residual branch begins with a shift over time: an eighth of the channels comes
+    from the next frame, an eighth from the one before. Nothing of it is learned, so its weights
+    are those of resnet50.
+    Source: He et al., CVPR 2016; Lin, Gan, Han, ICCV 2019.
 
     Args:
         variant: "resnet18_2d", "resnet34_2d", "resnet50_2d" or "tsm_r50".

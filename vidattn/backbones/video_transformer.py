@@ -138,9 +138,10 @@ class VideoTransformer(StagedNetwork):
         return (to_tokens(grid), sizes), grid
 
     def _positions_for(self, sizes: tuple[int, ...]) -> Tensor:
+        positions = self.get_buffer("positions")
         if sizes == self.sizes:
-            return self.positions
-        grid = self.positions.view(*self.sizes, -1).movedim(-1, 0).unsqueeze(0)
+            return positions
+        grid = positions.view(*self.sizes, -1).movedim(-1, 0).unsqueeze(0)
         return to_tokens(F.interpolate(grid, sizes, mode="trilinear"))[0]
 
     def _classify(self, x: Any) -> Tensor:

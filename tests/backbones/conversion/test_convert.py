@@ -116,9 +116,7 @@ def test_every_name_finds_its_place_and_every_place_its_name(path, weights):
     shapes = weights.unpack(record["names"])
     with torch.device("meta"):
         state = {name: torch.empty(shape) for name, shape in shapes.items()}
-        backbone = backbones.build(
-            record["backbone"], classes=5, **layout_settings(record)
-        )
+        backbone = backbones.build(record["backbone"], classes=5, **layout_settings(record))
     assert find_layout(state, "file") == record["layout"]
     conversion = layout(record["layout"]).networks[record["backbone"]]
     mapped = {conversion.names(name): value for name, value in conversion.prepare(state).items()}
@@ -154,7 +152,11 @@ def test_a_tensor_too_few_too_many_or_misshaped_is_named(small, tmp_path):
     assert refused(many).unexpected == ("s3.pathway0_nonlocal0.conv_theta.weight",)
     other = {**small, "s1.pathway0_stem.conv.weight": torch.zeros(24, 1, 3, 1, 1)}
     name, here, there = refused(other).mismatching[0]
-    assert (name, here, there) == ("blocks.0.conv.conv_xy.weight", (24, 1, 5, 1, 1), (24, 1, 3, 1, 1))
+    assert (name, here, there) == (
+        "blocks.0.conv.conv_xy.weight",
+        (24, 1, 5, 1, 1),
+        (24, 1, 3, 1, 1),
+    )
     head = {**small, "head.projection.bias": torch.zeros(6)}
     assert refused(head).mismatching[0][0] == "blocks.5.proj.bias"
     without = {k: v for k, v in small.items() if not k.startswith("head.projection")}
@@ -195,7 +197,7 @@ class Exploit:
 
 def test_code_in_a_file_does_not_run(tmp_path):
     path = tmp_path / "file.pth"
-    path.write_bytes(pickle.dumps({"model_state": Exploit()}))
+    path.write_bytes(pickle.dumps({"model_state": Exploit()}, protocol=2))
     with pytest.raises(CheckpointError, match=r"file\.pth"):
         convert_state(path, "x3d_xs")
     torch.save({"model_state": {}, "extra": Exploit()}, path)
@@ -230,7 +232,9 @@ def test_a_learned_table_of_positions_is_not_taken_for_the_fixed_one(state_of, t
         convert_state(tmp_path / "file.pth", "videomae_s")
 
 
-@pytest.mark.parametrize(("name", "network"), [("torchvision", "r3d_18"), ("pytorchvideo", "x3d_xs")])
+@pytest.mark.parametrize(
+    ("name", "network"), [("torchvision", "r3d_18"), ("pytorchvideo", "x3d_xs")]
+)
 def test_sources_that_our_networks_wrap_keep_their_names(name, network, tmp_path):
     torch.manual_seed(0)
     source = backbones.build(network, classes=4)

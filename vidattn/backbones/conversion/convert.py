@@ -100,9 +100,7 @@ def convert_state(
         raise ArgumentError(
             f"backbone: {backbone} from {found.name} is refused: {found.refused[backbone]}"
         )
-    conversion = found.networks[
-        choose(f"network of layout {found.name}", backbone, found.networks)
-    ]
+    conversion = found.networks[choose(f"network of layout {found.name}", backbone, found.networks)]
     checked = _check_configuration(content, conversion, source)
     mapped, unknown = _rename(conversion, conversion.prepare(state))
     with torch.device("meta"):

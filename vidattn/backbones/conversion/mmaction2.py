@@ -81,6 +81,28 @@ def _image_resnet(convolution: str) -> NameMap:
     return NameMap(tuple(rules))
 
 
+def _split(source: str, target: str) -> list[tuple[str, str]]:
+    """Rules of a split convolution and its norm."""
+    return [
+        (rf"{source}\.conv\.conv_s\.weight", rf"{target}.0.space.weight"),
+        (rf"{source}\.conv\.bn_s\.(?P<kind>\w+)", rf"{target}.0.norm.\g<kind>"),
+        (rf"{source}\.conv\.conv_t\.weight", rf"{target}.0.time.weight"),
+        (rf"{source}\.bn\.(?P<kind>\w+)", rf"{target}.1.\g<kind>"),
+    ]
+
+
+def _r2plus1d() -> NameMap:
+    block = r"backbone\.(layer\d\.\d+)\."
+    rules = [
+        *_split(r"backbone\.conv1", "stem"),
+        *_split(rf"{block}conv1", r"\1.first"),
+        *_split(rf"{block}conv2", r"\1.second"),
+        *_split(rf"{block}downsample", r"\1.shortcut"),
+        (r"cls_head\.fc_cls\.(\w+)", r"head.\1"),
+    ]
+    return NameMap(tuple(rules))
+
+
 def _x3d() -> NameMap:
     target = r"blocks.\1.res_blocks.\2."
     source = r"backbone\.layer(\d)\.(\d+)\."
@@ -165,16 +187,22 @@ def _dense(frames: int, stride: int, short_side: int, crop_size: int) -> dict[st
 
 
 _SEGMENTS = {**IMAGENET, "frames": 8, "sampling": "segments", "short_side": 256, "crop_size": 224}
-_X3D = {"names": _x3d(), "prepare": widen_head, "protocol": "mmaction2-10x3"}
-_X3D_SETTINGS = {"head_pooling": "whole", "shortcut_norm": True}
 _VIT_CLIP = _dense(16, 4, 224, 224)
 _WHOLE = {"head_pooling": "whole"}
 
 
-def _swin_conversion(figure: str = "") -> Conversion:
+def _x3d_conversion(frames: int, stride: int, size: int) -> Conversion:
     return Conversion(
-        _swin(), clip=_dense(32, 2, 224, 224), figure=figure, protocol="swin-4x3"
+        _x3d(),
+        settings={**_WHOLE, "shortcut_norm": True},
+        clip={**_dense(frames, stride, size, size), **HALVES},
+        protocol="mmaction2-10x3",
+        prepare=widen_head,
     )
+
+
+def _swin_conversion(figure: str = "") -> Conversion:
+    return Conversion(_swin(), clip=_dense(32, 2, 224, 224), figure=figure, protocol="swin-4x3")
 
 
 def _vit(figure: str = "") -> Conversion:
@@ -202,18 +230,20 @@ LAYOUT = Layout(
             protocol="mmaction2-10x3",
             prepare=slow_channels_first,
         ),
+        "r2plus1d_34": Conversion(
+            _r2plus1d(),
+            clip=_dense(32, 2, 256, 256),
+            figure="75.46 top-1 (32×2)",
+            protocol="mmaction2-10x3",
+        ),
         "resnet50_2d": Conversion(
             _image_resnet(r"conv\.weight"), clip=_SEGMENTS, protocol="tsn-25x10"
         ),
         "tsm_r50": Conversion(
             _image_resnet(r"conv\.net\.weight"), clip=_SEGMENTS, protocol="tsm-dense-10"
         ),
-        "x3d_s": Conversion(
-            settings=_X3D_SETTINGS, clip={**_dense(13, 6, 182, 182), **HALVES}, **_X3D
-        ),
-        "x3d_m": Conversion(
-            settings=_X3D_SETTINGS, clip={**_dense(16, 5, 256, 256), **HALVES}, **_X3D
-        ),
+        "x3d_s": _x3d_conversion(13, 6, 182),
+        "x3d_m": _x3d_conversion(16, 5, 256),
         "swin3d_t": _swin_conversion("78.90 top-1"),
         "swin3d_s": _swin_conversion(),
         "swin3d_b": _swin_conversion("80.57 top-1"),
@@ -231,9 +261,8 @@ LAYOUT = Layout(
     refused={
         "c2d_r50": "the pool of its stem is not padded: it sees other places",
         "i3d_r50": "its stem and pool take every fourth frame and its 3×1×1 kernels lie elsewhere",
-        "r2plus1d_18": "its network has 34 layers, a wider stem with a pool, and factorised "
-        "shortcuts",
-        "r2plus1d_r50": "its network has 34 layers of another kind of block",
+        "r2plus1d_18": "its network has 34 layers: convert it to r2plus1d_34",
+        "r2plus1d_r50": "its network has 34 layers: convert it to r2plus1d_34",
         "csn_r101": "its networks have 50 or 152 layers",
     },
 )

@@ -158,9 +158,7 @@ LAYOUT = Layout(
         "slow_r50": _resnet(SINGLE, "slow"),
         "c2d_r50": _resnet(POOLED, "c2d"),
         "i3d_r50": _resnet(POOLED, "i3d"),
-        "slowfast_r50": _resnet(
-            TWO_PATHWAYS, "slowfast", "77.0 top-1 (8×8)", slow_frames="spread"
-        ),
+        "slowfast_r50": _resnet(TWO_PATHWAYS, "slowfast", "77.0 top-1 (8×8)", slow_frames="spread"),
         "x3d_xs": _x3d(4, 12, 182),
         "x3d_s": _x3d(13, 6, 182),
         "x3d_m": _x3d(16, 5, 256, "76.2 top-1"),

@@ -69,7 +69,7 @@ def _network(figure: str = "", **clip: Any) -> Conversion:
     return Conversion(SAME, clip={**CLIP, **clip}, figure=figure, protocol="pyslowfast-10x3")
 
 
-def _clip(frames: int, stride: int, short_side: int, crop_size: int) -> dict[str, int]:
+def _clip(frames: int, stride: int, short_side: int, crop_size: int) -> dict[str, Any]:
     return {
         "frames": frames,
         "frame_stride": stride,

@@ -31,7 +31,10 @@ _MVIT = _at(16, 7.5, 256, 224, **HALVES)
 LAYOUT = Layout(
     "torchvision",
     "torchvision.models.video: names as they are",
-    (r"^(stem\.|features\.|conv_proj\.|conv1\.weight$)", r"^(fc|classifier\.1|head(\.1)?)\.weight$"),
+    (
+        r"^(stem\.|features\.|conv_proj\.|conv1\.weight$)",
+        r"^(fc|classifier\.1|head(\.1)?)\.weight$",
+    ),
     {
         "r3d_18": _network("63.2 top-1 per video", **_SMALL),
         "mc3_18": _network(**_SMALL),

@@ -31,11 +31,9 @@ def join_biases(state: State) -> State:
         partner = state.get(f"{stem}.v_bias")
         if last == "q_bias" and partner is not None and partner.shape == value.shape:
             found[f"{stem}.qkv.bias"] = torch.cat([value, torch.zeros_like(value), partner])
-        elif last == "v_bias" and f"{stem}.q_bias" in state:
-            continue
-        elif last == "pos_embed" and _are_sines(value):
-            continue
-        else:
+        elif not (last == "v_bias" and f"{stem}.q_bias" in state) and not (
+            last == "pos_embed" and _are_sines(value)
+        ):
             found[name] = value
     return found
 
