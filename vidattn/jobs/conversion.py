@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidattn.backbones.conversion import Conversion, ConvertedState, convert_state
+from vidattn.backbones.conversion import ConvertedState, convert_state
 from vidattn.data import ClipSpec
 from vidattn.errors import AnnotationError, ArgumentError
 from vidattn.models import Recogniser, RecogniserSpec, save
@@ -68,8 +68,8 @@ def convert(
         layout: see `vidattn.backbones.conversion.layout_names`; found out where None.
         classes: names in the order of the logits, or a file with one a line; "class 0" and so
             on where None.
-        frames, frame_stride: of the clips that it was trained on, where they are not those of
-            the network's best known configuration.
+        frames, frame_stride: of the clips that it was trained on; None takes them from the
+            configuration in the file, or else the network's best known ones.
 
     Raises:
         CheckpointError: unreadable, or of another network than said (`WeightsMismatchError`
@@ -84,7 +84,10 @@ def convert(
         backbone_settings=found.settings,
         pooling="source",
     )
-    clip = _clip(found.conversion, frames, frame_stride)
+    changes = {"frames": frames, "frame_stride": frame_stride}
+    clip = ClipSpec(
+        **{**found.clip, **{name: value for name, value in changes.items() if value is not None}}
+    )
     recogniser = Recogniser(spec).eval()
     recogniser.backbone.source_network.load_state_dict(found.state)
     save(output, recogniser, clip)
@@ -110,14 +113,6 @@ def _record(
         figure=found.conversion.figure,
         checked=found.checked,
     )
-
-
-def _clip(conversion: Conversion, frames: int | None, frame_stride: int | None) -> ClipSpec:
-    values = dict(conversion.clip)
-    for name, value in (("frames", frames), ("frame_stride", frame_stride)):
-        if value is not None:
-            values[name] = value
-    return ClipSpec(**values)
 
 
 def _class_names(classes: str | Path | Sequence[str] | None, count: int) -> tuple[str, ...]:

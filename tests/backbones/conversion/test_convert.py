@@ -179,7 +179,13 @@ def test_a_file_that_is_configured_otherwise_is_refused(small, tmp_path):
         convert_state(path, "x3d_xs")
     configuration["X3D"]["BN_LIN5"] = False
     torch.save({"model_state": small, "cfg": yaml.safe_dump(configuration)}, path)
-    assert convert_state(path, "x3d_xs").checked == ("MODEL.ARCH", "X3D.BN_LIN5")
+    found = convert_state(path, "x3d_xs")
+    assert found.checked == ("MODEL.ARCH", "X3D.BN_LIN5")
+    assert (found.clip["frames"], found.clip["frame_stride"]) == (4, 12)
+    configuration["DATA"] = {"NUM_FRAMES": 8, "SAMPLING_RATE": 6}
+    torch.save({"model_state": small, "cfg": yaml.safe_dump(configuration)}, path)
+    found = convert_state(path, "x3d_xs")
+    assert (found.clip["frames"], found.clip["frame_stride"]) == (8, 6)
 
 
 def test_missing_counters_of_batches_do_not_matter(small, tmp_path):

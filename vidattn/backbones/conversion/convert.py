@@ -30,6 +30,7 @@ class ConvertedState:
         conversion: what was done.
         settings: of the backbone, without `classes`.
         classes: size of the head.
+        clip: fields of a `ClipSpec`: the network's own, or what the file's configuration says.
         state: for the backbone's `source_network`.
         checked: names of the file's own configuration that were compared; none where the file
             has none.
@@ -39,6 +40,7 @@ class ConvertedState:
     conversion: Conversion
     settings: dict[str, Any]
     classes: int
+    clip: dict[str, Any]
     state: State
     checked: tuple[str, ...]
 
@@ -101,13 +103,25 @@ def convert_state(
             f"backbone: {backbone} from {found.name} is refused: {found.refused[backbone]}"
         )
     conversion = found.networks[choose(f"network of layout {found.name}", backbone, found.networks)]
-    checked = _check_configuration(content, conversion, source)
+    values = _configuration(content)
+    checked = _check_configuration(values, conversion, source)
     mapped, unknown = _rename(conversion, conversion.prepare(state))
     with torch.device("meta"):
         network = build(backbone, classes=1, **conversion.settings)
     classes = _check(network, mapped, unknown, source)
+    configured = {
+        name: value
+        for name, dotted in conversion.configured_clip.items()
+        if (value := _look_up(values, dotted)) is not None
+    }
     return ConvertedState(
-        found.name, conversion, dict(conversion.settings), classes, mapped, checked
+        layout=found.name,
+        conversion=conversion,
+        settings=dict(conversion.settings),
+        classes=classes,
+        clip={**conversion.clip, **configured},
+        state=mapped,
+        checked=checked,
     )
 
 
@@ -155,22 +169,30 @@ def _check(backbone: Backbone, state: State, unknown: list[str], source: str) ->
     return min(counts)
 
 
-def _check_configuration(content: Any, conversion: Conversion, source: str) -> tuple[str, ...]:
-    """Compare what the file says of its network with what the map is for."""
+def _configuration(content: Any) -> Any:
+    """The configuration that a file carries beside the weights; empty where there is none."""
     text = content.get("cfg") if isinstance(content, Mapping) else None
-    if not isinstance(text, str) or not conversion.configuration:
-        return ()
+    if not isinstance(text, str):
+        return {}
     import yaml
 
     try:
-        values = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError:
-        return ()
+        return {}
+
+
+def _look_up(values: Any, dotted: str) -> Any:
+    for part in dotted.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
+
+
+def _check_configuration(values: Any, conversion: Conversion, source: str) -> tuple[str, ...]:
+    """Compare what the file says of its network with what the map is for."""
     checked = []
     for name, expected in conversion.configuration.items():
-        value = values
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
+        value = _look_up(values, name)
         if value is None:
             continue
         if value != expected:

@@ -44,6 +44,7 @@ class Conversion:
             the source splits or orders otherwise. Names that it cannot use it leaves.
         configuration: dotted names in the configuration that the file may carry -> the value
             without which the network computes something else from the same weights.
+        configured_clip: fields of the clip -> dotted names in that configuration.
     """
 
     names: NameMap
@@ -53,6 +54,7 @@ class Conversion:
     protocol: str = ""
     prepare: Callable[[State], State] = dict
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    configured_clip: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,10 @@ def number_stages(state: State) -> State:
     }
 
 
+# Which clips the weights were trained on stands in the configuration only.
+_CONFIGURED = {"frames": "DATA.NUM_FRAMES", "frame_stride": "DATA.SAMPLING_RATE"}
+
+
 def _clip(frames: int, stride: int, short_side: int, crop_size: int) -> dict[str, Any]:
     sizes = {"short_side": short_side, "crop_size": crop_size}
     return {**HALVES, "frames": frames, "frame_stride": stride, **sizes}
@@ -119,6 +123,7 @@ def _resnet(names: NameMap, arch: str, figure: str = "", **settings: Any) -> Con
             "RESNET.DEPTH": 50,
             **({"SLOWFAST.ALPHA": 4} if two else {}),
         },
+        configured_clip=_CONFIGURED,
     )
 
 
@@ -131,6 +136,7 @@ def _x3d(frames: int, stride: int, size: int, figure: str = "") -> Conversion:
         protocol="pyslowfast-10x3",
         prepare=number_stages,
         configuration={"MODEL.ARCH": "x3d", "X3D.BN_LIN5": False},
+        configured_clip=_CONFIGURED,
     )
 
 
@@ -147,6 +153,7 @@ def _mvit(figure: str = "") -> Conversion:
             "MVIT.USE_MEAN_POOLING": False,
             "MVIT.PATCH_STRIDE": [2, 4, 4],
         },
+        configured_clip=_CONFIGURED,
     )
 
 
