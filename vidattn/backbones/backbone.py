@@ -96,6 +96,10 @@ class Backbone(nn.Module):
         """
         return None
 
+    def paths(self, stage: Stage) -> tuple[str, ...]:
+        """Dotted paths of the modules that compute a stage from the one before it."""
+        return (stage.module,)
+
     def _wanted(self, clip: Tensor, stages: Iterable[str] | None) -> set[str]:
         """The stage names asked for, after checking them and the clip's shape."""
         if clip.ndim != 5 or clip.shape[1] != 3:

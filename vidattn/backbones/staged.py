@@ -108,6 +108,11 @@ class StagedNetwork(Backbone):
             x, output = self._run(step, x)
         return self._classify(x), output
 
+    def paths(self, stage: Stage) -> tuple[str, ...]:
+        """See `Backbone.paths`."""
+        [step] = [step for step in self.steps if step.name == stage.name]
+        return tuple(f"network.{path}" for path in step.modules)
+
     def _enter(self, clip: Tensor) -> Any:
         """The clip -> what the first step takes."""
         return clip
