@@ -17,14 +17,17 @@ class NameMap:
     Attributes:
         rules: (regular expression for the whole name, its replacement), tried in order; a name
             that none fits has no twin here.
+        respell: changes a name before the rules see it, where a pattern alone cannot.
     """
 
     rules: tuple[tuple[str, str], ...]
+    respell: Callable[[str], str] = str
 
     def __call__(self, name: str) -> str | None:
         """The name here, or None."""
+        spelled = self.respell(name)
         for pattern, replacement in self.rules:
-            found = re.fullmatch(pattern, name)
+            found = re.fullmatch(pattern, spelled)
             if found:
                 return found.expand(replacement)
         return None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from vidattn.backbones.conversion.name_map import Conversion, Layout, NameMap, State
+from vidattn.backbones.conversion.name_map import Conversion, Layout, NameMap
 from vidattn.backbones.conversion.pytorchvideo import MVIT_BLOCKS, flatten_tokens
 
 HALVES = {"mean": (0.45, 0.45, 0.45), "std": (0.225, 0.225, 0.225), "frames_per_second": 30.0}
@@ -16,6 +16,15 @@ _BLOCK_PARTS = (
 )
 
 
+def number_stages(name: str) -> str:
+    """s2 … s5 -> stage1 … stage4, and s2_fuse … -> fuse1 …: as blocks are counted here."""
+
+    def counted(found: re.Match[str]) -> str:
+        return f"{'fuse' if found[2] else 'stage'}{int(found[1]) - 1}."
+
+    return re.sub(r"^s([2-5])(_fuse)?\.", counted, name)
+
+
 def _after(prefix: str, replacement: str, parts: tuple[tuple[str, str], ...]) -> Any:
     """The rules of `parts`, whose groups count on after those of `prefix`."""
     groups = re.compile(prefix).groups
@@ -24,14 +33,13 @@ def _after(prefix: str, replacement: str, parts: tuple[tuple[str, str], ...]) ->
         yield prefix + pattern, replacement + shifted
 
 
-# s2 … s5 are blocks 1 … 4: `stage` renames them first, so that one pattern serves all.
 _ONE_PATHWAY = (
     (r"s1\.pathway0_stem\.conv\.weight", "blocks.0.conv.weight"),
     (r"s1\.pathway0_stem\.bn\.(\w+)", r"blocks.0.norm.\1"),
     *_after(r"stage(\d)\.pathway0_res(\d+)\.", r"blocks.\1.res_blocks.\2.", _BLOCK_PARTS),
     (r"head\.projection\.(\w+)", r"blocks.5.proj.\1"),
 )
-SINGLE = NameMap(_ONE_PATHWAY)
+SINGLE = NameMap(_ONE_PATHWAY, number_stages)
 # The pool between the first two stages has no weights but counts as a block.
 POOLED = NameMap(
     (
@@ -41,7 +49,8 @@ POOLED = NameMap(
         *_after(r"stage4\.pathway0_res(\d+)\.", r"blocks.5.res_blocks.\1.", _BLOCK_PARTS),
         (r"head\.projection\.(\w+)", r"blocks.6.proj.\1"),
         *_ONE_PATHWAY[:2],
-    )
+    ),
+    number_stages,
 )
 _PATHWAY_BLOCKS = r"blocks.\1.multipathway_blocks.\2.res_blocks.\3."
 TWO_PATHWAYS = NameMap(
@@ -54,7 +63,8 @@ TWO_PATHWAYS = NameMap(
         (r"fuse(\d)\.bn\.(\w+)", r"blocks.\1.multipathway_fusion.norm.\2"),
         *_after(r"stage(\d)\.pathway(\d)_res(\d+)\.", _PATHWAY_BLOCKS, _BLOCK_PARTS),
         (r"head\.projection\.(\w+)", r"blocks.6.proj.\1"),
-    )
+    ),
+    number_stages,
 )
 # pytorchvideo calls the stem's convolution over space conv_t, and the one over time conv_xy.
 _X3D_PARTS = (
@@ -73,7 +83,8 @@ X3D = NameMap(
         (r"head\.conv_5_bn\.(\w+)", r"blocks.5.pool.pre_norm.\1"),
         (r"head\.lin_5\.weight", "blocks.5.pool.post_conv.weight"),
         (r"head\.projection\.(\w+)", r"blocks.5.proj.\1"),
-    )
+    ),
+    number_stages,
 )
 MVIT = NameMap(
     (
@@ -85,18 +96,6 @@ MVIT = NameMap(
         (r"head\.projection\.(\w+)", r"head.1.\1"),
     )
 )
-
-
-def number_stages(state: State) -> State:
-    """s2 … s5 -> stage1 … stage4, and s2_fuse … -> fuse1 …, which count as blocks do here."""
-    return {
-        re.sub(
-            r"^s([2-5])(_fuse)?\.",
-            lambda found: f"{'fuse' if found[2] else 'stage'}{int(found[1]) - 1}.",
-            name,
-        ): value
-        for name, value in state.items()
-    }
 
 
 # Which clips the weights were trained on stands in the configuration only.
@@ -116,7 +115,6 @@ def _resnet(names: NameMap, arch: str, figure: str = "", **settings: Any) -> Con
         clip=_clip(32, 2, 256, 256) if two else _clip(8, 8, 256, 256),
         figure=figure,
         protocol="pyslowfast-10x3",
-        prepare=number_stages,
         configuration={
             "MODEL.ARCH": arch,
             "RESNET.STRIDE_1X1": False,
@@ -134,7 +132,6 @@ def _x3d(frames: int, stride: int, size: int, figure: str = "") -> Conversion:
         clip=_clip(frames, stride, size, size),
         figure=figure,
         protocol="pyslowfast-10x3",
-        prepare=number_stages,
         configuration={"MODEL.ARCH": "x3d", "X3D.BN_LIN5": False},
         configured_clip=_CONFIGURED,
     )
