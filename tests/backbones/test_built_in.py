@@ -13,7 +13,12 @@ from torch.nn import functional as F
 from vidattn import backbones
 from vidattn.errors import ArgumentError, UnknownNameError
 
-WITH_SOURCE = [name for name in backbones.names() if name != "slim"]
+TRANSFORMERS = ("mvit_", "swin3d_", "videomae_")  # in their own file
+WITH_SOURCE = [
+    name
+    for name in backbones.names()
+    if name not in ("slim", "tsm_r50", "r2plus1d_34") and not name.startswith(TRANSFORMERS)
+]
 SOFTMAX = ("r2plus1d_r50", "x3d_xs", "x3d_s", "x3d_m")
 
 
@@ -292,3 +297,29 @@ def test_names_need_no_torch():
         "assert not {'torch', 'torchvision', 'pytorchvideo'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_heads_pool_features_larger_than_their_window_as_asked():
+    """Written out for each place of the window, on features that differ strongly between them."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 2048, 8, 8, 8, generator=generator) * 20
+    got, backbone = {}, None
+    for pooling in ("logits", "probabilities", "whole"):
+        torch.manual_seed(0)
+        backbone = backbones.build("slow_r50", classes=5, head_pooling=pooling).eval()
+        generator.manual_seed(1)
+        torch.nn.init.normal_(backbone.network.blocks[5].proj.weight, 0, 0.05, generator=generator)
+        with torch.inference_mode():
+            got[pooling] = backbone._classify(x)
+    layer = backbone.network.blocks[5].proj
+    with torch.inference_mode():
+        places = torch.stack(
+            [layer(x[..., i : i + 7, j : j + 7].mean((2, 3, 4))) for i in (0, 1) for j in (0, 1)]
+        )
+        torch.testing.assert_close(got["logits"], places.mean(0), rtol=1e-4, atol=1e-4)
+        expected = places.softmax(2).mean(0)
+        torch.testing.assert_close(got["probabilities"].softmax(1), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(got["whole"], layer(x.mean((2, 3, 4))), rtol=1e-4, atol=1e-4)
+    assert (got["logits"].softmax(1) - expected).abs().max() > 0.005
+    with pytest.raises(ArgumentError, match="head_pooling: expected one of"):
+        backbones.build("slow_r50", classes=5, head_pooling="middle")

@@ -9,7 +9,12 @@ from vidattn import backbones
 from vidattn.errors import ArgumentError
 
 # One name for each arrangement of strides: x3d_s and x3d_m differ from x3d_xs in the head only.
-ARRANGEMENTS = [name for name in backbones.names() if name not in ("slim", "x3d_s", "x3d_m")]
+ARRANGEMENTS = [
+    name
+    for name in backbones.names()
+    if name not in ("slim", "x3d_s", "x3d_m", "tsm_r50")
+    and not name.startswith(("mvit_", "swin3d_", "videomae_"))
+]
 
 
 class MeanPool(nn.Module):

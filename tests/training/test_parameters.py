@@ -6,6 +6,7 @@ import torch
 from vidattn.errors import ArgumentError
 from vidattn.models import InsertionSpec, Recogniser, RecogniserSpec
 from vidattn.training import freeze, parameter_groups
+from vidattn.training.parameters import stage_depths
 
 
 @pytest.fixture
@@ -66,3 +67,28 @@ def test_frozen_stages_do_not_change_and_the_rest_does(recogniser: Recogniser) -
 def test_only_the_first_stages_can_be_frozen(recogniser: Recogniser, stages: list[str]) -> None:
     with pytest.raises(ArgumentError, match="frozen_stages"):
         freeze(recogniser, stages)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stem", "deepest"),
+    [
+        ("s3d", "network.features.0.", "network.features.14."),
+        ("slowfast_r50", "network.blocks.0.", "network.blocks.4."),
+        ("swin3d_t", "network.patch_embed.", "network.features.5."),
+        ("mvit_v2_s", "network.conv_proj.", "network.blocks.14."),
+    ],
+)
+def test_stages_of_wrapped_networks_have_all_their_parameters(
+    backbone: str, stem: str, deepest: str
+) -> None:
+    with torch.device("meta"):
+        recogniser = Recogniser(RecogniserSpec(("a", "b"), backbone, pooling="source"))
+    depths = stage_depths(recogniser)
+    count = len(recogniser.backbone.stages)
+
+    def found(start: str) -> set[int]:
+        return {d for name, d in depths.items() if name.startswith(f"backbone.{start}")}
+
+    assert found(stem) == {count}
+    assert found(deepest) == {1}
+    assert found(f"network.{recogniser.backbone.head_path}.") == {0}

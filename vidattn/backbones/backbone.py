@@ -77,6 +77,29 @@ class Backbone(nn.Module):
             ArgumentError: the backbone was built without its head (`classes=None`).
         """
 
+    def classify(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, T, H, W) -> `logits(clip)` and `self(clip)`, where possible in one pass."""
+        return self.logits(clip), self(clip)
+
+    def position_logits(self, features: Tensor) -> Tensor | None:
+        """Each position's share of the logits: their mean over all positions is the logits.
+
+        That is what a head of average pooling and one linear layer computes; where its pooling
+        windows slide over features larger than they are, the middle counts more, and the mean
+        is not exactly the logits.
+
+        Args:
+            features: the last stage's, (N, C', T', H', W').
+
+        Returns:
+            (N, classes, T', H', W'), or None where the logits are no such mean.
+        """
+        return None
+
+    def paths(self, stage: Stage) -> tuple[str, ...]:
+        """Dotted paths of the modules that compute a stage from the one before it."""
+        return (stage.module,)
+
     def _wanted(self, clip: Tensor, stages: Iterable[str] | None) -> set[str]:
         """The stage names asked for, after checking them and the clip's shape."""
         if clip.ndim != 5 or clip.shape[1] != 3:

@@ -30,6 +30,17 @@ BUILT_IN = {
     "resnet18_2d": ("image_resnet", "ImageResNet"),
     "resnet34_2d": ("image_resnet", "ImageResNet"),
     "resnet50_2d": ("image_resnet", "ImageResNet"),
+    "tsm_r50": ("image_resnet", "ImageResNet"),
+    "r2plus1d_34": ("r2plus1d", "R2Plus1D"),
+    "mvit_v1_b": ("mvit", "MViT"),
+    "mvit_v2_s": ("mvit", "MViT"),
+    "swin3d_t": ("swin", "Swin3D"),
+    "swin3d_s": ("swin", "Swin3D"),
+    "swin3d_b": ("swin", "Swin3D"),
+    "videomae_s": ("video_transformer", "VideoTransformer"),
+    "videomae_b": ("video_transformer", "VideoTransformer"),
+    "videomae_l": ("video_transformer", "VideoTransformer"),
+    "videomae_h": ("video_transformer", "VideoTransformer"),
 }
 
 

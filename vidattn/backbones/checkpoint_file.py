@@ -18,7 +18,7 @@ from torch import Tensor
 from vidattn.backbones.published import published_weights
 from vidattn.errors import CheckpointError, UnknownNameError
 
-CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model")
+CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model", "module")
 PREFIXES = ("module.", "network.")
 
 
@@ -58,8 +58,18 @@ def read_state(source: str) -> dict[str, Tensor]:
         CheckpointError: unreachable, damaged, holds more than tensors and plain values, or no
             state dict.
     """
+    return unwrap(read_content(source), source)
+
+
+def read_content(path: str | PathLike[str]) -> Any:
+    """All that a file, or what is at a web address, holds besides code: that is refused.
+
+    Raises:
+        CheckpointError: unreachable, damaged, or holds more than tensors and plain values.
+    """
+    source = str(path)
     try:
-        content = _download(source) if _is_web(source) else _load(Path(source))
+        return _download(source) if _is_web(source) else _load(Path(source))
     except pickle.UnpicklingError as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
@@ -67,7 +77,6 @@ def read_state(source: str) -> dict[str, Tensor]:
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, LookupError, AttributeError) as error:
         raise CheckpointError(f"{source}: cannot be read: {error}") from error
-    return _unwrap(content, source)
 
 
 def _offer(name: str, weights: str, published: dict[str, str]) -> str:
@@ -119,7 +128,12 @@ def _has_hash(name: str) -> bool:
     return found is not None and len(found[1]) >= 8
 
 
-def _unwrap(content: Any, source: str) -> dict[str, Tensor]:
+def unwrap(content: Any, source: str) -> dict[str, Tensor]:
+    """The state dict in what a file held, without containers and prefixes.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     while isinstance(content, Mapping):
         inner = next((content[key] for key in CONTAINERS if key in content), None)
         if not isinstance(inner, Mapping):

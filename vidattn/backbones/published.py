@@ -17,9 +17,15 @@ TORCHVISION = {
     "mc3_18": "mc3_18",
     "r2plus1d_18": "r2plus1d_18",
     "s3d": "s3d",
+    "mvit_v1_b": "mvit_v1_b",
+    "mvit_v2_s": "mvit_v2_s",
+    "swin3d_t": "swin3d_t",
+    "swin3d_s": "swin3d_s",
+    "swin3d_b": "swin3d_b",
     "resnet18_2d": "resnet18",
     "resnet34_2d": "resnet34",
     "resnet50_2d": "resnet50",
+    "tsm_r50": "resnet50",
 }
 
 

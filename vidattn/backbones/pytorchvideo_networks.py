@@ -3,12 +3,21 @@ from __future__ import annotations
 import math
 import warnings
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
-from vidattn.backbones.staged import StagedNetwork, Step, WindowAverage, check_classes
+from vidattn.backbones.staged import (
+    StagedNetwork,
+    Step,
+    WindowAverage,
+    at_positions,
+    check_classes,
+)
+from vidattn.errors import ArgumentError
+
+HeadPooling = Literal["logits", "probabilities", "whole"]
 
 
 class Recipe(NamedTuple):
@@ -97,17 +106,30 @@ class VideoBlocks(StagedNetwork):
         variant: one of `RECIPES`.
         classes: size of the source's head; None for no head.
         temporal_stride: total stride along T; None keeps the source's.
+        head_pooling: what the head makes of features larger than its pooling window, as crops
+            larger than in training give: the mean of the "logits" of all places of the window,
+            of their "probabilities", or no window but the "whole" averaged. None is
+            pytorchvideo's own: probabilities for r2plus1d_r50 and X3D, else logits.
+        shortcut_norm: (X3D) a norm after the first shortcut, which PySlowFast and MMAction2 have.
     """
 
     mean = (0.45, 0.45, 0.45)
     std = (0.225, 0.225, 0.225)
 
     def __init__(
-        self, variant: str, *, classes: int | None = None, temporal_stride: int | None = None
+        self,
+        variant: str,
+        *,
+        classes: int | None = None,
+        temporal_stride: int | None = None,
+        head_pooling: HeadPooling | None = None,
+        shortcut_norm: bool = False,
     ) -> None:
         recipe = RECIPES[variant]
         network = create(recipe.builder, recipe.settings, check_classes(classes))
         _replace_swish(network)
+        if shortcut_norm:
+            _add_shortcut_norm(network, variant)
         pooled = "stage1_pool" in recipe.settings
         last = len(network.blocks) - 1
         super().__init__(
@@ -121,10 +143,17 @@ class VideoBlocks(StagedNetwork):
         )
         if classes is not None:
             lowered = math.prod(recipe.temporal) // self.stages[-1].stride[0]
-            _open_head(network.blocks[last], lowered, softmax=recipe.softmax)
+            own: HeadPooling = "probabilities" if recipe.softmax else "logits"
+            _open_head(network.blocks[last], lowered, check_pooling(head_pooling) or own)
 
     def _classify(self, x: Tensor) -> Tensor:
         return self.network.get_submodule(self.head_path)(x)
+
+    def position_logits(self, features: Tensor) -> Tensor | None:
+        """See `Backbone.position_logits`; None for X3D, whose head has a layer behind its mean."""
+        if self.variant.startswith("x3d"):
+            return None
+        return at_positions(self.network.get_submodule(self.classifier_path), features)
 
 
 class AverageProbabilities(nn.Module):
@@ -175,17 +204,36 @@ def _steps(recipe: Recipe, *, pooled: bool) -> list[Step]:
     return steps
 
 
-def _open_head(head: Any, lowered: int, *, softmax: bool) -> None:
+def check_pooling(head_pooling: HeadPooling | None) -> HeadPooling | None:
+    """`head_pooling` itself, or an ArgumentError where it is none."""
+    if head_pooling is not None and head_pooling not in get_args(HeadPooling):
+        raise ArgumentError(
+            f"head_pooling: expected one of {get_args(HeadPooling)} or None, got {head_pooling!r}"
+        )
+    return head_pooling
+
+
+def _add_shortcut_norm(network: Any, variant: str) -> None:
+    block = network.blocks[1].res_blocks[0]
+    if not variant.startswith("x3d"):
+        raise ArgumentError(f"shortcut_norm: only X3D lacks it, got {variant}")
+    block.branch1_norm = nn.BatchNorm3d(block.branch1_conv.out_channels)
+
+
+def _open_head(head: Any, lowered: int, pooling: HeadPooling) -> None:
     """Let the head take other clip sizes, and return logits.
 
     Args:
         head: the source's.
         lowered: how many times longer T' is than with the source's stride; the pooling window
             grows with it, to span the same frames.
-        softmax: whether the source's head ends in one.
+        pooling: see `VideoBlocks`.
     """
     holder = head.pool if hasattr(head.pool, "pool") else head
     frames, height, width = (int(size) for size in holder.pool.kernel_size)
-    holder.pool = WindowAverage((frames * lowered, height, width))
-    if softmax:
+    if pooling == "whole":
+        holder.pool = nn.AdaptiveAvgPool3d(1)
+    else:
+        holder.pool = WindowAverage((frames * lowered, height, width))
+    if pooling == "probabilities":
         head.output_pool = AverageProbabilities()

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from vidattn.backbones.backbone import Backbone, Stage
 from vidattn.backbones.motion_inputs import MotionInputs
+from vidattn.backbones.staged import at_positions
 from vidattn.errors import ArgumentError
 
 
@@ -140,6 +141,10 @@ class Slim(Backbone):
         if self.head is None:
             raise ArgumentError("logits: this network was built without a head (classes=None)")
         return self.head(self(clip).mean((2, 3, 4)))
+
+    def position_logits(self, features: Tensor) -> Tensor | None:
+        """See `Backbone.position_logits`."""
+        return None if self.head is None else at_positions(self.head, features)
 
 
 def _stages(

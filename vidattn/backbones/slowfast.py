@@ -7,8 +7,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vidattn.backbones.pytorchvideo_networks import create
-from vidattn.backbones.staged import StagedNetwork, Step, WindowAverage, check_classes
+from vidattn.backbones.pytorchvideo_networks import (
+    AverageProbabilities,
+    HeadPooling,
+    check_pooling,
+    create,
+)
+from vidattn.backbones.staged import (
+    StagedNetwork,
+    Step,
+    WindowAverage,
+    at_positions,
+    check_classes,
+)
 from vidattn.errors import ArgumentError
 
 ALPHA = 4
@@ -30,6 +41,9 @@ class SlowFast(StagedNetwork):
         slow_frames: "strided" takes frames 0, 4, 8, …, on which the stages' strides are exact;
             "spread" takes them evenly from the first to the last frame, as in the source's
             evaluation: of 32 frames 0, 4, 8, 13, … 31, up to three later than the strides say.
+        head_pooling: see `VideoBlocks`; None is pytorchvideo's own, logits.
+        fusion_norm: a norm and a rectifier behind each convolution from the fast pathway to the
+            slow one; MMAction2 has neither.
     """
 
     mean = (0.45, 0.45, 0.45)
@@ -41,11 +55,16 @@ class SlowFast(StagedNetwork):
         *,
         classes: int | None = None,
         slow_frames: Literal["strided", "spread"] = "strided",
+        head_pooling: HeadPooling | None = None,
+        fusion_norm: bool = True,
     ) -> None:
         if slow_frames not in ("strided", "spread"):
             raise ArgumentError(f'slow_frames: expected "strided" or "spread", got {slow_frames!r}')
         settings = {"model_depth": 50, "slowfast_fusion_conv_kernel_size": (7, 1, 1)}
         network = create("slowfast.create_slowfast", settings, check_classes(classes))
+        if not fusion_norm:
+            for block in network.blocks[:4]:
+                block.multipathway_fusion.norm = block.multipathway_fusion.activation = None
         super().__init__(
             network,
             steps=_steps(),
@@ -55,9 +74,13 @@ class SlowFast(StagedNetwork):
             classifier_path="blocks.6.proj",
         )
         self.slow_frames = slow_frames
+        whole = check_pooling(head_pooling) == "whole"
         network.blocks[5].pool = nn.ModuleList(
-            WindowAverage((frames, 7, 7)) for frames in (32 // ALPHA, 32)
+            nn.AdaptiveAvgPool3d(1) if whole else WindowAverage((frames, 7, 7))
+            for frames in (32 // ALPHA, 32)
         )
+        if head_pooling == "probabilities" and classes is not None:
+            network.blocks[6].output_pool = AverageProbabilities()
         self.joins = nn.ModuleDict({stage.name: JoinPathways() for stage in self.stages})
         self.stages = tuple(replace(s, module=f"joins.{s.name}") for s in self.stages)
 
@@ -80,6 +103,10 @@ class SlowFast(StagedNetwork):
         if fast.shape[2] > 32:
             raise ArgumentError(f"logits: expected up to 32 frames, got {fast.shape[2]}")
         return self.network.blocks[6](self.network.blocks[5]([slow, fast]))
+
+    def position_logits(self, features: Tensor) -> Tensor:
+        """See `Backbone.position_logits`; nearly so, as neighbours share fast frames."""
+        return at_positions(self.network.get_submodule(self.classifier_path), features)
 
 
 class JoinPathways(nn.Module):

@@ -96,13 +96,22 @@ class StagedNetwork(Backbone):
 
     def logits(self, clip: Tensor) -> Tensor:
         """See `Backbone.logits`."""
+        return self.classify(clip)[0]
+
+    def classify(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Backbone.classify`; one pass."""
         if self.classes is None:
             raise ArgumentError("logits: this network was built without a head (classes=None)")
         self._wanted(clip, None)
         x = self._enter(clip)
         for step in self.steps:
-            x, _ = self._run(step, x)
-        return self._classify(x)
+            x, output = self._run(step, x)
+        return self._classify(x), output
+
+    def paths(self, stage: Stage) -> tuple[str, ...]:
+        """See `Backbone.paths`."""
+        [step] = [step for step in self.steps if step.name == stage.name]
+        return tuple(f"network.{path}" for path in step.modules)
 
     def _enter(self, clip: Tensor) -> Any:
         """The clip -> what the first step takes."""
@@ -117,6 +126,12 @@ class StagedNetwork(Backbone):
     @abstractmethod
     def _classify(self, x: Any) -> Tensor:
         """What the last step left -> logits (N, classes), by the source's pooling and head."""
+
+
+def at_positions(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer on the channels of each position: (N, C, T, H, W) -> (N, D, T, H, W)."""
+    mapped: Tensor = layer(x.movedim(1, -1))
+    return mapped.movedim(-1, 1)
 
 
 class WindowAverage(nn.Module):

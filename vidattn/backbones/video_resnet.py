@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vidattn.backbones.staged import StagedNetwork, Step, WindowAverage, check_classes
+from vidattn.backbones.staged import StagedNetwork, Step, WindowAverage, at_positions, check_classes
 
 MEAN = (0.43216, 0.394666, 0.37645)
 STD = (0.22803, 0.22145, 0.216989)
@@ -51,6 +51,10 @@ class VideoResNet(StagedNetwork):
     def _classify(self, x: Tensor) -> Tensor:
         return self.network.fc(self.network.avgpool(x).flatten(1))
 
+    def position_logits(self, features: Tensor) -> Tensor:
+        """See `Backbone.position_logits`."""
+        return at_positions(self.network.fc, features)
+
 
 class S3D(StagedNetwork):
     """torchvision's s3d.
@@ -92,6 +96,11 @@ class S3D(StagedNetwork):
 
     def _classify(self, x: Tensor) -> Tensor:
         return self.network.classifier(self.network.avgpool(x)).mean((2, 3, 4))
+
+    def position_logits(self, features: Tensor) -> Tensor:
+        """See `Backbone.position_logits`."""
+        logits: Tensor = self.network.classifier(features)
+        return logits
 
 
 def _parts(start: int, stop: int) -> tuple[str, ...]:

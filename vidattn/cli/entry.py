@@ -17,6 +17,7 @@ COMMANDS = (
     "keyframes",
     "explain",
     "index",
+    "convert",
     "demo",
     "attention",
     "protocols",

@@ -6,6 +6,7 @@ __getattr__, __all__ = exports(
     __name__,
     {
         "Comparison": "comparison",
+        "ConvertedCheckpoint": "conversion",
         "Evaluation": "evaluation_record",
         "Explanation": "explanation",
         "KeyFrame": "extraction",
@@ -13,6 +14,7 @@ __getattr__, __all__ = exports(
         "attention_facts": "attention_records",
         "attention_list": "attention_records",
         "compare": "comparison",
+        "convert": "conversion",
         "demo": "demo_run",
         "evaluate": "evaluation_run",
         "evaluate_localisation": "localisation_run",

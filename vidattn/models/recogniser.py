@@ -13,7 +13,8 @@ from vidattn.backbones import Backbone, Stage
 from vidattn.errors import ArgumentError
 from vidattn.models.locate import Locator
 from vidattn.models.pooling import POOLINGS
-from vidattn.models.spec import InsertionSpec, RecogniserSpec
+from vidattn.models.source_head import source_evidence
+from vidattn.models.spec import SOURCE, InsertionSpec, RecogniserSpec
 from vidattn.naming import choose
 
 
@@ -40,6 +41,9 @@ class Recognition(NamedTuple):
 class Recogniser(nn.Module):
     """Backbone, inserted attention, pooling attention and a linear head.
 
+    With pooling "source" the backbone's own pooling and head stand for the last two, and the
+    logits are the source network's; see `source_evidence` for what scores and weights are then.
+
     Args:
         spec: what to build.
         weights: pretrained weights of the backbone, loaded before attention is inserted; see
@@ -61,7 +65,10 @@ class Recogniser(nn.Module):
             if spec.stage is None
             else names[choose("stage", spec.stage, names)]
         )
-        pooling = POOLINGS[choose("pooling", spec.pooling, POOLINGS)]
+        if choose("pooling", spec.pooling, [*POOLINGS, SOURCE]) == SOURCE:
+            self.head: nn.Linear | None = None
+            return
+        pooling = POOLINGS[spec.pooling]
         known = list(signature(pooling).parameters)[1:]
         for setting in spec.pooling_settings:
             if not known:
@@ -83,13 +90,17 @@ class Recogniser(nn.Module):
             valid: bool (N, T), False where a frame is padding; all valid where None.
             position_logits: fill this field of the result too.
         """
-        x = self.backbone.features(clip, [self.stage.name])[self.stage.name]
         if valid is None:
             valid = clip.new_ones(clip.shape[0], clip.shape[2], dtype=torch.bool)
+        if self.head is None:
+            return self._by_source_head(clip, valid, position_logits)
+        x = self.backbone.features(clip, [self.stage.name])[self.stage.name]
         steps = self.valid_steps(valid, x.shape[2])
         evidence = self.pooling(x, steps)
         logits = self.head(self.dropout(evidence.features))
-        everywhere = self._position_logits(x, steps) if position_logits else None
+        everywhere = None
+        if position_logits:
+            everywhere = _masked(self.head(x.movedim(1, -1)).movedim(-1, 1), steps)
         return Recognition(
             logits,
             evidence.frame_scores,
@@ -103,10 +114,17 @@ class Recogniser(nn.Module):
         frame_count, height, width = clip.shape[-3:]
         return Locator(self.stage, frame_count, (height, width))
 
-    def _position_logits(self, x: Tensor, steps: Tensor) -> Tensor:
-        logits = self.head(x.movedim(1, -1)).movedim(-1, 1)
-        padding = ~steps[:, None, :, None, None]
-        return logits.masked_fill(padding, torch.finfo(logits.dtype).min)
+    def _by_source_head(self, clip: Tensor, valid: Tensor, position_logits: bool) -> Recognition:
+        logits, x = self.backbone.classify(clip)
+        steps = self.valid_steps(valid, x.shape[2])
+        shares = self.backbone.position_logits(x)
+        if position_logits and shares is None:
+            raise ArgumentError(
+                f"position_logits: the head of {self.spec.backbone} has none; use another pooling"
+            )
+        scores, weights, regions = source_evidence(x, logits, shares, steps)
+        everywhere = None if shares is None or not position_logits else _masked(shares, steps)
+        return Recognition(logits, scores, weights, regions, everywhere)
 
     def valid_steps(self, valid: Tensor, steps: int, stage: Stage | None = None) -> Tensor:
         """(N, T) -> (N, T'): a step is valid where the frame at its centre is.
@@ -122,16 +140,24 @@ class Recogniser(nn.Module):
         return valid[:, centres.clamp(max=valid.shape[1] - 1)]
 
 
+def _masked(logits: Tensor, steps: Tensor) -> Tensor:
+    padding = ~steps[:, None, :, None, None]
+    return logits.masked_fill(padding, torch.finfo(logits.dtype).min)
+
+
 def _build_backbone(spec: RecogniserSpec, weights: str | None, allow: Collection[str]) -> Backbone:
+    settings = dict(spec.backbone_settings)
+    if spec.pooling == SOURCE:
+        settings["classes"] = len(spec.classes)
     if "." not in spec.backbone:
-        return backbones.build(spec.backbone, weights=weights, **spec.backbone_settings)
+        return backbones.build(spec.backbone, weights=weights, **settings)
     if spec.backbone not in allow:
         raise ArgumentError(
             f"backbone: {spec.backbone!r} is a class outside vidattn; importing it runs its code, "
             "so it must be allowed by name (allow=...)"
         )
     module, _, name = spec.backbone.rpartition(".")
-    found = getattr(import_module(module), name)(**spec.backbone_settings)
+    found = getattr(import_module(module), name)(**settings)
     if not isinstance(found, Backbone):
         raise ArgumentError(f"backbone: {spec.backbone} is no vidattn.backbones.Backbone")
     if weights is not None:

@@ -9,6 +9,8 @@ from vidattn.errors import ArgumentError
 Scope = Literal["clip", "frame", "time"]
 Placement = Literal["after", "branch", "replace"]
 
+SOURCE = "source"
+
 
 @dataclass(frozen=True)
 class InsertionSpec:
@@ -39,7 +41,8 @@ class RecogniserSpec:
         backbone: a name of `vidattn.backbones.names()`, or the dotted path of a `Backbone` class.
         backbone_settings: its arguments.
         attention: what is inserted into the backbone, in order.
-        pooling: a name of `vidattn.models.pooling.POOLINGS`.
+        pooling: a name of `vidattn.models.pooling.POOLINGS`; or "source", the pooling and head
+            that the backbone's network was published with.
         pooling_settings: its arguments.
         stage: the backbone stage that is pooled; the last one where None.
         dropout: on the pooled feature, in training.
@@ -61,6 +64,20 @@ class RecogniserSpec:
             raise ArgumentError(f"classes: expected distinct names, got {list(self.classes)}")
         if not 0 <= self.dropout < 1:
             raise ArgumentError(f"dropout: expected a number in [0, 1), got {self.dropout}")
+        if self.pooling == SOURCE:
+            self._check_source()
+
+    def _check_source(self) -> None:
+        for name, empty in (("pooling_settings", {}), ("stage", None), ("dropout", 0.0)):
+            if (value := getattr(self, name)) != empty:
+                raise ArgumentError(
+                    f'{name}: pooling "source" has its own, so expected {empty!r}, got {value!r}'
+                )
+        if "classes" in self.backbone_settings:
+            raise ArgumentError(
+                'backbone_settings: with pooling "source" the number of classes follows from '
+                "`classes`; do not give it here"
+            )
 
     @property
     def class_paths(self) -> tuple[str, ...]:

@@ -16,16 +16,19 @@ def stage_depths(recogniser: Recogniser) -> dict[str, int]:
 
     The last backbone stage is at 1. A parameter in no stage comes before the first one.
     """
-    stages = recogniser.backbone.stages
+    backbone = recogniser.backbone
+    stages = backbone.stages
+    # Where the output of a stage is a module of its own, what is inserted there is in that one.
+    starts = [
+        tuple(f"{path}." for path in (*backbone.paths(stage), stage.module)) for stage in stages
+    ]
     depths: dict[str, int] = {}
     for name, _ in recogniser.named_parameters():
-        if not name.startswith("backbone."):
+        inside = name.removeprefix("backbone.")
+        if inside == name or inside.removeprefix("network.").startswith(f"{backbone.head_path}."):
             depths[name] = 0
             continue
-        inside = name.removeprefix("backbone.")
-        number = next(
-            (i for i, stage in enumerate(stages) if inside.startswith(f"{stage.module}.")), -1
-        )
+        number = next((i for i, start in enumerate(starts) if inside.startswith(start)), -1)
         depths[name] = len(stages) - number
     return depths
 

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from vidattn.cli.arguments import add_json, command
+
+HELP = "turn a checkpoint of another project into one of ours, with the same logits"
+
+EPILOG = """\
+writes one file, which `vidattn evaluate` and every other command take. What is converted, and
+what is not and why, is in docs/checkpoints.md. The file must hold tensors and plain values only;
+pickled code is refused.
+
+example:
+  vidattn convert SLOWFAST_8x8_R50.pyth --backbone slowfast_r50 --classes kinetics.txt \\
+    --output model.ckpt
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's options."""
+    parser = command(commands, "convert", help_line=HELP, epilog=EPILOG)
+    parser.add_argument("checkpoint", type=Path, help="the other project's file")
+    parser.add_argument(
+        "--backbone", required=True, metavar="NAME", help="our name of the network it holds"
+    )
+    parser.add_argument(
+        "--layout",
+        metavar="NAME",
+        help="pyslowfast, mmaction2, torchvision, pytorchvideo, videomae or huggingface "
+        "(default: found out from the names)",
+    )
+    parser.add_argument(
+        "--classes", type=Path, metavar="FILE", help="class names, one a line, in order"
+    )
+    parser.add_argument(
+        "--frames", type=int, metavar="T", help="frames a clip (default: the network's own)"
+    )
+    parser.add_argument(
+        "--frame-stride", type=int, metavar="N", help="frames from one to the next (likewise)"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="our file")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Convert and say what the file is for."""
+    from vidattn.jobs import convert
+
+    found = convert(
+        parsed.checkpoint,
+        backbone=parsed.backbone,
+        output=parsed.output,
+        layout=parsed.layout,
+        classes=parsed.classes,
+        frames=parsed.frames,
+        frame_stride=parsed.frame_stride,
+    )
+    if parsed.json:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        return 0
+    print(f"{found.output}: {found.backbone} from {found.layout}, {len(found.classes)} classes")
+    clip = found.clip
+    print(f"clips of {clip.frames} frames, {clip.sampling}, {clip.crop_size} pixels")
+    figure = f" (published: {found.figure})" if found.figure else ""
+    print(f"evaluate it with --protocol {found.protocol}{figure}")
+    return 0
