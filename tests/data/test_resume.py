@@ -46,10 +46,14 @@ def assert_same(one: list[ClipBatch], two: list[ClipBatch]) -> None:
             assert torch.equal(getattr(left, name), getattr(right, name))
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2])
-@pytest.mark.parametrize("workers_before", [0, 2])
-def test_in_the_middle_of_an_epoch(small_set: Path, workers, workers_before):
-    whole = epochs(loader_of(small_set, 0), [0, 1, 2])
+@pytest.fixture(scope="module")
+def whole(small_set: Path) -> list[ClipBatch]:
+    """What a run that is not stopped sees in three epochs of six batches."""
+    return epochs(loader_of(small_set, 0), [0, 1, 2])
+
+
+@pytest.mark.parametrize(("workers_before", "workers"), [(0, 0), (2, 0), (0, 1), (2, 2)])
+def test_in_the_middle_of_an_epoch(small_set: Path, whole, workers, workers_before):
     assert len(whole) == 18
     stopped = loader_of(small_set, workers_before)
     epochs(stopped, [0])
@@ -68,19 +72,18 @@ def test_in_the_middle_of_an_epoch(small_set: Path, workers, workers_before):
     assert_same(epochs(resumed, [2]), whole[12:])
 
 
-def test_between_two_epochs(small_set: Path):
-    whole = epochs(loader_of(small_set, 0), [0, 1])
+def test_between_two_epochs(small_set: Path, whole):
     stopped = loader_of(small_set, 0)
     epochs(stopped, [0])
     resumed = loader_of(small_set, 0)
     resumed.load_state_dict(stopped.state_dict())
-    assert_same(epochs(resumed, [1]), whole[6:])
+    assert_same(epochs(resumed, [1]), whole[6:12])
     # The state belongs to its epoch and is used once.
     fresh = loader_of(small_set, 0)
     batches = iter(fresh)
     next(batches)
     resumed.load_state_dict(fresh.state_dict())
-    assert_same(epochs(resumed, [1]), whole[6:])
+    assert_same(epochs(resumed, [1]), whole[6:12])
     assert_same(epochs(resumed, [0]), whole[:6])
 
 
@@ -110,6 +113,9 @@ class Watcher(lightning.LightningModule):
     def training_step(self, batch: ClipBatch, batch_index: int) -> torch.Tensor:
         self.seen.append((self.current_epoch, batch))
         return self.head(batch.pixels.mean((2, 3, 4))).square().mean()
+
+    def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
+        pass
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.01)
@@ -141,12 +147,12 @@ def fit(folder: Path, videos: Path, *, workers: int, resume: Path | None = None)
 @pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*exists and is not empty:UserWarning")
 def test_with_a_trainer_from_every_step(small_set: Path, tmp_path: Path):
-    whole = fit(tmp_path / "whole", small_set, workers=0).seen
+    whole = fit(tmp_path, small_set, workers=0).seen
     assert len(whole) == 9
     assert [epoch for epoch, _ in whole] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     # The beginning, the middle and the end of an epoch.
     for step, workers in ((1, 0), (3, 0), (4, 1), (5, 2), (6, 0)):
-        checkpoint = tmp_path / "whole" / f"step={step}.ckpt"
-        resumed = fit(tmp_path / f"{step}", small_set, workers=workers, resume=checkpoint).seen
+        checkpoint = tmp_path / f"step={step}.ckpt"
+        resumed = fit(tmp_path, small_set, workers=workers, resume=checkpoint).seen
         assert [epoch for epoch, _ in resumed] == [epoch for epoch, _ in whole[step:]]
         assert_same([batch for _, batch in resumed], [batch for _, batch in whole[step:]])
