@@ -5,20 +5,30 @@ process, and hands out uint8 RGB. Each peer runs with 1 and with 2 threads and c
 setting. A round uses fresh indices; figures are medians over rounds, ratios are ours over the
 faster peer's in the same round, with 95 % bootstrap intervals of the median.
 
+The files are encoded here, from a drawn scene or from the pictures of a film (`--footage`): how
+many pictures an encoder leaves without references depends on what they show. The last cell is the
+look at all key frames of the longest file, beside the ffmpeg program that decodes them and throws
+them away, less the time in which it starts.
+
 Example:
-  python tools/bench_decoding.py --output runs/decoding --rounds 15 --videos my/film.mp4
+  python tools/bench_decoding.py --output runs/decoding --footage film.mp4 --videos other.mp4
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
+from shutil import which
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
@@ -28,6 +38,7 @@ from rich.progress import track
 from rich.table import Table
 
 from vidattn.files import write_json
+from vidattn.jobs import index_videos
 from vidattn.video import open_video
 
 FPS = 30
@@ -46,6 +57,9 @@ class Source:
     codec: str = "libx264"
     options: tuple[tuple[str, str], ...] = ()
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.size} {self.seconds} s"
+
 
 X264 = (("preset", "medium"), ("crf", "23"))
 SOURCES = (
@@ -62,6 +76,7 @@ SOURCES = (
     Source("hevc default", "640x360", 10, "libx265", (("x265-params", "log-level=none:pools=1"),)),
     Source("mpeg4 2 b-frames", "640x360", 10, "mpeg4", (("bf", "2"), ("g", "60"), ("q", "4"))),
     Source("vp9", "640x360", 10, "libvpx-vp9", (("deadline", "realtime"), ("cpu-used", "8"))),
+    Source("h264 fast", "640x360", 600, options=(("preset", "veryfast"), ("crf", "23"))),
 )
 
 
@@ -70,19 +85,25 @@ def main() -> None:
     folder = parsed.output / "files"
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [source for source in SOURCES if parsed.longest >= source.seconds]
-    files = {f"{s.name} {s.size} {s.seconds} s": write(s, folder) for s in chosen}
+    files = {str(source): write(source, folder, parsed.footage) for source in chosen}
     files |= {Path(video).name: Path(video) for video in parsed.videos}
     cells: list[dict[str, Any]] = []
     result = {
         "versions": {name: version(name) for name in ("av", "torchcodec", "decord", "torch")},
         "rounds": parsed.rounds,
-        "sources": {f"{s.name} {s.size} {s.seconds} s": [s.codec, *s.options] for s in chosen},
+        "footage": parsed.footage.name if parsed.footage else "drawn scene",
+        "sources": {str(source): [source.codec, *source.options] for source in chosen},
         "cells": cells,
     }
     for name, path in track(list(files.items()), console=Console(stderr=True)):
         cells += [cell(name, path, request, parsed.rounds) for request in requests(path)]
         write_json(parsed.output / "decoding.json", result)  # what is done is kept
     show(cells)
+    if which("ffmpeg"):
+        longest = max(files.values(), key=lambda path: path.stat().st_size)
+        result["keyframes"] = keyframe_scan(longest, parsed.rounds)
+        write_json(parsed.output / "decoding.json", result)
+        print(result["keyframes"])
 
 
 def parse() -> argparse.Namespace:
@@ -91,7 +112,8 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, default=Path("runs/decoding"))
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--longest", type=int, default=120, help="seconds of the longest file")
+    parser.add_argument("--footage", type=Path, help="film whose pictures are encoded")
+    parser.add_argument("--longest", type=int, default=600, help="seconds of the longest file")
     parser.add_argument("--videos", nargs="*", default=[], help="more files to read")
     return parser.parse_args()
 
@@ -99,38 +121,47 @@ def parse() -> argparse.Namespace:
 # -- what is read ----------------------------------------------------------------------------
 
 
-def write(source: Source, folder: Path) -> Path:
-    """A textured scene that pans, turns and flickers, encoded once."""
+def write(source: Source, folder: Path, footage: Path | None) -> Path:
     path = folder / f"{source.name} {source.size} {source.seconds}.mp4".replace(" ", "_")
     if path.exists():
         return path
     height, width = SIZES[source.size]
+    pictures = scene(height, width) if footage is None else film(footage, height, width)
     temporary = path.with_suffix(".partial.mp4")
     with av.open(str(temporary), "w") as container:
         stream = container.add_stream(source.codec, rate=FPS, options=dict(source.options))
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         stream.codec_context.time_base = Fraction(1, FPS)
-        for number, picture in enumerate(scene(height, width, source.seconds * FPS)):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for number, frame in enumerate(islice(pictures, source.seconds * FPS)):
             frame.pts, frame.time_base = number, Fraction(1, FPS)
-            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     temporary.rename(path)
     return path
 
 
-def scene(height: int, width: int, count: int) -> Iterator[np.ndarray]:
+def film(footage: Path, height: int, width: int) -> Iterator[av.VideoFrame]:
+    """Its frames, scaled, over and over."""
+    while True:
+        with av.open(str(footage)) as container:
+            for frame in container.decode(video=0):
+                yield frame.reformat(width=width, height=height, format="yuv420p")
+
+
+def scene(height: int, width: int) -> Iterator[av.VideoFrame]:
+    """A textured scene that pans, turns and flickers."""
     generator = np.random.default_rng(0)
     grid = generator.random((height // 8 + 40, width // 8 + 40, 3))
     texture = np.kron(grid, np.ones((8, 8, 1))).astype(np.float32) * 200
     grain = generator.normal(0, 4, (8, height, width, 1)).astype(np.float32)
-    for number in range(count):
+    for number in range(10**9):
         x = int(100 + 90 * np.sin(number / 47))
         y = int(100 + 90 * np.cos(number / 31))
         picture = texture[y : y + height, x : x + width] + grain[number % 8]
         left = int((width - 80) * (0.5 + 0.5 * np.sin(number / 19)))
         picture[height // 3 : height // 3 + 60, left : left + 80] = 230
-        yield np.clip(picture, 0, 255).astype(np.uint8)
+        pixels = np.clip(picture, 0, 255).astype(np.uint8)
+        yield av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
 
 
 @dataclass(frozen=True)
@@ -237,6 +268,44 @@ def ratio(seconds: dict[str, list[float]]) -> dict[str, Any]:
     medians = np.nanmedian(generator.choice(found, (2000, len(found))), axis=1)
     low, high = np.percentile(medians, [2.5, 97.5])
     return {"rival": rival, "median": float(np.nanmedian(found)), "low": low, "high": high}
+
+
+# -- key frames ------------------------------------------------------------------------------
+
+
+def keyframe_scan(path: Path, rounds: int) -> dict[str, Any]:
+    """Milliseconds to see every key frame, in turn; the first of our runs keep no table."""
+    command = ["ffmpeg", "-v", "error", "-threads", "1", "-skip_frame", "nokey", "-i", str(path)]
+    discard = ["-f", "null", "-"]
+    taken: dict[str, list[float]] = {name: [] for name in ("vidattn", "with a table", "ffmpeg")}
+    starting = []
+    for _ in range(rounds):
+        with TemporaryDirectory() as folder:
+            os.environ["VIDATTN_CACHE"] = folder
+            taken["vidattn"].append(milliseconds(lambda: look(path)))
+            index_videos([path], progress=False)
+            taken["with a table"].append(milliseconds(lambda: look(path)))
+        taken["ffmpeg"].append(milliseconds(lambda: subprocess.run([*command, *discard])))
+        starting.append(milliseconds(lambda: subprocess.run([*command, "-t", "0", *discard])))
+    theirs = np.array(taken["ffmpeg"]) - np.median(starting)
+    found: dict[str, Any] = {"file": path.name, "ffmpeg_starts": float(np.median(starting))}
+    for name, values in taken.items():
+        low, middle, high = np.percentile(np.array(values) / theirs, [25, 50, 75])
+        found[name] = {"milliseconds": float(np.median(values))}
+        if name != "ffmpeg":
+            found[name] |= {"ratio": middle, "quartiles": [low, high]}
+    return found
+
+
+def look(path: Path) -> int:
+    with open_video(path) as reader:
+        return len(reader.keyframes(short_side=128))
+
+
+def milliseconds(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - started)
 
 
 def show(cells: Sequence[dict[str, Any]]) -> None:

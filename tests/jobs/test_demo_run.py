@@ -36,7 +36,7 @@ def test_truth_is_found_beside_the_videos_and_a_foreign_file_is_said(
     truth = write_actions(
         tmp_path, clips_per_class={"train": 1, "test": 1}, size=(32, 32), frame_count=16
     )
-    material = demo_run._split_folder(tmp_path)
+    material = demo_run.read_folder(tmp_path)
     assert len(material.test) == len(material.truths) == material.training_count == 10
     for row in truth:
         if row.path.startswith("train/"):
@@ -44,7 +44,7 @@ def test_truth_is_found_beside_the_videos_and_a_foreign_file_is_said(
         found = material.truths[row.path.removeprefix("test/")]
         assert (found.start_frame, found.end_frame) == (row.start_frame, row.end_frame)
     (tmp_path / "truth.json").write_text('{"somebody": "else"}')
-    assert demo_run._split_folder(tmp_path).truths == {}
+    assert demo_run.read_folder(tmp_path).truths == {}
     assert "truth.json" in capsys.readouterr().err
 
 

@@ -6,8 +6,10 @@ import os
 import pickle
 import socket
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -183,6 +185,21 @@ def test_the_picture_changes_its_size(tmp_path: Path) -> None:
     (tmp_path / "joined.h264").write_bytes(b"".join(parts))
     with pytest.raises(DecodeError, match="changes from 96x64 to 128x64"):
         open_video(tmp_path / "joined.h264")
+    # With times nothing is decoded to open it: the first frame that is read says what is right.
+    timed = tmp_path / "joined.ts"
+    with av.open(str(tmp_path / "joined.h264")) as source, av.open(str(timed), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.size:
+                packet.pts = packet.dts = number
+                packet.time_base, packet.stream = Fraction(1, 25), stream
+                target.mux(packet)
+    for first, second in (([1, 3], [7]), ([7], [1, 3])):
+        with open_video(timed) as reader:
+            assert reader.full_decode_reason is None
+            assert len(reader.frames_at(first)) == len(first)
+            with pytest.raises(DecodeError, match="changes from"):
+                reader.frames_at(second)
 
 
 def test_errors_come_back_from_workers() -> None:

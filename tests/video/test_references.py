@@ -9,22 +9,32 @@ import numpy as np
 import pytest
 
 from tests.video.numbered_films import encode, read_number
+from vidattn.video import cursor as cursor_module
+from vidattn.video.demuxer import open_container
 from vidattn.video.pyav_reader import PyavReader
 
 COUNT = 72
+G = str(COUNT)
+QUIET = "log-level=none:pools=none"
 
 
 def pictures(path: Path) -> list[tuple[int, bool]]:
-    """(presentation time, whether other pictures may refer to it) of each H.264 packet in MP4."""
+    """(presentation time, whether others may refer to it) of each packet of H.264 or HEVC in MP4.
+
+    Source: Rec. ITU-T H.264, 7.4.1 (nal_ref_idc); Rec. ITU-T H.265, table 7-1: of the types
+    below 16, the even ones are pictures that no other one of their sub-layer refers to.
+    """
     found = []
     with av.open(str(path)) as container:
+        hevc = container.streams.video[0].codec_context.name == "hevc"
         for packet in container.demux(video=0):
             data, place, referred = bytes(packet), 0, False
             while place < len(data):
-                size = int.from_bytes(data[place : place + 4], "big")
-                kind, importance = data[place + 4] & 31, data[place + 4] >> 5 & 3
-                if kind in (1, 5):
-                    referred |= importance > 0
+                size, head = int.from_bytes(data[place : place + 4], "big"), data[place + 4]
+                if hevc and (kind := head >> 1 & 63) < 32:
+                    referred |= kind >= 16 or kind % 2 == 1
+                elif not hevc and head & 31 in (1, 5):
+                    referred |= head >> 5 & 3 > 0
                 place += 4 + size
             if data:
                 found.append((packet.pts, referred))
@@ -42,18 +52,21 @@ def needed(path: Path, wanted: list[int]) -> int:
 
 @pytest.fixture
 def film(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    return encode(tmp_path / "film.mp4", COUNT, g=str(COUNT), **request.param)
+    return encode(tmp_path / "film.mp4", COUNT, **request.param)
 
 
 @pytest.mark.parametrize(
     "film",
     [
-        {"bf": "3", "x264-params": "b-pyramid=none:b-adapt=0:scenecut=0"},
-        {"bf": "3", "x264-params": "b-pyramid=normal:b-adapt=0:scenecut=0"},
-        {"bf": "0", "x264-params": "scenecut=0"},
+        {"g": G, "bf": "3", "x264-params": "b-pyramid=none:b-adapt=0:scenecut=0"},
+        {"g": G, "bf": "3", "x264-params": "b-pyramid=normal:b-adapt=0:scenecut=0"},
+        {"g": G, "bf": "0", "x264-params": "scenecut=0"},
+        {"codec": "libx265", "x265-params": f"keyint={G}:b-adapt=0:scenecut=0:{QUIET}"},
+        {"codec": "libx265", "x265-params": f"keyint={G}:b-adapt=0:b-pyramid=0:scenecut=0:{QUIET}"},
+        {"codec": "libx265", "x265-params": f"keyint={G}:bframes=0:scenecut=0:{QUIET}"},
     ],
     indirect=True,
-    ids=["flat", "pyramid", "none"],
+    ids=["flat", "pyramid", "none", "hevc pyramid", "hevc flat", "hevc none"],
 )
 def test_what_nobody_refers_to_is_left_out(film: Path) -> None:
     wanted = [5, 30, 61]
@@ -67,6 +80,24 @@ def test_what_nobody_refers_to_is_left_out(film: Path) -> None:
         assert reader._frugal
         everything = sum(time <= reader._index.timestamps[61] for time, _ in pictures(film))
     assert (decoded < 0.7 * everything) == any(not referred for _, referred in pictures(film))
+
+
+def test_the_file_is_opened_once_and_nothing_is_decoded_to_learn_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, g="24", bf="3")
+    opened = []
+    monkeypatch.setattr(
+        cursor_module, "open_container", lambda *given: opened.append(1) or open_container(*given)
+    )
+    with PyavReader(film) as reader:
+        frames = reader.frames_at([50]).pixels.permute(0, 2, 3, 1).numpy()
+        assert read_number(frames[0]) == 50
+        # From its key frame on: neither the group before nor the file's first frame.
+        key = max(index for index in reader.keyframe_indices() if index <= 50)
+        assert key > 0
+        assert reader._cursor.emitted <= 50 - key + 1
+    assert len(opened) == 1
 
 
 def test_a_frame_left_out_before_is_found_again(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -86,7 +86,7 @@ def demo(
         else _own_videos(Path(videos), output, seed)
     )
     made = time.perf_counter()
-    _train(output, material, seed)
+    train_on(output, material, seed)
     trained = time.perf_counter()
     loaded = models.load(output / "model.ckpt")
     predictions = predict(loaded, material, seed=seed, progress=progress)
@@ -109,14 +109,14 @@ def _make_actions(folder: Path, seed: int) -> Material:
     write_actions(
         folder, clips_per_class=CLIPS_PER_CLASS, seed=seed, workers=min(os.cpu_count() or 1, 8)
     )
-    return _split_folder(folder)
+    return read_folder(folder)
 
 
 def _own_videos(folder: Path, output: Path, seed: int) -> Material:
     if not folder.is_dir():
         raise AnnotationError(folder, 0, "expected a folder of class folders, found none")
     if (folder / "train").is_dir() and (folder / "test").is_dir():
-        return _split_folder(folder)
+        return read_folder(folder)
     samples = read_annotations(folder)
     training, test = split_by_group(samples, TEST_FRACTION, seed=seed)
     output.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,8 @@ def _own_videos(folder: Path, output: Path, seed: int) -> Material:
     return Material(listed, len(training), folder, test, _truths(folder, test, ""))
 
 
-def _split_folder(folder: Path) -> Material:
+def read_folder(folder: Path) -> Material:
+    """`train` and `test` with class folders each, and the truth beside them if it is there."""
     count = len(read_annotations(folder / "train"))
     test = read_annotations(folder / "test")
     truths = _truths(folder, test, "test/")
@@ -147,10 +148,19 @@ def _truths(folder: Path, samples: Sequence[Sample], prefix: str) -> dict[str, T
     }
 
 
-def _train(output: Path, material: Material, seed: int) -> None:
+def train_on(
+    output: Path, material: Material, seed: int, *, model: Mapping[str, Any] | None = None
+) -> None:
+    """Train as the demo does; `output` gets `model.ckpt` and the whole `training.yaml`.
+
+    Args:
+        output: made if need be.
+        model: keys of the configuration's model that differ from the demo's.
+    """
     template = files("vidattn.jobs").joinpath("demo.yaml").read_text(encoding="utf-8")
     values = yaml.safe_load(template)
     values["seed_everything"] = seed
+    values["model"] |= model or {}
     values["data"] |= {
         "annotations": str(material.training),
         "root": str(material.root),

@@ -9,7 +9,7 @@ from vidattn.errors import DecodeError
 from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.pyav_reader import PyavReader
-from vidattn.video.resize import resize_area
+from vidattn.video.resize import resize_area, resized_size
 
 # Timestamps of two decoders are the same within this; a frame lasts at least eight times longer.
 SECONDS_TOLERANCE = 1e-3
@@ -48,7 +48,8 @@ class CheckedReader(IndexedReader):
     def _read(self, indices: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
         """Frames (T, H, W, 3) uint8 and, where the decoder tells, their times."""
 
-    def _decode(self, indices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+        size = resized_size(self.size, short_side)
         rows, seconds = self._read(indices.tolist())
         self._check_frames(indices, rows, seconds)
         if size != self.size:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ class DecodingCursor:
         last_timestamp: of the last frame handed out; None after a rewind or seek.
         passed: presentation times of packets that it may have left out since then.
         emptied: whether its decoder was emptied before the end of the packets.
+        astray: whether the packets were read without the decoder: it must be moved first.
+        table: all packets, once they were read.
     """
+
+    table: PacketTable
 
     def __init__(self, path: str, file: Path, limits: Limits) -> None:
         self._path, self._file, self._limits = path, file, limits
@@ -50,32 +55,30 @@ class DecodingCursor:
         self._start(self._container.demux(self._stream))
         self.sought = False
 
-    def seek(self, table: PacketTable, start: int, names: dict[tuple[int, int], int]) -> None:
+    def seek(self, start: int) -> None:
         """Make the key packet at decoding position `start` the next to be decoded.
 
         Demuxers may land after the packet that was asked for: the packets read say where it
-        really is, and an earlier place is tried, at last the beginning of the file.
-
-        Args:
-            table: all packets.
-            start: position of a key packet.
-            names: (presentation time, size) -> position, of every packet.
+        really is, and an earlier place is tried, at last the beginning of the file. There a
+        fresh decoder starts, unless this one has not been used yet.
         """
-        keys = np.flatnonzero(table.keys[: start + 1])
-        for key in keys[::-1][:3] if start > keys[0] else []:
-            if self._seek_to(table, int(key), start, names):
+        keys = np.flatnonzero(self.table.keys[: start + 1])
+        for key in keys[::-1][:3] if start > keys[0] or self.astray else []:
+            if self._seek_to(int(key), start):
+                self.sought = start > keys[0]
                 return
         self.rewind()
 
     def scan(self) -> PacketTable:
-        """The table of all packets: the one kept from before, or else read now; then rewind."""
+        """The table of all packets: the one kept from before, or else read now."""
         kept = load_table(self._file)
         if kept is not None:
             self._limits.check_packets(self._path, len(kept))
-            return kept
-        table = PacketTable.scan(self._path, self._container, self._stream, self._limits)
-        self.rewind()
-        return table
+            self.table = kept
+        else:
+            self.table = PacketTable.scan(self._path, self._container, self._stream, self._limits)
+            self.astray = True
+        return self.table
 
     def next_frame(
         self, wanted: Container[int] | None = None, *, last: int | None = None
@@ -122,7 +125,7 @@ class DecodingCursor:
     def _start(self, packets: Any) -> None:
         self._packets = packets
         self._ready = deque()
-        self._drained = self.emptied = False
+        self._drained = self.emptied = self.astray = False
         self.position = 0
         self.emitted = 0
         self.last_timestamp = None
@@ -149,33 +152,30 @@ class DecodingCursor:
         self._drained = self.emptied = True
         self._ready.extend(self._stream.codec_context.decode(None))
 
-    def _seek_to(self, table: PacketTable, key: int, start: int, names: dict[Any, int]) -> bool:
-        times = table.decoding if table.decoding[key] != MISSING else table.presentation
+    def _seek_to(self, key: int, start: int) -> bool:
+        table = self.table
+        # By decoding time, files in which that is shifted would be entered a group too early.
+        times = table.presentation if table.presentation[key] != MISSING else table.decoding
         if self.spent and not self.emptied:
             self.rewind()
         try:
             with typed_errors(self._path, "cannot seek"):
                 self._container.seek(int(times[key]), stream=self._stream)
             self._start(self._container.demux(self._stream))
-            self.sought = self._skip_to(start, names)
+            return self._skip_to(start)
         except DecodeError:  # no seeking in this file: the caller starts from its beginning
             return False
-        return self.sought
 
-    def _skip_to(self, start: int, names: dict[tuple[int, int], int]) -> bool:
+    def _skip_to(self, start: int) -> bool:
         """Read packets without decoding them until the next one is `start`; False if past it."""
+        names = self.table.names
         with typed_errors(self._path, "cannot read its packets"):
             for packet in self._packets:
                 found = names.get((packet.pts, packet.size))
                 if found == start:
-                    self._packets = _chain(packet, self._packets)
+                    self._packets = chain([packet], self._packets)
                     self.position = start
                     return True
                 if found is not None and found > start:
                     return False
         return False
-
-
-def _chain(first: Any, rest: Any) -> Any:
-    yield first
-    yield from rest

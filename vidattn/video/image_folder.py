@@ -13,7 +13,7 @@ from vidattn.errors import ArgumentError, DecodeError, NotAVideoError
 from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.paths import checked_path
-from vidattn.video.resize import resize_area
+from vidattn.video.resize import resize_area, resized_size
 
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -57,7 +57,8 @@ class ImageFolderReader(IndexedReader):
         limits.check_seconds(self.path, self.duration_seconds)
         self.size = self._read(0).shape[:2]
 
-    def _decode(self, indices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+        size = resized_size(self.size, short_side)
         return np.stack([resize_area(self._read(index), size) for index in indices.tolist()])
 
     def _read(self, index: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,12 @@ class PacketTable:
 
     def __len__(self) -> int:
         return len(self.presentation)
+
+    @cached_property
+    def names(self) -> dict[tuple[int, int], int]:
+        """(presentation time, size) -> position: what tells packets apart wherever one reads."""
+        pairs = zip(self.presentation.tolist(), self.sizes.tolist(), strict=True)
+        return {pair: position for position, pair in enumerate(pairs)}
 
     @classmethod
     def scan(cls, path: str, container: Any, stream: Any, limits: Limits) -> PacketTable:

@@ -24,8 +24,11 @@ class IndexedReader(VideoReader):
     _closed = False
 
     @abstractmethod
-    def _decode(self, indices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Frames with these ascending indices, uint8 (T, H, W, 3) of this (height, width)."""
+    def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+        """Frames with these ascending indices, at least one, as uint8 (T, H, W, 3).
+
+        They are resized as `frames_at` says.
+        """
 
     def __len__(self) -> int:
         return len(self._seconds)
@@ -39,9 +42,11 @@ class IndexedReader(VideoReader):
         if self._closed:
             raise DecodeError(self.path, "the reader is closed")
         wanted = self._checked(np.asarray(indices))
-        size = resized_size(self.size, short_side)
         unique, places = np.unique(wanted, return_inverse=True)
-        rows = self._decode(unique, size) if len(unique) else np.empty((0, *size, 3), np.uint8)
+        if len(unique):
+            rows = self._decode(unique, short_side)
+        else:
+            rows = np.empty((0, *resized_size(self.size, short_side), 3), np.uint8)
         if not np.array_equal(unique, wanted):
             rows = rows[places]
         return Frames.from_rows(

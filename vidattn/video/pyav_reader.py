@@ -19,7 +19,7 @@ from vidattn.video.orientation import Orientation
 from vidattn.video.paths import checked_path
 from vidattn.video.plan import DecodingPlan
 from vidattn.video.references import may_leave_out
-from vidattn.video.resize import resize_area
+from vidattn.video.resize import resize_area, resized_size
 
 
 class PyavReader(IndexedReader):
@@ -30,7 +30,8 @@ class PyavReader(IndexedReader):
     says otherwise, …) every frame is decoded once instead and counted, and later requests
     decode from the beginning: slower, never wrong.
 
-    Frames are turned and mirrored by the file's display matrix. Pixels that are not square
+    All frames of a reader have one size, that of the first it decodes; one of another size
+    raises. Frames are turned and mirrored by the file's display matrix. Pixels that are not square
     are left as stored; more than 8 bits are rounded to 8 without tone mapping.
 
     Args:
@@ -106,7 +107,6 @@ class PyavReader(IndexedReader):
         self._declared_frames = stream.frames
         declared_rate = float(stream.average_rate or stream.guessed_rate or 0)
         table = self._cursor.scan()
-        stream = self._cursor.stream
         time_base = stream.time_base
         self.packet_table = table
         self.full_decode_reason = suspicion(table, self._cursor.container, stream)
@@ -124,18 +124,13 @@ class PyavReader(IndexedReader):
             self.timestamps_made_up = None in times
             step = 1 / (declared_rate or 25.0)
             self._seconds = _fill(times, step, max(self._promised() - len(times), 0))
-        self._names = {
-            (int(time), int(size)): position
-            for position, (time, size) in enumerate(
-                zip(table.presentation, table.sizes, strict=True)
-            )
-        }
         self.fps = _rate(self._seconds, declared_rate)
         self.duration_seconds = _duration(self._seconds, float(tail), self.fps)
         self._limits.check_seconds(self.path, self.duration_seconds)
 
     def _decode_all(self) -> list[float | None]:
         """Time of every frame that decodes, in the decoder's order."""
+        self._cursor.rewind()
         times: list[float | None] = []
         keys: list[int] = []
         while (frame := self._next_or_damage(first=not times)) is not None:
@@ -191,10 +186,14 @@ class PyavReader(IndexedReader):
             )
         return super()._checked(indices)
 
-    def _decode(self, indices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        rows = np.empty((len(indices), *size, 3), np.uint8)
-        for row, frame in zip(rows, self.decoded_frames(indices.tolist()), strict=True):
-            self._convert(frame, row)
+    def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+        rows: Any = None  # the first frame tells their size
+        for place, frame in enumerate(self.decoded_frames(indices.tolist())):
+            self._learn(frame)
+            if rows is None:
+                size = resized_size(self.size, short_side)
+                rows = np.empty((len(indices), *size, 3), np.uint8)
+            self._convert(frame, rows[place])
             del frame
         return rows
 
@@ -278,8 +277,15 @@ class PyavReader(IndexedReader):
         time, cursor = int(index.timestamps[position]), self._cursor
         behind = cursor.last_timestamp is not None and cursor.last_timestamp >= time
         gone = cursor.emptied and cursor.position <= index.packets[position]
-        if behind or gone or cursor.spent or start > cursor.position or time in cursor.passed:
-            cursor.seek(self.packet_table, start, self._names)
+        if (
+            cursor.astray
+            or behind
+            or gone
+            or cursor.spent
+            or start > cursor.position
+            or time in cursor.passed
+        ):
+            cursor.seek(start)
         while True:
             frame = self._next_frame(position, wanted, last)
             late = frame.pts is not None and frame.pts > time
@@ -301,7 +307,6 @@ class PyavReader(IndexedReader):
 
     def _convert(self, frame: Any, row: np.ndarray) -> None:
         """Write a decoded frame into `row` (H, W, 3): one pass from its planes to small RGB."""
-        self._learn(frame)
         assert self._orientation is not None
         shape = self._orientation.shown_size((row.shape[0], row.shape[1]))
         # swscale resizes each field by itself, so interlaced pictures are resized afterwards.
