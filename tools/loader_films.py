@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-FPS, SECONDS, HEIGHT, WIDTH = 30, 10, 256, 340
+FPS, FRAMES, HEIGHT, WIDTH = 30, 300, 256, 340
 # The settings that x264 has by default: groups of at most 250 pictures, 3 B-frames, pyramid.
 OPTIONS = {"preset": "medium", "crf": "23", "threads": "1"}
 SUFFIXES = {".mp4", ".avi", ".mkv", ".webm"}
@@ -55,10 +55,10 @@ def _there_and_back(source: Path) -> Iterator[np.ndarray]:
         kept = []
         for frame in container.decode(stream):
             kept.append(frame.to_ndarray(format="rgb24", width=WIDTH, height=HEIGHT))
-            if len(kept) >= SECONDS * rate:
+            if len(kept) >= FRAMES / FPS * rate:
                 break
     period = max(2 * (len(kept) - 1), 1)
-    for number in range(FPS * SECONDS):
+    for number in range(FRAMES):
         place = int(number * rate / FPS) % period
         yield kept[min(place, period - place)]
 
@@ -69,7 +69,7 @@ def _drawn(seed: int) -> Iterator[np.ndarray]:
     grid = generator.random((HEIGHT // 8 + 40, WIDTH // 8 + 40, 3))
     texture = np.kron(grid, np.ones((8, 8, 1))).astype(np.float32) * 200
     grain = generator.normal(0, 2, (8, HEIGHT, WIDTH, 1)).astype(np.float32)
-    for number in range(FPS * SECONDS):
+    for number in range(FRAMES):
         x, y = int(100 + 90 * np.sin(number / 47)), int(100 + 90 * np.cos(number / 31))
         picture = texture[y : y + HEIGHT, x : x + WIDTH] + grain[number % 8]
         left = int((WIDTH - 80) * (0.5 + 0.5 * np.sin(number / 19)))
