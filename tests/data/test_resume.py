@@ -14,7 +14,7 @@ with warnings.catch_warnings():
 
     from vidattn.data import VideoDataModule
 
-from vidattn.data import ClipBatch, ClipDataset, ClipSpec, read_annotations
+from vidattn.data import ClipBatch, ClipDataset, ClipSpec, collate_clips, read_annotations
 from vidattn.data.loader import TrainingLoader, training_loader
 from vidattn.errors import ArgumentError
 
@@ -100,6 +100,29 @@ def test_refuses_another_order_in_the_middle_only(small_set: Path):
     other = loader_of(small_set, 0, repeat=1)
     other.load_state_dict(loader.state_dict())
     assert len(list(other)) == 3
+
+
+def test_the_state_is_of_the_epoch_that_was_begun(small_set: Path, whole):
+    loader = loader_of(small_set, 0)
+    batches = iter(loader)
+    next(batches)
+    loader.sampler.set_epoch(1)
+    assert loader.state_dict()["epoch"] == 0
+    resumed = loader_of(small_set, 0)
+    resumed.load_state_dict(loader.state_dict())
+    assert_same(epochs(resumed, [1])[:1], whole[6:7])
+
+
+def test_other_samplers_resume_between_epochs_only(small_set: Path):
+    dataset = loader_of(small_set, 0).dataset
+    loader = TrainingLoader(dataset, batch_size=2, collate_fn=collate_clips)
+    batches = iter(loader)
+    next(batches)
+    with pytest.raises(ArgumentError, match="SequentialSampler"):
+        loader.load_state_dict(loader.state_dict())
+    list(batches)
+    loader.load_state_dict(loader.state_dict())
+    assert len(list(loader)) == 3
 
 
 class Watcher(lightning.LightningModule):

@@ -81,41 +81,50 @@ class TrainingLoader(ClipLoader):
     a place in it name them.
     """
 
-    sampler: DrawSampler
+    _epoch = 0
     _given = 0
     _resume: tuple[int, int] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Where the iteration is: the epoch, batches given in it, and what the order hangs on."""
-        return {"epoch": self.sampler.epoch, "batches": self._given, "order": self._order()}
+        return {"epoch": self._epoch, "batches": self._given, "order": self._order()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Begin the next iteration where `state` says, if it is of the same epoch.
 
         Raises:
-            ArgumentError: it says the middle of an epoch, and this loader has another order.
+            ArgumentError: it says the middle of an epoch, and this loader has another order, or
+                a sampler that is no `DrawSampler` (a trainer puts one in for several devices).
         """
         unfinished = 0 < state["batches"] < len(self)
-        if unfinished and state["order"] != self._order():
+        if unfinished and (state["order"] != self._order() or not self._draws):
             raise ArgumentError(
                 "resume in the middle of an epoch: expected the order of the checkpoint, "
-                f"{state['order']}, got {self._order()}"
+                f"{state['order']}, got {self._order()}; checkpoints between epochs fit any"
             )
         self._resume = (state["epoch"], state["batches"]) if unfinished else None
+
+    @property
+    def _draws(self) -> DrawSampler | None:
+        return self.sampler if isinstance(self.sampler, DrawSampler) else None
 
     def _batches(self) -> Iterator[ClipBatch]:
         # Nothing before the first batch is asked for: only then has a trainer set the epoch.
         epoch, given = self._resume or (None, 0)
         self._resume = None
-        self._given = given if epoch == self.sampler.epoch else 0
-        self.sampler.start = self._given * (self.batch_size or 1)
+        self._epoch = getattr(self.sampler, "epoch", 0)
+        self._given = given if epoch == self._epoch else 0
+        if self._draws:
+            self._draws.start = self._given * (self.batch_size or 1)
         for batch in super()._batches():
             self._given += 1
             yield batch
 
-    def _order(self) -> dict[str, int]:
+    def _order(self) -> dict[str, Any]:
+        if self._draws is None:
+            return {"sampler": type(self.sampler).__name__}
         names = ("count", "repeat", "seed", "clips")
-        order = {name: int(getattr(self.sampler, name)) for name in names}
+        order = {name: int(getattr(self._draws, name)) for name in names}
         return order | {"batch_size": self.batch_size or 1}
 
 
