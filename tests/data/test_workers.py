@@ -16,7 +16,7 @@ from vidattn.data.workers import WorkerError, WorkerState
 SPEC = ClipSpec(frames=4, short_side=32, crop_size=24)
 
 
-def loader_of(small_set: Path, *, timeout_seconds: float = 60.0, repeat: int = 50) -> ClipLoader:
+def loader_of(small_set: Path, *, timeout_seconds: float = 400.0, repeat: int = 50) -> ClipLoader:
     dataset = ClipDataset(
         read_annotations(small_set), spec=SPEC, classes=["fall", "rise"], training=True
     )
@@ -49,7 +49,7 @@ def test_a_killed_worker_is_named_with_its_video(small_set: Path, monkeypatch):
     start = time.monotonic()
     with pytest.raises(WorkerError, match=r"process \d+\) was killed by SIGKILL reading .*1\.mp4"):
         list(loader)
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 200
     with pytest.raises(WorkerError) as caught:
         list(loader)  # starts new workers
     dead = caught.value.workers
@@ -59,7 +59,7 @@ def test_a_killed_worker_is_named_with_its_video(small_set: Path, monkeypatch):
 
 
 def test_a_worker_that_leaves_is_no_end_of_the_data(small_set: Path, monkeypatch):
-    loader = loader_of(small_set, timeout_seconds=10)
+    loader = loader_of(small_set)
     stop_at(loader, monkeypatch, "fall/2.mp4", lambda: os._exit(3))
     with pytest.raises(WorkerError, match=r"ended with code 3 reading .*fall/2\.mp4"):
         list(loader)
@@ -67,22 +67,23 @@ def test_a_worker_that_leaves_is_no_end_of_the_data(small_set: Path, monkeypatch
 
 
 @pytest.mark.parametrize("sign", [None, signal.SIGSTOP])
-def test_a_hung_worker_is_named_with_its_video(small_set: Path, monkeypatch, sign):
+def test_hung_workers_are_named_with_their_videos(small_set: Path, monkeypatch, sign):
     def hang() -> None:
         if sign is not None:
             os.kill(os.getpid(), sign)
         time.sleep(600)
 
-    loader = loader_of(small_set, timeout_seconds=2)
-    stop_at(loader, monkeypatch, "rise/0.mp4", hang)
+    loader = loader_of(small_set, timeout_seconds=5)
+    stop_at(loader, monkeypatch, "*.mp4", hang)
     start = time.monotonic()
-    with pytest.raises(WorkerError, match="no batch came within 2 s: worker 0") as caught:
+    with pytest.raises(WorkerError, match="no batch came within 5 s: worker 0") as caught:
         list(loader)
-    assert time.monotonic() - start < 30
-    hung = [state for state in caught.value.workers if state.path is not None]
-    assert hung
-    assert {state.path for state in hung} == {str(small_set / "rise" / "0.mp4")}
-    assert all(state.exit_code is None and state.seconds >= 1.5 for state in hung)
+    assert time.monotonic() - start < 200
+    # Each hangs in the first video of its first batch of two.
+    first = [loader.dataset.samples[draw.index].path for draw in list(loader.sampler)[:4:2]]
+    states = caught.value.workers
+    assert [state.path for state in states] == [str(path) for path in first]
+    assert all(state.exit_code is None and state.seconds > 0 for state in states)
     assert_no_workers_are_left(caught.value)
 
 
@@ -93,7 +94,7 @@ def test_a_death_while_the_batch_is_used_has_its_type_too(small_set: Path):
     victim = multiprocessing.active_children()[0]
     os.kill(victim.pid, signal.SIGKILL)
     with pytest.raises(WorkerError, match=f"process {victim.pid}. was killed by SIGKILL"):
-        time.sleep(30)  # a training step
+        time.sleep(200)  # a training step
     assert len(list(loader)) == 24
     assert victim.pid not in {process.pid for process in multiprocessing.active_children()}
 
