@@ -44,6 +44,10 @@ class DecoderUnavailableError(VidattnError):
     """The decoder is not installed, or cannot load here."""
 
 
+class ProcessError(VidattnError):
+    """A process that shares a run ended before its share was done."""
+
+
 class AnnotationError(VidattnError):
     """An annotation file is wrong. `line` is 1-based; 0 where the whole file is meant."""
 
@@ -67,3 +71,7 @@ class UnknownNameError(ArgumentError):
 
 class CheckpointError(VidattnError):
     """A checkpoint cannot be loaded, or does not fit the model."""
+
+
+class TooShortError(ArgumentError):
+    """A video has fewer frames than an evaluation protocol can make a clip of."""

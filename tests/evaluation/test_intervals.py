@@ -8,7 +8,11 @@ from scipy import stats
 
 from vidattn.errors import ArgumentError
 from vidattn.evaluation import intervals
-from vidattn.evaluation.intervals import bootstrap_mean, paired_difference
+from vidattn.evaluation.intervals import (
+    bootstrap_mean,
+    bootstrap_statistic,
+    paired_difference,
+)
 
 
 def test_examples() -> None:
@@ -100,3 +104,36 @@ def test_nonsense_is_refused() -> None:
     for confidence in (0, 1, float("nan")):
         with pytest.raises(ArgumentError, match="confidence"):
             bootstrap_mean([1.0, 2.0], seed=0, confidence=confidence)
+
+
+class TestAnyStatistic:
+    def test_of_a_mean_is_what_the_bootstrap_of_means_gives(self):
+        generator = np.random.default_rng(0)
+        values = generator.random(60)
+        clusters = (np.arange(60) // 4).tolist()
+        expected = bootstrap_mean(values, seed=0, clusters=clusters, resamples=20_000)
+        found = bootstrap_statistic(
+            lambda rows: float(values[rows].mean()), 60, seed=1, clusters=clusters, resamples=4000
+        )
+        assert found.mean == pytest.approx(expected.mean)
+        assert found.low == pytest.approx(expected.low, abs=0.01)
+        assert found.high == pytest.approx(expected.high, abs=0.01)
+
+    def test_draws_whole_clusters(self):
+        clusters = ["a", "b", "a", "c"]
+        drawn: list[list[int]] = []
+
+        def note(rows):
+            drawn.append(sorted(rows.tolist()))
+            return 0.0
+
+        bootstrap_statistic(note, 4, seed=0, clusters=clusters, resamples=100)
+        for rows in drawn:
+            assert rows.count(0) == rows.count(2)
+        assert len({tuple(rows) for rows in drawn}) == 1 + 9  # all items once, and 3-multisets
+
+    def test_needs_two_clusters(self):
+        with pytest.raises(ArgumentError, match="clusters"):
+            bootstrap_statistic(lambda rows: 0.0, 3, seed=0, clusters=["a"] * 3)
+        with pytest.raises(ArgumentError, match="values"):
+            bootstrap_statistic(lambda rows: 0.0, 1, seed=0)

@@ -42,6 +42,27 @@ def test_the_best_of_several_true_boxes_counts() -> None:
     assert overlaps["centre"] == 0
 
 
+def test_weight_inside_the_box_is_counted_point_by_point() -> None:
+    generator = np.random.default_rng(0)
+    maps = [generator.random((3, 4)) for _ in range(10)]
+    extents = np.tile([-2.0, 1.0, 30.0, 10.0], (10, 1))
+    mine = Whereabouts(np.zeros(10), np.zeros((10, 2)), np.zeros((10, 4)), maps, extents)
+    found = whereabouts.region_energies({"mine": mine}, (10, 30), [FIRST, SECOND])
+    # 100 points across and down for every cell of 8 × 3 pixels.
+    x = -2 + (np.arange(400) + 0.5) * 0.08
+    y = 1 + (np.arange(300) + 0.5) * 0.03
+    shares = []
+    for frame, boxes in whereabouts.boxes_by_frame([FIRST, SECOND]).items():
+        dense = np.kron(maps[frame], np.ones((100, 100)))
+        inside = np.zeros(dense.shape, dtype=bool)
+        for x1, y1, x2, y2 in boxes:
+            inside |= ((y >= y1) & (y < y2))[:, None] & ((x >= x1) & (x < x2))
+        shares.append(dense[inside].sum() / dense.sum())
+    assert found["mine"] == pytest.approx(np.mean(shares), abs=2e-3)
+    # A third of the frame, in frame 3 two thirds.
+    assert found["even"] == pytest.approx((3 * 1 / 3 + 2 / 3) / 4)
+
+
 def test_the_centre_is_as_large_as_the_mean_box() -> None:
     assert whereabouts.mean_box_size([Truth(0, 1, [[0, 0, 4, 2]]), SECOND]).tolist() == [8.5, 8]
 
@@ -54,10 +75,16 @@ def test_attention_is_where_it_is_bright_and_shuffled_it_is_not(
         other = whereabouts.of_attention(attention, shuffled_by=np.random.default_rng(1))
         truth = Truth(20, 30, [[60, 16, 84, 40]] * 10)
         hits, _ = whereabouts.region_matches(places, reader.size, [truth], (24, 24))
+        energies = whereabouts.region_energies(places, reader.size, [truth])
     own, shuffled = places["attention"], places["shuffled"]
     assert 20 <= own.scores.argmax() < 30
     assert hits["attention"] == 1
     assert hits["shuffled"] < 0.7
+    assert energies["attention"] > 0.7
+    # Only the first of the ten frames differs where the flash is: then it stands still.
+    assert 0.05 < energies["difference"] < 0.1
+    assert energies["shuffled"] < 0.3
+    assert energies["even"] == pytest.approx(24 * 24 / (64 * 96))
     for scores in (shuffled.scores, other.scores):
         assert np.sort(scores).tolist() == np.sort(own.scores).tolist()
     assert not np.array_equal(shuffled.scores, other.scores)

@@ -31,6 +31,14 @@ def test_cells_map_to_hand_computed_pixels() -> None:
     assert point.tolist() == [128 + 2 * (64 - 16.5), 2 * 12.0]
 
 
+def test_a_map_covers_its_edge_cells_whole() -> None:
+    locator = Locator(stage((1, 4, 8), (0.0, 0.0, 3.5)), frame_count=1, size=(32, 64))
+    geometry = Geometry((64, 256), (128.0, 0.0, 256.0, 64.0), (32, 64))
+    # Rows: centres 0.5, 4.5, … 28.5 ± 2; columns: 4, 12, … 60 ± 4; twice as large in the source.
+    expected = [128.0, -3.0, 256.0, 61.0]
+    assert locator.extent(8, 8, geometry).tolist() == expected
+
+
 def test_steps_map_to_times_between_uneven_frames() -> None:
     locator = Locator(stage((2, 1, 1), (0.5, 0.0, 0.0)), frame_count=4, size=(1, 1))
     assert locator.on_clip([0.0, 0.1, 0.5, 0.6], 2).tolist() == pytest.approx([0.05, 0.55])

@@ -1,11 +1,27 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision.transforms import functional
 
 from vidattn.errors import ArgumentError
-from vidattn.sampling import crop_positions
+from vidattn.sampling import crop_positions, crops
+
+RULES = {
+    crops.floor_centre: 1,
+    crops.ceil_centre: 1,
+    crops.even_centre: 1,
+    crops.pyslowfast_three_crops: 3,
+    crops.mmaction2_three_crops: 3,
+    crops.videomae_three_crops: 3,
+    crops.tsm_three_crops: 3,
+    crops.quarter_ten_crops: 10,
+    crops.caffe_ten_crops: 10,
+    crops.torchvision_ten_crops: 10,
+}
 
 
 @st.composite
@@ -48,3 +64,76 @@ def test_by_hand():
 def test_refuses_crops_that_do_not_fit(size, crop, crops):
     with pytest.raises(ArgumentError):
         crop_positions(size, crop, crops)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(st.integers(1, 400), st.integers(0, 400), st.booleans())
+def test_published_crops_lie_inside(rule, side, room, portrait):
+    size = (side + room, side) if portrait else (side, side + room)
+    found = rule(size, side)
+    assert len(found) == RULES[rule]
+    for top, left, _ in found:
+        assert 0 <= top <= size[0] - side
+        assert 0 <= left <= size[1] - side
+    assert sum(flipped for _, _, flipped in found) == (5 if RULES[rule] == 10 else 0)
+
+
+def cut(frame, side, position):
+    part = frame[..., position.top : position.top + side, position.left : position.left + side]
+    return part.flip(-1) if position.flipped else part
+
+
+@given(st.integers(1, 30), st.integers(0, 9), st.integers(0, 9))
+def test_ten_crops_and_centre_are_torchvisions(side, below, beside):
+    size = side + below, side + beside
+    frame = torch.arange(size[0] * size[1]).reshape(1, *size)
+    expected = functional.ten_crop(frame, [side, side])
+    found = [cut(frame, side, one) for one in crops.torchvision_ten_crops(size, side)]
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    (centre,) = crops.even_centre(size, side)
+    assert torch.equal(cut(frame, side, centre), functional.center_crop(frame, [side, side]))
+
+
+def test_where_three_crops_disagree_by_hand():
+    # 256 × 341 leaves 85 columns, an odd number.
+    assert [left for _, left, _ in crops.pyslowfast_three_crops((256, 341), 256)] == [0, 43, 85]
+    assert [left for _, left, _ in crops.videomae_three_crops((256, 341), 256)] == [0, 42, 85]
+    assert [left for _, left, _ in crops.mmaction2_three_crops((256, 341), 256)] == [0, 84, 42]
+    assert [left for _, left, _ in crops.tsm_three_crops((256, 341), 256)] == [0, 84, 42]
+    assert [top for top, _, _ in crops.mmaction2_three_crops((341, 256), 256)] == [0, 84, 42]
+    assert crops.tsm_three_crops((341, 256), 256) == [(42, 0, False)] * 3
+
+
+def test_where_centres_disagree_by_hand():
+    assert crops.floor_centre((255, 257), 224) == [(15, 16, False)]
+    assert crops.ceil_centre((255, 257), 224) == [(16, 17, False)]
+    assert crops.even_centre((255, 257), 224) == [(16, 16, False)]
+
+
+def test_ten_crops_by_hand():
+    # 32 rows and 116 columns are left: quarters of 8 and 29. In Caffe all mirrored ones are last.
+    corners = [(0, 0), (0, 116), (32, 0), (32, 116), (16, 58)]
+    assert crops.quarter_ten_crops((256, 340), 224) == [
+        (*place, flipped) for place in corners for flipped in (False, True)
+    ]
+    assert crops.caffe_ten_crops((256, 340), 224) == [
+        (*place, flipped) for flipped in (False, True) for place in corners
+    ]
+    # 117 columns: three of a quarter's 29 are lost, and the centre is two quarters from the left.
+    assert {left for _, left, _ in crops.quarter_ten_crops((256, 341), 224)} == {0, 116, 58}
+    assert {left for _, left, _ in crops.quarter_ten_crops((256, 343), 224)} == {0, 116, 58}
+    assert {left for _, left, _ in crops.caffe_ten_crops((256, 343), 224)} == {0, 119, 59}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("side", [0, 11])
+def test_published_crops_refuse_what_does_not_fit(rule, side):
+    with pytest.raises(ArgumentError, match="crop_size"):
+        rule((10, 12), side)
+
+
+@pytest.mark.parametrize("rule", [crops.mmaction2_three_crops, crops.videomae_three_crops])
+def test_some_three_crops_must_fill_the_shorter_side(rule):
+    with pytest.raises(ArgumentError, match="the shorter side"):
+        rule((256, 341), 224)
+    assert np.array(rule((256, 256), 256)).any() == 0

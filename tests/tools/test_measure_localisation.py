@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vidattn.errors import AnnotationError
+from vidattn.jobs import localisation
+from vidattn.jobs.localisation_truth import read_actions
 from vidattn.models import LoadedRecogniser
 
 
@@ -47,7 +48,7 @@ def test_finds_a_flash_when_and_where_it_is(
     names = [write_flash(name).name for name in ("a_g01_c01.mp4", "a_g01_c02.mp4", "b_g01_c01.mp4")]
     path = write(tmp_path, *map(entry, names))
     parsed = Namespace(boxes=path, output=tmp_path / "out", count=2, gap=0.2)
-    records = tool.measure_all(loaded_brightness, tool.read_videos(path), parsed)
+    records = tool.measure_all(loaded_brightness, read_actions(path), parsed)
     for record in records:
         assert record["share_with_action"] == pytest.approx(10 / 48)
         assert record["keyframe_precision"]["attention"] == 1
@@ -60,9 +61,8 @@ def test_finds_a_flash_when_and_where_it_is(
 
     sources = [tool.source(name, ".*_g[0-9]+") for name in names]
     assert sources == ["a_g01", "a_g01", "b_g01"]
-    figures = tool.summarise(records, sources)
-    short = figures["keyframe_precision_short"]
-    assert (short["videos"], short["sources"]) == (3, 2)
+    figures = localisation.summarise(records, sources, tool.TASKS)
+    assert (figures["box_iou"]["videos"], figures["box_iou"]["groups"]) == (3, 2)
     gain = figures["keyframe_precision"]["attention_minus"]["random"]
     assert gain["mean"] == pytest.approx(38 / 48)
     tool.show({"figures": figures, "videos": records})
@@ -74,39 +74,3 @@ def test_finds_a_flash_when_and_where_it_is(
     assert yellow.any()
     for name in ("keyframes.png", "keyframes_coverage.png"):
         assert (tmp_path / "out" / "a_g01_c02" / name).is_file()
-
-
-def test_without_short_actions_the_figure_is_left_out(tool: ModuleType) -> None:
-    methods = {"attention": 1.0, "random": 1.0}
-    figures = ("keyframe_precision", "pointing_game", "box_iou")
-    record = {"share_with_action": 1.0, **dict.fromkeys(figures, methods)}
-    assert set(tool.summarise([record] * 3, ["a", "b", "c"])) == set(figures)
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"tubes": []}, "a box for each frame"),
-        ({"tubes": [{"start_frame": 0, "end_frame": 3, "boxes": []}]}, "a box for each frame"),
-        ({"tubes": 3}, "expected videos with boxes"),
-    ],
-)
-def test_wrong_boxes_are_an_error(
-    tool: ModuleType, tmp_path: Path, changes: dict[str, Any], reason: str
-) -> None:
-    path = write(tmp_path, entry("a.mp4", **changes), entry("b.mp4"))
-    with pytest.raises(AnnotationError, match=reason):
-        tool.read_videos(path)
-
-
-def test_boxes_of_another_video_are_an_error(
-    tool: ModuleType,
-    loaded_brightness: LoadedRecogniser,
-    write_flash: Callable[..., Path],
-    tmp_path: Path,
-) -> None:
-    write_flash("a.mp4")
-    path = write(tmp_path, entry("a.mp4", frames=50), entry("b.mp4"))
-    parsed = Namespace(boxes=path, output=tmp_path / "out", count=2, gap=0.2)
-    with pytest.raises(AnnotationError, match=r"a\.mp4: expected .*50.*decoded .*48"):
-        tool.measure_all(loaded_brightness, tool.read_videos(path), parsed)

@@ -50,3 +50,16 @@ def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> N
         metavar="DIR",
         help="result folder" + ("" if default is None else f" (default: {default})"),
     )
+
+
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """`--processes N` and `--threads N`."""
+    parser.add_argument(
+        "--processes", type=int, default=1, help="processes that share the videos (default: 1)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="of torch in each process; the same number gives the same digits "
+        "(default: the machine's, shared out)",
+    )

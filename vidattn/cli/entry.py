@@ -8,7 +8,18 @@ from importlib import import_module
 from vidattn import __version__
 from vidattn.errors import VidattnError
 
-COMMANDS = ("train", "evaluate", "keyframes", "explain", "index", "demo", "attention")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "compare",
+    "features",
+    "keyframes",
+    "explain",
+    "index",
+    "demo",
+    "attention",
+    "protocols",
+)
 
 # Besides 0 for success and argparse's own 2 for a wrong command line.
 FAILED = 1

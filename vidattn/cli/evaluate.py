@@ -1,18 +1,46 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import Any
 
-from vidattn.cli.arguments import add_decoder, add_device, add_json, add_output, command
+from vidattn.cli.arguments import (
+    add_decoder,
+    add_device,
+    add_json,
+    add_output,
+    add_processes,
+    command,
+)
 
-HELP = "evaluate a checkpoint clip by clip and video by video"
+TASKS = ("recognition", "keyframes", "regions")
+# Option -> the task that it is of, and the job's argument.
+OPTIONS = {
+    **{
+        name: ("recognition", name)
+        for name in ("root", "folds", "protocol", "views", "crops", "batch_size", "workers")
+    },
+    "count": ("keyframes", "count"),
+    "gap": ("keyframes", "minimum_gap_seconds"),
+}
+SHARED = ("processes", "threads", "device", "decoder", "output")
+
+HELP = "evaluate a checkpoint: recognition, key frames or regions, video by video"
 
 EPILOG = """\
-writes to the output folder: evaluation.json (figures, settings, versions, per-video scores)
-and evaluation.html.
+writes to the output folder: evaluation.json (figures with intervals, protocol, settings, versions,
+scores and frames of each video) and evaluation.html. With --task keyframes or regions, --data is a
+JSON file with the times and boxes of actions, and what needs no model stands beside the model.
+A run that was interrupted goes on when the same command is given again. The processes of torchrun,
+Slurm or Lightning's launchers share a run. The exit code is 1 if a video could not be evaluated.
 
-example:
+examples:
   vidattn evaluate runs/demo/model.ckpt --data runs/demo/actions/test --views 5 --crops 3
+  vidattn evaluate model.ckpt --data validation.csv --protocol pyslowfast-10x3 --processes 2
+  vidattn evaluate runs/demo/model.ckpt --task keyframes --data runs/demo/actions/truth.json
+  torchrun --no-python --nproc-per-node 8 \\
+    vidattn evaluate model.ckpt --data validation.csv --protocol pyslowfast-10x3 --device cuda
 """
 
 
@@ -21,23 +49,22 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = command(commands, "evaluate", help_line=HELP, epilog=EPILOG)
     parser.add_argument("checkpoint", type=Path, help="a trained model")
     parser.add_argument(
+        "--task", choices=TASKS, default="recognition", help="(default: recognition)"
+    )
+    parser.add_argument(
         "--data",
         required=True,
         type=Path,
-        help="folder of class folders, list of `path label` lines, or CSV with a header",
+        help="folder of class folders, list of `path label` lines, or CSV with a header; "
+        "JSON with actions for the other tasks",
     )
-    parser.add_argument("--root", type=Path, help="folder that paths in --data are relative to")
-    parser.add_argument(
-        "--folds",
-        type=int,
-        nargs="+",
-        metavar="FOLD",
-        help="use only these values of the CSV's fold column",
+    _add_recognition(parser.add_argument_group("recognition"))
+    places = parser.add_argument_group("key frames")
+    places.add_argument("--count", type=int, metavar="N", help="key frames a video (default: 5)")
+    places.add_argument(
+        "--gap", type=float, metavar="SECONDS", help="between key frames (default: 0.5)"
     )
-    parser.add_argument("--views", type=int, default=1, help="clips over time (default: 1)")
-    parser.add_argument("--crops", type=int, default=1, choices=(1, 3), help="(default: 1)")
-    parser.add_argument("--batch-size", type=int, default=8, help="clips at once (default: 8)")
-    parser.add_argument("--workers", type=int, default=0, help="decoding processes (default: 0)")
+    add_processes(parser)
     add_device(parser)
     add_decoder(parser)
     add_output(parser, "evaluation")
@@ -45,25 +72,60 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
 
 
+def _add_recognition(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--root", type=Path, help="folder that paths in --data are relative to")
+    group.add_argument(
+        "--folds",
+        type=int,
+        nargs="+",
+        metavar="FOLD",
+        help="use only these values of the CSV's fold column",
+    )
+    group.add_argument(
+        "--protocol", metavar="NAME", help="a published protocol: `vidattn protocols list`"
+    )
+    group.add_argument("--views", type=int, help="clips over time (default: 1)")
+    group.add_argument("--crops", type=int, choices=(1, 3), help="(default: 1)")
+    group.add_argument("--batch-size", type=int, help="clips at once (default: 8)")
+    group.add_argument("--workers", type=int, help="decoding processes (default: 0)")
+
+
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate and print a short table."""
-    from vidattn.jobs import evaluate, print_figures
-
-    evaluation = evaluate(
-        parsed.checkpoint,
-        parsed.data,
-        root=parsed.root,
-        folds=parsed.folds,
-        views=parsed.views,
-        crops=parsed.crops,
-        batch_size=parsed.batch_size,
-        workers=parsed.workers,
-        device=parsed.device,
-        decoder=parsed.decoder,
-        output=parsed.output,
-    )
+    options = {name: getattr(parsed, name) for name in SHARED} | _own_options(parsed)
+    code = (_recognition if parsed.task == "recognition" else _localisation)(parsed, options)
+    if code is None:
+        print("this process's share is done; others are still at work", file=sys.stderr)
+        return 0
     if parsed.json:
         print((parsed.output / "evaluation.json").read_text(encoding="utf-8"), end="")
-    else:
-        print_figures(evaluation)
-    return 1 if evaluation.failures else 0
+    return code
+
+
+def _own_options(parsed: argparse.Namespace) -> dict[str, Any]:
+    """What was given of the task's own options; another task's mean that it was wanted."""
+    from vidattn.errors import ArgumentError
+
+    given = [name for name in OPTIONS if getattr(parsed, name) is not None]
+    if wrong := [name for name in given if OPTIONS[name][0] != parsed.task]:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        raise ArgumentError(f"{names}: not an option of the task {parsed.task}")
+    return {OPTIONS[name][1]: getattr(parsed, name) for name in given}
+
+
+def _recognition(parsed: argparse.Namespace, options: dict[str, Any]) -> int | None:
+    from vidattn.jobs import evaluate, print_figures
+
+    found = evaluate(parsed.checkpoint, parsed.data, **options)
+    if found is not None and not parsed.json:
+        print_figures(found)
+    return None if found is None else int(bool(found.failures))
+
+
+def _localisation(parsed: argparse.Namespace, options: dict[str, Any]) -> int | None:
+    from vidattn.jobs import evaluate_localisation, print_localisation
+
+    found = evaluate_localisation(parsed.checkpoint, parsed.data, task=parsed.task, **options)
+    if found is not None and not parsed.json:
+        print_localisation(found)
+    return None if found is None else int(bool(found["videos_failed"]))

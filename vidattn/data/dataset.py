@@ -11,13 +11,15 @@ from torch.utils.data import Dataset
 
 from vidattn.data.annotations import Sample
 from vidattn.data.collate import LabelledClip
+from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.data.failures import Failure, UnreadableVideosError
 from vidattn.data.framing import square_crop
 from vidattn.data.labels import encode_labels
 from vidattn.data.source import FrameSource
 from vidattn.data.spec import ClipSpec
-from vidattn.errors import ArgumentError, VideoError
-from vidattn.sampling import crop_positions
+from vidattn.errors import ArgumentError, TooShortError, VideoError
+from vidattn.sampling.crops import CropPosition
+from vidattn.sampling.protocols import Protocol
 from vidattn.video.clip import Clip
 from vidattn.video.frames import Frames
 from vidattn.video.opening import check_decoder
@@ -59,6 +61,8 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         classes: names; a label's position is its class index.
         training: random clips, else the test clips.
         views, crops: test clips a video, spread over time, and over the longer side (1 or 3).
+        protocol: of a published evaluation, in place of views and crops: its frames, views,
+            crops and sizes count.
         multi_label: labels as multi-hot vectors; else each sample has exactly one label.
         decoder: see `vidattn.open_video`.
         cache_frames: keep every video's resized frames in memory after its first decode, about
@@ -84,16 +88,17 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         training: bool,
         views: int = 1,
         crops: int = 1,
+        protocol: Protocol | None = None,
         multi_label: bool = False,
         decoder: str = "pyav",
         cache_frames: bool = False,
         maximum_failures: int | None = None,
         seed: int = 0,
     ) -> None:
-        if views < 1 or crops not in (1, 3):
-            raise ArgumentError(f"expected views ≥ 1 and crops 1 or 3, got {views} and {crops}")
-        if training and (views, crops) != (1, 1):
-            raise ArgumentError("views and crops are for evaluation: in training both are 1")
+        if training and (views, crops, protocol) != (1, 1, None):
+            raise ArgumentError(
+                "views, crops and protocol are for evaluation: training has one clip a draw"
+            )
         if seed < 0:
             raise ArgumentError(f"seed: expected 0 or more, got {seed}")
         check_decoder(decoder)
@@ -101,11 +106,14 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         self.spec = spec
         self.classes = list(classes)
         self.training = training
-        self.views = views
-        self.crops = crops
+        self.evaluation_clips = EvaluationClips(spec, views, crops, protocol)
         self.multi_label = multi_label
         self.source = FrameSource(
-            short_side=spec.short_side, aspect=spec.aspect, decoder=decoder, keep=cache_frames
+            short_side=self.evaluation_clips.short_side,
+            aspect="keep" if protocol else spec.aspect,
+            decoder=decoder,
+            keep=cache_frames,
+            size=protocol.resize_to if protocol else None,
         )
         self.maximum_failures = maximum_failures
         self.seed = seed
@@ -183,25 +191,25 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         clips = []
         for number, generator in enumerate(generators):
             part = slice(number * self.spec.frames, (number + 1) * self.spec.frames)
-            position = generator.integers(np.array(frames.size) - side + 1)
+            top, left = generator.integers(np.array(frames.size) - side + 1).tolist()
             shown = _part(frames, part)
+            position = CropPosition(top, left)
             clips.append(self._clip(draw.index, shown, valid[part], position, side, number))
         return clips
 
     def _evaluation(self, index: int) -> list[Clip]:
-        frames, valid = self.source.select(
-            self.samples[index].path,
-            lambda count, fps: self.spec.evaluation_indices(count, fps, self.views),
-        )
-        side = self.spec.crop_size
-        positions = crop_positions(frames.size, (side, side), self.crops)
+        planned = self.evaluation_clips
+        try:
+            frames, places, valid = self.source.clips(self.samples[index].path, planned.indices)
+        except TooShortError as error:
+            raise VideoError(self.samples[index].path, str(error)) from error
+        positions = planned.positions(frames.size)
         clips = []
-        for view in range(self.views):
-            part = slice(view * self.spec.frames, (view + 1) * self.spec.frames)
-            shown = _part(frames, part)
+        for view, (own, real) in enumerate(zip(places, valid, strict=True)):
+            shown = frames.take(own.tolist())
             for crop, position in enumerate(positions):
-                number = view * self.crops + crop
-                clips.append(self._clip(index, shown, valid[part], position, side, number))
+                number = view * len(positions) + crop
+                clips.append(self._clip(index, shown, real, position, planned.crop_size, number))
         return clips
 
     def _clip(
@@ -209,11 +217,13 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         index: int,
         frames: Frames,
         valid: np.ndarray,
-        position: np.ndarray,
+        position: CropPosition,
         side: int,
         view: int,
     ) -> Clip:
-        pixels, geometry = square_crop(frames, int(position[0]), int(position[1]), side)
+        pixels, geometry = square_crop(frames, position.top, position.left, side)
+        if position.flipped:
+            pixels, geometry = pixels.flip(3), geometry.flipped_horizontally()
         return Clip(
             pixels=pixels,
             seconds=frames.seconds,

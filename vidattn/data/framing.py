@@ -53,11 +53,16 @@ def enlarge_to(frames: Frames, short_side: int, path: str) -> Frames:
 
 def stretch(frames: Frames, side: int) -> Frames:
     """Frames resized to side × side pixels, whatever their aspect ratio; bilinear, antialiased."""
-    if frames.size == (side, side):
+    return resize(frames, (side, side))
+
+
+def resize(frames: Frames, size: tuple[int, int]) -> Frames:
+    """Frames resized to (height, width), whatever their aspect ratio; bilinear, antialiased."""
+    if frames.size == size:
         return frames
     from torchvision.transforms.v2 import functional
 
-    pixels: Tensor = functional.resize(frames.pixels, [side, side], antialias=True)
+    pixels: Tensor = functional.resize(frames.pixels, list(size), antialias=True)
     return replace(frames, pixels=pixels.contiguous(memory_format=torch.channels_last))
 
 

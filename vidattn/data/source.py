@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from vidattn.data.framing import fit
+from vidattn.data.framing import fit, resize
 from vidattn.data.spec import Aspect
 from vidattn.errors import DecodeError
 from vidattn.video.frames import Frames
@@ -30,15 +30,23 @@ class FrameSource:
         aspect: see `fit`.
         decoder: see `vidattn.open_video`.
         keep: decode a file whole when it is first asked for, and keep its resized frames.
+        size: (height, width) of every frame in the end, whatever its shape; None: as `aspect` says.
     """
 
     def __init__(
-        self, *, short_side: int, aspect: Aspect = "keep", decoder: str = "pyav", keep: bool = False
+        self,
+        *,
+        short_side: int,
+        aspect: Aspect = "keep",
+        decoder: str = "pyav",
+        keep: bool = False,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.short_side = short_side
         self.aspect: Aspect = aspect
         self.decoder = decoder
         self.keep = keep
+        self.size = size
         self._kept: dict[Path, _Video] = {}
 
     def select(self, path: Path, choose: Choose) -> tuple[Frames, np.ndarray]:
@@ -59,7 +67,29 @@ class FrameSource:
         with open_video(str(path), decoder=self.decoder) as reader:
             indices, valid = choose(_length(path, len(reader)), reader.fps)
             frames = reader.frames_at(indices.ravel().tolist(), short_side=self.short_side)
-        return fit(frames, self.short_side, self.aspect, str(path)), valid.ravel()
+        return self._fitted(frames, path), valid.ravel()
+
+    def clips(self, path: Path, choose: Choose) -> tuple[Frames, np.ndarray, np.ndarray]:
+        """The frames of several clips of one video, each of them once, decoded in one pass.
+
+        Returns:
+            The frames that any clip has, in order of time; for each clip the places of its
+            frames among these, int64 (clips, T); and the valid mask, bool (clips, T).
+
+        Raises:
+            VideoError: the file cannot be used.
+        """
+        planned: list[np.ndarray] = []
+
+        def choose_once(count: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
+            indices, valid = choose(count, fps)
+            union, places = np.unique(indices, return_inverse=True)
+            planned.extend((places.reshape(indices.shape), valid))
+            return union, np.ones(union.shape, dtype=bool)
+
+        frames, _ = self.select(path, choose_once)
+        places, valid = planned
+        return frames, places, valid
 
     def load(self, path: Path) -> _Video:
         """The whole video, decoded now unless it was before; it stays in memory."""
@@ -69,10 +99,12 @@ class FrameSource:
             with open_video(str(path), decoder=self.decoder) as reader:
                 everything = range(_length(path, len(reader)))
                 frames = reader.frames_at(everything, short_side=self.short_side)
-                self._kept[path] = _Video(
-                    fit(frames, self.short_side, self.aspect, str(path)), reader.fps
-                )
+                self._kept[path] = _Video(self._fitted(frames, path), reader.fps)
         return self._kept[path]
+
+    def _fitted(self, frames: Frames, path: Path) -> Frames:
+        frames = fit(frames, self.short_side, self.aspect, str(path))
+        return frames if self.size is None else resize(frames, self.size)
 
 
 def _length(path: Path, count: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,13 +46,28 @@ def top_k_accuracy(scores: ArrayLike, labels: ArrayLike, k: int = 1) -> float:
     >>> top_k_accuracy([[0.1, 0.9], [0.5, 0.5], [0.6, 0.4]], [1, 1, 0])
     0.6666666666666666
     """
+    at_least("k", k, 1)
+    return float((true_class_ranks(scores, labels) < k).mean())
+
+
+def true_class_ranks(scores: ArrayLike, labels: ArrayLike) -> IntArray:
+    """How many classes rank ahead of the true one: (N,), 0 where it was recognised.
+
+    Of equal scores, the one of the lower class number ranks higher.
+
+    Args:
+        scores: (N, C), finite; logits or probabilities.
+        labels: (N,), classes in [0, C).
+
+    >>> true_class_ranks([[0.1, 0.9], [0.5, 0.5], [0.6, 0.4]], [1, 1, 1]).tolist()
+    [0, 1, 1]
+    """
     values = _filled("scores", scores)
     truth = index_array("labels", labels, (len(values),), below=values.shape[1])
-    at_least("k", k, 1)
     own = values[np.arange(len(truth)), truth][:, None]
     earlier = np.arange(values.shape[1]) < truth[:, None]
     ahead = (values > own) | ((values == own) & earlier)
-    return float((ahead.sum(axis=1) < k).mean())
+    return ahead.sum(axis=1).astype(np.int64)
 
 
 def confusion_matrix(predicted: ArrayLike, labels: ArrayLike, class_count: int) -> IntArray:
@@ -165,25 +180,29 @@ def mean_average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
     return float(np.nanmean(precisions))
 
 
-def expected_calibration_error(
-    probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15
-) -> float:
-    """How far confidence is from accuracy: Σ (n_b / N) · |accuracy_b − mean confidence_b|.
+class ConfidenceBins(NamedTuple):
+    """How often a classifier is right where it is about equally sure; arrays (B,).
 
-    Confidence is the highest probability; bin b of B holds confidences in (b/B, (b+1)/B].
+    Attributes:
+        counts: items in each bin.
+        accuracies: share of them whose most probable class is the true one; NaN where empty.
+        confidences: mean of their highest probabilities; NaN where empty.
+    """
+
+    counts: IntArray
+    accuracies: FloatArray
+    confidences: FloatArray
+
+
+def confidence_bins(
+    probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15
+) -> ConfidenceBins:
+    """Items by their highest probability: bin b of B holds those in (b/B, (b+1)/B].
 
     Args:
         probabilities: (N, C), in [0, 1], rows summing to 1 within 1e-3.
         labels: (N,), classes in [0, C).
         bins: B, at least 1.
-
-    Returns:
-        In [0, 1].
-
-    Source: Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equation 3.
-
-    >>> expected_calibration_error([[0.8, 0.2], [0.8, 0.2]], [0, 1])
-    0.30000000000000004
     """
     values = _filled("probabilities", probabilities, minimum=0, maximum=1)
     truth = index_array("labels", labels, (len(values),), below=values.shape[1])
@@ -194,8 +213,36 @@ def expected_calibration_error(
     right = values.argmax(axis=1) == truth
     edges = np.linspace(0, 1, bins + 1)
     places = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    gaps = np.bincount(places, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(values))
+    counts = np.bincount(places, minlength=bins)
+    means = [
+        np.divide(sums, counts, out=np.full(bins, np.nan), where=counts > 0)
+        for sums in (
+            np.bincount(places, weights=right, minlength=bins),
+            np.bincount(places, weights=confidence, minlength=bins),
+        )
+    ]
+    return ConfidenceBins(counts.astype(np.int64), *means)
+
+
+def expected_calibration_error(
+    probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15
+) -> float:
+    """How far confidence is from accuracy: Σ (n_b / N) · |accuracy_b − mean confidence_b|.
+
+    Args:
+        probabilities, labels, bins: see `confidence_bins`.
+
+    Returns:
+        In [0, 1].
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equation 3.
+
+    >>> round(expected_calibration_error([[0.8, 0.2], [0.8, 0.2]], [0, 1]), 9)
+    0.3
+    """
+    found = confidence_bins(probabilities, labels, bins=bins)
+    gaps = np.abs(found.accuracies - found.confidences)
+    return float(np.nansum(found.counts * gaps) / found.counts.sum())
 
 
 def _average_precision(scores: FloatArray, truth: FloatArray) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vidattn.arrays import FloatArray, at_least, finite_array
+from vidattn.arrays import FloatArray, IntArray, at_least, finite_array
 from vidattn.errors import ArgumentError
 
 _NUMBERS_AT_ONCE = 2**22
@@ -91,22 +91,68 @@ def paired_difference(
     )
 
 
+def bootstrap_statistic(
+    statistic: Callable[[IntArray], float],
+    count: int,
+    *,
+    seed: int,
+    clusters: Sequence[Hashable] | None = None,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+) -> Interval:
+    """Percentile bootstrap interval of anything that is computed from items.
+
+    For figures that are no means, such as mean average precision, or a difference of two of
+    them: `mean` of the result is the statistic of all items.
+
+    Args:
+        statistic: of the items of these numbers, which may repeat.
+        count: N, how many items there are.
+        seed, clusters, resamples, confidence: as in `bootstrap_mean`.
+
+    >>> values = np.array([0.0, 1, 1, 1])
+    >>> bootstrap_statistic(lambda rows: values[rows].mean(), 4, seed=0).mean
+    0.75
+    """
+    at_least("resamples", resamples, 100)
+    if not 0 < confidence < 1:
+        raise ArgumentError(f"confidence: expected a number in (0, 1), got {confidence}")
+    places = _cluster_numbers(count, clusters)
+    members = [np.flatnonzero(places == number) for number in range(places.max(initial=-1) + 1)]
+    _several(len(members), "values" if clusters is None else "clusters")
+    generator = np.random.default_rng(seed)
+    found = np.empty(resamples)
+    for number in range(resamples):
+        drawn = generator.integers(0, len(members), size=len(members))
+        found[number] = statistic(np.concatenate([members[cluster] for cluster in drawn]))
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(found, [tail, 1 - tail])
+    return Interval(float(statistic(np.arange(count))), float(low), float(high))
+
+
 def _cluster_sums(
     items: FloatArray, clusters: Sequence[Hashable] | None
 ) -> tuple[FloatArray, FloatArray]:
-    if clusters is None:
-        sums, counts = items, np.ones(len(items))
-    elif len(clusters) != len(items):
-        raise ArgumentError(f"clusters: expected {len(items)} names, got {len(clusters)}")
-    else:
-        numbers: dict[Hashable, int] = {}
-        places = [numbers.setdefault(name, len(numbers)) for name in clusters]
-        sums = np.bincount(places, weights=items).astype(np.float64)
-        counts = np.bincount(places).astype(np.float64)
-    if len(sums) < 2:
-        what = "values" if clusters is None else "clusters"
-        raise ArgumentError(f"{what}: expected at least 2 different ones, got {len(sums)}")
+    places = _cluster_numbers(len(items), clusters)
+    sums = np.bincount(places, weights=items).astype(np.float64)
+    counts = np.bincount(places).astype(np.float64)
+    _several(len(sums), "values" if clusters is None else "clusters")
     return sums, counts
+
+
+def _cluster_numbers(count: int, clusters: Sequence[Hashable] | None) -> IntArray:
+    """(count,): which cluster each item belongs to, 0 and up."""
+    if clusters is None:
+        return np.arange(count)
+    if len(clusters) != count:
+        raise ArgumentError(f"clusters: expected {count} names, got {len(clusters)}")
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in clusters], dtype=np.int64)
+
+
+def _several(count: int, what: str) -> None:
+    if count < 2:
+        raise ArgumentError(f"{what}: expected at least 2 different ones, got {count}")
 
 
 def _resampled_means(

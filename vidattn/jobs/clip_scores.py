@@ -1,110 +1,199 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
+from vidattn import evaluation, models
 from vidattn.data import ClipBatch, ClipDataset, EvaluationTransform, Sample
-from vidattn.data.loader import ClipLoader, evaluation_loader
+from vidattn.data.collate import collate_clips
+from vidattn.data.evaluation_clips import EvaluationClips
+from vidattn.data.loader import ClipLoader
 from vidattn.errors import ArgumentError
+from vidattn.jobs.shards import Shard
+from vidattn.jobs.work import Groups, Record
 from vidattn.models import LoadedRecogniser
+
+Aggregation = Literal["probabilities", "logits"]
 
 
 @dataclass(frozen=True, eq=False)
-class ClipScores:
-    """What a model says of every test clip, before anything is averaged.
+class Recognition:
+    """The work of an evaluation: what a model says of each video.
 
     Attributes:
-        logits: float32 (clips, classes).
-        video_ids: of each clip.
-        labels: int64 (videos,), or multi-hot (videos, classes), by video in order of appearance.
-        groups: of each video, in that order; the video itself where it has none.
-        failures: videos that could not be read -> why.
-    """
-
-    logits: NDArray[np.float32]
-    video_ids: list[str]
-    labels: NDArray[Any]
-    groups: list[str]
-    failures: dict[str, str]
-
-
-def score_clips(
-    loaded: LoadedRecogniser,
-    samples: Sequence[Sample],
-    *,
-    views: int = 1,
-    crops: int = 1,
-    batch_size: int = 8,
-    workers: int = 0,
-    decoder: str = "pyav",
-    progress: bool = True,
-) -> ClipScores:
-    """Run a recogniser over views × crops clips of every video.
-
-    Args:
-        batch_size: clips that go through the network at once; the clips of one video always
-            go together.
+        model: a checkpoint file, or what `vidattn.models.load` returned.
+        samples: the videos.
+        classes: names in the order of the logits.
+        multi_label: whether scores are sigmoids.
+        clips: which test clips a video gives.
+        batch_size: clips that go through the network at once. Several videos share a batch only
+            where all their clips fit; then they do so however the run is shared out.
         workers: processes that decode; 0 decodes in this one.
-
-    Raises:
-        ArgumentError: a label that the model does not know, or a number out of range.
+        device: where the network runs.
+        decoder: see `vidattn.open_video`.
     """
-    spec = loaded.recogniser.spec
-    if batch_size < 1:
-        raise ArgumentError(f"batch_size: expected at least 1, got {batch_size}")
-    dataset = ClipDataset(
-        samples,
-        spec=loaded.clip,
-        classes=spec.classes,
-        training=False,
-        views=views,
-        crops=crops,
-        multi_label=spec.multi_label,
-        decoder=decoder,
-    )
-    videos_at_once = max(batch_size // (views * crops), 1)
-    loader = evaluation_loader(dataset, batch_size=videos_at_once, workers=workers)
-    logits: list[torch.Tensor] = []
-    video_ids: list[str] = []
-    labels: dict[str, torch.Tensor] = {}
-    for batch, scores in _batches(loaded, loader, progress):
-        logits.append(scores)
-        video_ids += batch.video_id
-        labels.update(zip(batch.video_id, batch.labels, strict=True))
-    if not logits:
-        reasons = "; ".join(f"{path}: {why}" for path, why in list(dataset.failures.items())[:5])
-        raise ArgumentError(f"data: none of the {len(dataset)} videos can be read ({reasons})")
-    groups = {sample.video_id: sample.group or sample.video_id for sample in samples}
-    return ClipScores(
-        torch.cat(logits).numpy(),
-        video_ids,
-        torch.stack(list(labels.values())).numpy(),
-        [groups[name] for name in labels],
-        dataset.failures,
-    )
+
+    model: str | LoadedRecogniser
+    samples: Sequence[Sample]
+    classes: Sequence[str]
+    multi_label: bool
+    clips: EvaluationClips
+    batch_size: int = 8
+    workers: int = 0
+    device: str = "cpu"
+    decoder: str = "pyav"
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ArgumentError(f"batch_size: expected at least 1, got {self.batch_size}")
+        if len({sample.video_id for sample in self.samples}) < len(self.samples):
+            raise ArgumentError("data: a video is listed twice")
+        self.dataset()  # foreign labels and unknown decoders are found out now
+
+    @property
+    def aggregation(self) -> Aggregation:
+        """What is averaged over the clips of a video."""
+        return self.clips.protocol.aggregation if self.clips.protocol else "probabilities"
+
+    def groups(self) -> list[list[int]]:
+        """Videos that go through the network together: as many as fill a batch, at least one."""
+        size = max(self.batch_size // self.clips.count, 1)
+        numbers = range(len(self.samples))
+        return [list(numbers[start : start + size]) for start in range(0, len(numbers), size)]
+
+    def dataset(self) -> ClipDataset:
+        """The test clips of all videos."""
+        return ClipDataset(
+            self.samples,
+            spec=self.clips.spec,
+            classes=self.classes,
+            training=False,
+            views=self.clips.views,
+            crops=self.clips.crops,
+            protocol=self.clips.protocol,
+            multi_label=self.multi_label,
+            decoder=self.decoder,
+        )
+
+    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+        """Scores of each video of the groups, or why it has none; see `Work`."""
+        loaded = self.model
+        if isinstance(loaded, str):
+            loaded = models.load(loaded, device=shard.device(self.device))
+        network = _Network(loaded, self.batch_size)
+        dataset = self.dataset()
+        loader = ClipLoader(
+            dataset,
+            batch_sampler=[list(group) for group in groups],
+            num_workers=self.workers,
+            collate_fn=collate_clips,
+        )
+        numbers = {sample.video_id: number for number, sample in enumerate(self.samples)}
+        waiting = [number for group in groups for number in group]
+        for batch in loader:
+            rows: dict[int, list[int]] = {}
+            for row, name in enumerate(batch.video_id):
+                rows.setdefault(numbers[name], []).append(row)
+            found = self._scored(dataset, batch, rows, network.logits(batch))
+            last = waiting.index(max(found, key=waiting.index))
+            yield self._with_failures(dataset, waiting[: last + 1], found)
+            del waiting[: last + 1]
+        if waiting:
+            yield self._with_failures(dataset, waiting, {})
+
+    def _scored(
+        self,
+        dataset: ClipDataset,
+        batch: ClipBatch,
+        rows: Mapping[int, Sequence[int]],
+        logits: NDArray[np.float32],
+    ) -> dict[int, Record]:
+        """Number of the video -> its scores; `rows` are its clips in the batch."""
+        return {
+            number: {
+                **self._scores(logits[list(own)], dataset.labels[number].numpy()),
+                "indices": [
+                    compact(batch.indices[row].tolist()) for row in own[:: self.clips.crop_count]
+                ],
+            }
+            for number, own in rows.items()
+        }
+
+    def _scores(self, logits: NDArray[np.float32], label: NDArray[Any]) -> Record:
+        if not np.isfinite(logits).all():
+            return {"failure": "the network's logits are not finite"}
+        if self.multi_label:
+            clips = 1 / (1 + np.exp(-logits.astype(np.float64)))
+            mean = logits.astype(np.float64).mean(0)
+            scores = (
+                clips.mean(0) if self.aggregation == "probabilities" else 1 / (1 + np.exp(-mean))
+            )
+            return {"scores": scores.tolist(), "clip_scores": clips.tolist()}
+        _, [scores] = evaluation.average_views(logits, [0] * len(logits), method=self.aggregation)
+        if self.aggregation == "logits":
+            scores = evaluation.softmax(scores)
+        ranks = evaluation.true_class_ranks(logits, np.repeat(label, len(logits)))
+        return {"scores": scores.tolist(), "clip_ranks": ranks.tolist()}
+
+    def _with_failures(
+        self, dataset: ClipDataset, numbers: Sequence[int], found: Mapping[int, Record]
+    ) -> dict[int, Record]:
+        """What was found of each video, and why nothing was found of the others."""
+        return {
+            number: found[number]
+            if number in found
+            else {"failure": dataset.failures[str(self.samples[number].path)]}
+            for number in numbers
+        }
 
 
-def _batches(
-    loaded: LoadedRecogniser, loader: ClipLoader, progress: bool
-) -> Iterator[tuple[ClipBatch, torch.Tensor]]:
-    """Each batch with its logits, on the CPU."""
-    device = next(loaded.recogniser.parameters()).device
-    transform = EvaluationTransform(loaded.clip).to(device)
-    for batch in track(
-        loader,
-        description="evaluating",
-        console=Console(stderr=True),
-        disable=not progress,
-        transient=True,
-    ):
+class _Network:
+    """A recogniser that takes a batch of clips in chunks of one size."""
+
+    def __init__(self, loaded: LoadedRecogniser, batch_size: int) -> None:
+        self.recogniser = loaded.recogniser
+        self.device = next(loaded.recogniser.parameters()).device
+        self.transform = EvaluationTransform(loaded.clip).to(self.device)
+        self.batch_size = batch_size
+
+    def logits(self, batch: ClipBatch) -> NDArray[np.float32]:
+        """(N, classes) of all clips."""
+        parts = []
         with torch.inference_mode():
-            there = batch.to(device)
-            recognition = loaded.recogniser(transform(there.pixels), there.valid)
-            yield batch, recognition.logits.float().cpu()
+            for pixels, valid in zip(
+                batch.pixels.split(self.batch_size),
+                batch.valid.split(self.batch_size),
+                strict=True,
+            ):
+                clips = self.transform(pixels.to(self.device))
+                parts.append(self.recogniser(clips, valid.to(self.device)).logits.float().cpu())
+        return torch.cat(parts).numpy()
+
+
+def compact(indices: Sequence[int]) -> str:
+    """Frame numbers in one string: "start:end:step", the end not included, or each of them.
+
+    >>> compact([4, 6, 8]), compact([5]), compact([0, 1, 1])
+    ('4:10:2', '5', '0 1 1')
+    """
+    steps = set(np.diff(indices).tolist())
+    if len(steps) == 1 and min(steps) > 0:
+        [step] = steps
+        return f"{indices[0]}:{indices[-1] + step}:{step}"
+    return " ".join(map(str, indices))
+
+
+def spread(text: str) -> list[int]:
+    """The frame numbers that `compact` put into a string.
+
+    >>> spread("4:10:2"), spread("0 1 1")
+    ([4, 6, 8], [0, 1, 1])
+    """
+    if ":" in text:
+        return list(range(*map(int, text.split(":"))))
+    return list(map(int, text.split()))

@@ -264,7 +264,11 @@ def _put_whereabouts(
     _put_all(summary, "keyframe_precision", figures)
     places = [
         {
-            method: Whereabouts(*(np.array(row[method][k]) for k in ("scores", "points", "boxes")))
+            method: Whereabouts(
+                np.array(row[method]["scores"]),
+                np.array(row[method]["points"]),
+                np.array(row[method]["boxes"]),
+            )
             for method in METHODS
         }
         for row in rows

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidattn import evaluation
+from vidattn.data import Sample
 from vidattn.errors import ArgumentError
-from vidattn.jobs.clip_scores import ClipScores
+from vidattn.evaluation import Interval
+from vidattn.jobs.work import Record
 
 BOOTSTRAP_SEED = 0
+CALIBRATION_BINS = 15
+# Ranking all videos anew for every resample takes long.
+RANKING_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,19 +27,30 @@ class Evaluation:
         classes: names in the order of the scores.
         figures: name -> value, all in [0, 1].
         intervals: name -> (low, high), 95 % bootstrap, groups resampled whole.
-        video_ids, labels, scores: of each video; scores are mean probabilities over its clips.
-        failures: videos that could not be read -> why.
-        settings: views, crops, versions, checkpoint.
+        samples: the videos that were evaluated.
+        labels: int64 (videos,), or multi-hot (videos, classes).
+        scores: (videos, classes), probabilities of each video over its clips.
+        indices: of each video, of each of its views, its frames: see `clip_scores.compact`.
+        failures: videos that were not evaluated, by path -> why.
+        settings: protocol, versions, checkpoint.
+        times: when, and how long it took.
     """
 
     classes: tuple[str, ...]
     figures: dict[str, float]
     intervals: dict[str, tuple[float, float]]
-    video_ids: list[str]
+    samples: list[Sample]
     labels: NDArray[Any]
     scores: NDArray[np.float64]
+    indices: list[list[str]]
     failures: dict[str, str]
     settings: dict[str, Any]
+    times: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def video_ids(self) -> list[str]:
+        """Names of the videos that were evaluated."""
+        return [sample.video_id for sample in self.samples]
 
     @property
     def multi_label(self) -> bool:
@@ -48,82 +64,148 @@ class Evaluation:
             raise ArgumentError("confusion: videos with several labels have no confusion matrix")
         return evaluation.confusion_matrix(self.scores.argmax(1), self.labels, len(self.classes))
 
+    @property
+    def class_table(self) -> dict[str, dict[str, float | int | None]]:
+        """Class -> videos, and their accuracy, or the average precision of several labels."""
+        if self.multi_label:
+            counts = self.labels.sum(0).astype(int)
+            shares = evaluation.average_precisions(self.scores, self.labels)
+        else:
+            counts = self.confusion.sum(1)
+            shares = evaluation.class_accuracies(self.confusion)
+        name = "average_precision" if self.multi_label else "accuracy"
+        return {
+            own: {"videos": int(count), name: None if np.isnan(share) else float(share)}
+            for own, count, share in zip(self.classes, counts, shares, strict=True)
+        }
+
     def to_json(self) -> dict[str, Any]:
         """The record that `evaluation.json` holds; every figure can be recomputed from it."""
-        labels = [np.flatnonzero(row) if self.multi_label else [row] for row in self.labels]
         record: dict[str, Any] = {
             **self.settings,
-            "videos_evaluated": len(self.video_ids),
+            "videos_evaluated": len(self.samples),
             "videos_failed": self.failures,
             **self.figures,
             "intervals_95": self.intervals,
             "classes": list(self.classes),
-            "videos": [
-                {
-                    "video": name,
-                    "labels": [self.classes[int(label)] for label in own],
-                    "scores": [round(float(score), 6) for score in row],
-                }
-                for name, own, row in zip(self.video_ids, labels, self.scores, strict=True)
-            ],
+            "class_table": self.class_table,
         }
         if not self.multi_label:
             record["confusion_matrix"] = self.confusion.tolist()
-            shares = evaluation.class_accuracies(self.confusion)
-            record["class_accuracies"] = {
-                name: None if np.isnan(share) else float(share)
-                for name, share in zip(self.classes, shares, strict=True)
-            }
-        return record
+        record["videos"] = [self._video(number) for number in range(len(self.samples))]
+        return record | {"times": self.times}
+
+    def _video(self, number: int) -> dict[str, Any]:
+        sample, scores = self.samples[number], self.scores[number]
+        record: dict[str, Any] = {"video": sample.video_id, "labels": list(sample.labels)}
+        if sample.group is not None:
+            record["group"] = sample.group
+        if not self.multi_label:
+            record["predicted"] = self.classes[int(scores.argmax())]
+        return record | {
+            "scores": [round(float(score), 6) for score in scores],
+            "indices": self.indices[number],
+        }
 
 
-def summarise(clips: ClipScores, classes: Sequence[str], settings: dict[str, Any]) -> Evaluation:
-    """Clip scores -> figures with intervals."""
-    if clips.labels.ndim == 2:
-        figures, intervals, names, scores = _multi_label_figures(clips)
-    else:
-        figures, intervals, names, scores = _single_label_figures(clips, len(classes))
+def summarise(
+    records: Mapping[int, Record],
+    samples: Sequence[Sample],
+    labels: NDArray[Any],
+    classes: Sequence[str],
+    settings: dict[str, Any],
+) -> Evaluation:
+    """What was found of each video -> figures with intervals.
+
+    Args:
+        records: number of the sample -> its scores, or why it has none; see `Recognition`.
+        samples: all that were expected.
+        labels: of each sample: class numbers, or multi-hot.
+
+    Raises:
+        ArgumentError: no video could be evaluated.
+    """
+    failures = {
+        str(samples[number].path): record["failure"]
+        for number, record in records.items()
+        if "failure" in record
+    }
+    known = [number for number in range(len(samples)) if "failure" not in records[number]]
+    if not known:
+        reasons = "; ".join(f"{path}: {why}" for path, why in list(failures.items())[:5])
+        raise ArgumentError(f"data: none of the {len(samples)} videos can be read ({reasons})")
+    own = labels[known]
+    found = [records[number] for number in known]
+    scores = np.array([record["scores"] for record in found])
+    groups = [samples[number].group or samples[number].video_id for number in known]
+    figures = _multi_label_figures if labels.ndim == 2 else _single_label_figures
     return Evaluation(
-        tuple(classes), figures, intervals, names, clips.labels, scores, clips.failures, settings
+        tuple(classes),
+        *figures(found, scores, own, groups),
+        [samples[number] for number in known],
+        own,
+        scores,
+        [record["indices"] for record in found],
+        failures,
+        settings,
     )
 
 
-Figures = tuple[dict[str, float], dict[str, tuple[float, float]], list[str], NDArray[np.float64]]
+Figures = tuple[dict[str, float], dict[str, tuple[float, float]]]
 
 
-def _single_label_figures(clips: ClipScores, class_count: int) -> Figures:
-    names, scores = evaluation.average_views(clips.logits, clips.video_ids)
-    labels = dict(zip(names, clips.labels, strict=True))
-    clip_labels = np.array([labels[name] for name in clips.video_ids])
+def _single_label_figures(
+    found: Sequence[Record],
+    scores: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    groups: Sequence[str],
+) -> Figures:
+    class_count = scores.shape[1]
+    clip_ranks = np.concatenate([record["clip_ranks"] for record in found])
     k = min(5, class_count)
     figures = {
-        "clip_top1": evaluation.top_k_accuracy(clips.logits, clip_labels, 1),
-        "clip_top5": evaluation.top_k_accuracy(clips.logits, clip_labels, k),
-        "video_top1": evaluation.top_k_accuracy(scores, clips.labels, 1),
-        "video_top5": evaluation.top_k_accuracy(scores, clips.labels, k),
+        "clip_top1": float((clip_ranks < 1).mean()),
+        "clip_top5": float((clip_ranks < k).mean()),
+        "video_top1": evaluation.top_k_accuracy(scores, labels, 1),
+        "video_top5": evaluation.top_k_accuracy(scores, labels, k),
         "mean_class_accuracy": evaluation.mean_class_accuracy(
-            evaluation.confusion_matrix(scores.argmax(1), clips.labels, class_count)
+            evaluation.confusion_matrix(scores.argmax(1), labels, class_count)
         ),
-        "calibration_error": evaluation.expected_calibration_error(scores, clips.labels),
+        "calibration_error": evaluation.expected_calibration_error(
+            scores, labels, bins=CALIBRATION_BINS
+        ),
     }
-    right = (scores.argmax(1) == clips.labels).astype(np.float64)
-    intervals = {}
-    if len(set(clips.groups)) > 1:
-        interval = evaluation.bootstrap_mean(right, seed=BOOTSTRAP_SEED, clusters=clips.groups)
-        intervals["video_top1"] = (interval.low, interval.high)
-    return figures, intervals, [str(name) for name in names], scores
+    if len(set(groups)) < 2:
+        return figures, {}
+    ranks = evaluation.true_class_ranks(scores, labels)
+    intervals = {
+        name: evaluation.bootstrap_mean(ranks < limit, seed=BOOTSTRAP_SEED, clusters=groups)
+        for name, limit in (("video_top1", 1), ("video_top5", k))
+    }
+    return figures, {name: (interval.low, interval.high) for name, interval in intervals.items()}
 
 
-def _multi_label_figures(clips: ClipScores) -> Figures:
-    # Sigmoids are averaged by the same rule as softmax outputs: as they are.
-    probabilities = 1 / (1 + np.exp(-clips.logits.astype(np.float64)))
-    names, scores = evaluation.average_views(probabilities, clips.video_ids, method="logits")
-    labels = dict(zip(names, clips.labels, strict=True))
-    clip_labels = np.stack([labels[name] for name in clips.video_ids])
+def _multi_label_figures(
+    found: Sequence[Record],
+    scores: NDArray[np.float64],
+    labels: NDArray[np.float32],
+    groups: Sequence[str],
+) -> Figures:
+    clip_scores = np.concatenate([record["clip_scores"] for record in found])
+    counts = [len(record["clip_scores"]) for record in found]
     figures = {
         "clip_mean_average_precision": evaluation.mean_average_precision(
-            probabilities, clip_labels
+            clip_scores, np.repeat(labels, counts, axis=0)
         ),
-        "video_mean_average_precision": evaluation.mean_average_precision(scores, clips.labels),
+        "video_mean_average_precision": evaluation.mean_average_precision(scores, labels),
     }
-    return figures, {}, [str(name) for name in names], scores
+    if len(set(groups)) < 2:
+        return figures, {}
+    interval: Interval = evaluation.bootstrap_statistic(
+        lambda rows: evaluation.mean_average_precision(scores[rows], labels[rows]),
+        len(labels),
+        seed=BOOTSTRAP_SEED,
+        clusters=groups,
+        resamples=RANKING_RESAMPLES,
+    )
+    return figures, {"video_mean_average_precision": (interval.low, interval.high)}

@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+import json
 import platform
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from vidattn import __version__, models
 from vidattn.data import Sample, read_annotations
+from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.errors import ArgumentError
 from vidattn.files import write_json
-from vidattn.jobs.clip_scores import score_clips
+from vidattn.jobs.clip_scores import Recognition
 from vidattn.jobs.evaluation_record import Evaluation, summarise
+from vidattn.jobs.shards import shard_from_environment
+from vidattn.jobs.work import finish, thread_count, work_through
 from vidattn.models import LoadedRecogniser
+from vidattn.sampling.protocols import Protocol
+from vidattn.sampling.protocols import protocol as named
 
 
 def evaluate(
@@ -19,67 +29,143 @@ def evaluate(
     *,
     root: str | Path | None = None,
     folds: Sequence[int] | None = None,
+    protocol: str | Protocol | None = None,
     views: int = 1,
     crops: int = 1,
     batch_size: int = 8,
     workers: int = 0,
+    processes: int = 1,
+    threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
     output: str | Path | None = None,
     progress: bool = True,
-) -> Evaluation:
+) -> Evaluation | None:
     """Evaluate a checkpoint clip by clip and video by video.
 
-    A video's score is the mean of its clips' probabilities.
+    With `output`, a run that was interrupted goes on where it stopped when it is called again
+    with the same arguments. A launcher's processes (torchrun, Slurm, Lightning's) share the run.
 
     Args:
         checkpoint: a file, or what `vidattn.models.load` returned.
         data: class folders, a list, a CSV, or what `read_annotations` returned.
         root: folder that the paths are relative to.
         folds: use only these values of the CSV's fold column.
-        views, crops: clips a video over time, and over the longer side (1 or 3).
-        batch_size, workers, decoder: see `score_clips`.
+        protocol: name of a published protocol (`vidattn.sampling.protocols`); without one, a
+            video's score is the mean of the probabilities of its views × crops clips.
+        views, crops: clips a video over time, and over the longer side (1 or 3), without one.
+        batch_size: clips that go through the network at once.
+        workers: processes that decode, for each process that runs the network; 0 decodes there.
+        processes: that share the videos; `checkpoint` must then be a file. Like everything that
+            starts processes, a script needs `if __name__ == "__main__"` then.
+        threads: of torch in each process; by default the machine's, shared out. Figures are
+            the same to the last digit however the run is shared out, where this is.
+        decoder: see `vidattn.open_video`.
         output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
 
+    Returns:
+        the figures; None in those of a launcher's processes that are not the last to finish.
+
     Raises:
-        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used.
+        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or the
+            folder holds an unfinished run with other settings.
     """
-    loaded = (
-        models.load(checkpoint, device=device) if isinstance(checkpoint, str | Path) else checkpoint
-    )
+    started = time.perf_counter()
+    loaded = loaded_here(checkpoint, device, processes)
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
-    if output is not None:  # a folder that cannot be made is found out now, not after hours
-        Path(output).mkdir(parents=True, exist_ok=True)
-    clips = score_clips(
-        loaded,
+    chosen = named(protocol) if isinstance(protocol, str) else protocol
+    work = Recognition(
+        loaded if processes == 1 else str(checkpoint),
         samples,
-        views=views,
-        crops=crops,
+        loaded.classes,
+        loaded.recogniser.spec.multi_label,
+        EvaluationClips(loaded.clip, views, crops, chosen),
         batch_size=batch_size,
         workers=workers,
+        device=device,
         decoder=decoder,
+    )
+    if output is not None:  # a folder that cannot be made is found out now, not after hours
+        Path(output).mkdir(parents=True, exist_ok=True)
+    settings = _settings(work, loaded, data, folds, thread_count(threads, processes))
+    records = work_through(
+        work,
+        work.groups(),
+        [sample.path for sample in samples],
+        output=output,
+        settings=settings | {"videos": _digest(samples)},
+        processes=processes,
+        description="evaluating",
         progress=progress,
     )
-    settings = {
+    if records is None:
+        return None
+    labels = work.dataset().labels.numpy()
+    found = summarise(records, samples, labels, loaded.classes, settings)
+    found.times.update(times(started))
+    if output is not None:
+        _write(Path(output), found)
+        finish(output)
+    return found
+
+
+def loaded_here(
+    checkpoint: str | Path | LoadedRecogniser, device: str, processes: int
+) -> LoadedRecogniser:
+    """The network where this process runs it, or only looks at it where others run it.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+        ArgumentError: several processes want to load what is no file.
+    """
+    if isinstance(checkpoint, str | Path):
+        here = shard_from_environment().device(device) if processes == 1 else "cpu"
+        return models.load(checkpoint, device=here)
+    if processes > 1:
+        raise ArgumentError("processes: expected the checkpoint as a file, for each to load it")
+    return checkpoint
+
+
+def device_kind(model: str | LoadedRecogniser, device: str) -> str:
+    """What the network runs on, such as "cuda": which of several does not matter."""
+    if isinstance(model, LoadedRecogniser):
+        return next(model.recogniser.parameters()).device.type
+    return device.partition(":")[0]
+
+
+def _settings(
+    work: Recognition,
+    loaded: LoadedRecogniser,
+    data: str | Path | Sequence[Sample],
+    folds: Sequence[int] | None,
+    threads: int,
+) -> dict[str, Any]:
+    """All that the figures depend on besides the videos."""
+    clips = work.clips
+    averaged = "logits" if work.aggregation == "logits" else "probabilities"
+    return {
+        "task": "recognition",
         "data": str(data) if isinstance(data, str | Path) else None,
         "folds": None if folds is None else list(folds),
-        "videos_expected": len(samples),
-        "views": views,
-        "crops": crops,
-        "aggregation": "mean of probabilities over the clips of a video",
+        "videos_expected": len(work.samples),
+        **clips.to_json(),
+        "aggregation": f"mean of {averaged} over the clips of a video",
         "clip": loaded.clip.to_json(),
         "checkpoint": loaded.path,
         "checkpoint_sha256": loaded.digest,
-        "decoder": decoder,
-        "versions": versions(),
+        "device": device_kind(work.model, work.device),
+        "batch_size": work.batch_size,
+        "threads": threads,
+        "decoder": work.decoder,
+        "versions": versions(work.decoder),
     }
-    found = summarise(clips, loaded.classes, settings)
-    if output is not None:
-        from vidattn.jobs.pages import write_evaluation_page
 
-        write_json(Path(output) / "evaluation.json", found.to_json())
-        write_evaluation_page(Path(output) / "evaluation.html", found)
-    return found
+
+def _write(output: Path, found: Evaluation) -> None:
+    from vidattn.jobs.pages import write_evaluation_page
+
+    write_json(output / "evaluation.json", found.to_json())
+    write_evaluation_page(output / "evaluation.html", found)
 
 
 def _samples(
@@ -102,11 +188,27 @@ def _samples(
     return [sample for sample in samples if sample.fold in folds]
 
 
-def versions() -> dict[str, str]:
+def _digest(samples: Sequence[Sample]) -> str:
+    """What tells one list of videos and labels from another."""
+    rows = [[str(each.path), each.video_id, each.labels, each.group] for each in samples]
+    return sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def times(started: float) -> dict[str, Any]:
+    """What of a result is not the same in a second run."""
+    return {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def versions(decoder: str = "pyav") -> dict[str, str]:
     """What a figure depends on besides the checkpoint and the data."""
     from importlib.metadata import version
 
-    names = ("torch", "torchvision", "av", "numpy")
+    names = ["torch", "torchvision", "av", "numpy"]
+    if decoder != "pyav":
+        names.append(decoder)
     return {
         "vidattn": __version__,
         "python": platform.python_version(),

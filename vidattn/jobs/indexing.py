@@ -11,9 +11,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from vidattn.data.annotations import VIDEO_SUFFIXES
-from vidattn.errors import AnnotationError, ArgumentError, VideoError
+from vidattn.errors import ArgumentError, VideoError
 from vidattn.files import write_json
+from vidattn.jobs.video_lists import listed_videos
 from vidattn.video.index_cache import store_table
 from vidattn.video.pyav_reader import PyavReader
 
@@ -45,7 +45,7 @@ def index_videos(
     """
     if workers < 1:
         raise ArgumentError(f"workers: expected at least 1, got {workers}")
-    videos = list(dict.fromkeys(_videos(paths)))
+    videos = list(dict.fromkeys(listed_videos(paths)))
     known = _known(report)
     found = {
         str(video): known[str(video)]
@@ -117,34 +117,6 @@ def _examined(videos: Sequence[Path], workers: int) -> Iterator[dict[str, Any]]:
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         for future in as_completed([pool.submit(examine, video) for video in videos]):
             yield future.result()
-
-
-def _videos(paths: Iterable[str | Path]) -> Iterator[Path]:
-    for path in map(Path, paths):
-        if path.is_dir():
-            yield from sorted(
-                file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES
-            )
-        elif path.suffix.lower() == ".txt":
-            yield from _listed(path)
-        elif path.exists():
-            yield path
-        else:
-            raise AnnotationError(path, 0, "there is no such video, folder or list")
-
-
-def _listed(path: Path) -> Iterator[Path]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(path, 0, f"cannot be read as a list of paths: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        video = path.parent / line.strip()
-        if not video.exists():
-            raise AnnotationError(path, number, f"there is no file {line.strip()!r}")
-        yield video
 
 
 def _state(video: Path) -> list[int]:

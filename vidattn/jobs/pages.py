@@ -1,43 +1,45 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidattn import report
+from vidattn import evaluation, report
+from vidattn.errors import VideoError
 from vidattn.evaluation import Interval
 from vidattn.files import write_text
+from vidattn.jobs.clip_scores import spread
+from vidattn.jobs.evaluation_record import CALIBRATION_BINS
+from vidattn.jobs.thumbnails import frame_strip
 
 if TYPE_CHECKING:
     from vidattn.jobs.evaluation_record import Evaluation
+    from vidattn.report.sections import Section
 
-WORST = 20
+WORST = 12
+# Above this many classes a matrix is a grey field, and the pairs confused most say more.
+LARGEST_MATRIX = 40
+CONFUSED_PAIRS = 30
 
 
 def write_evaluation_page(path: Path, found: Evaluation) -> None:
-    """Figures, per-class table, confusion matrix and the worst videos as one HTML page."""
-    sections: list[report.Table | report.Confusion] = [_figures(found)]
+    """Figures, per-class table, confusions, worst videos and calibration as one HTML page."""
+    sections: list[Section] = [_figures(found)]
     if not found.multi_label:
-        sections += [
-            report.Confusion(
-                "Confusion matrix", found.confusion.tolist(), found.classes, note="Rows: truth."
-            ),
-            _worst(found),
-        ]
+        sections += [_confusions(found), _calibration(found), _worst(found)]
+    sections.append(_classes(found))
     if found.failures:
         rows = [[name, reason] for name, reason in found.failures.items()]
-        sections.append(report.Table("Videos that could not be read", ["video", "reason"], rows))
+        sections.append(report.Table("Videos that were not evaluated", ["video", "reason"], rows))
     settings = found.settings
     page = report.render_page(
         "Evaluation",
         sections,
-        summary=(
-            f"{len(found.video_ids)} of {settings['videos_expected']} videos, "
-            f"{settings['views']} × {settings['crops']} clips each; "
-            f"{settings['aggregation']}."
-        ),
+        summary=clips_in_words(found),
         facts={
+            "protocol": settings["protocol"]["name"] if settings["protocol"] else "none",
             "checkpoint": f"{settings['checkpoint']} ({settings['checkpoint_sha256'][:12]})",
             "data": str(settings["data"]),
             "decoder": settings["decoder"],
@@ -59,8 +61,22 @@ def print_figures(found: Evaluation) -> None:
         table.add_row(name.replace("_", " "), f"{value:.1%}", interval)
     console = Console()
     console.print(table)
+    frames = f"frames of {found.video_ids[0]}: {', '.join(found.indices[0])}"
+    for line in (clips_in_words(found), frames):
+        console.print(line, markup=False, highlight=False)
     for path, reason in found.failures.items():
         console.print(f"not evaluated: {path}: {reason}", style="red", markup=False)
+
+
+def clips_in_words(found: Evaluation) -> str:
+    """How many videos, and what of each, in a sentence."""
+    settings = found.settings
+    protocol = settings["protocol"]
+    named = f"protocol {protocol['name']}: " if protocol else ""
+    return (
+        f"{named}{len(found.samples)} of {settings['videos_expected']} videos, "
+        f"{settings['views']} × {settings['crops']} clips each; {settings['aggregation']}."
+    )
 
 
 def _figures(found: Evaluation) -> report.Table:
@@ -71,17 +87,69 @@ def _figures(found: Evaluation) -> report.Table:
     return report.Table("Figures", ["figure", "value"], rows, percent=True)
 
 
-def _worst(found: Evaluation) -> report.Table:
-    own = found.scores[np.arange(len(found.labels)), found.labels]
-    order = np.argsort(own, kind="stable")[:WORST]
+def _classes(found: Evaluation) -> report.Table:
+    rows = [[name, *row.values()] for name, row in found.class_table.items()]
+    figure = "average precision" if found.multi_label else "right"
+    return report.Table("Classes", ["class", "videos", figure], rows, percent=True)
+
+
+def _confusions(found: Evaluation) -> report.Confusion | report.Table:
+    matrix = found.confusion
+    if len(matrix) <= LARGEST_MATRIX:
+        return report.Confusion(
+            "Confusion matrix", matrix.tolist(), found.classes, note="Rows: truth."
+        )
+    wrong = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSED_PAIRS]
+    pairs = [divmod(int(place), len(matrix)) for place in order]
     rows = [
-        [
-            found.video_ids[i],
-            found.classes[int(found.labels[i])],
-            found.classes[int(found.scores[i].argmax())],
-            float(own[i]),
-        ]
-        for i in order
+        [found.classes[true], found.classes[given], int(wrong[true, given])]
+        for true, given in pairs
+        if wrong[true, given]
     ]
-    header = ["video", "truth", "predicted", "score of the truth"]
-    return report.Table("The videos it is most wrong about", header, rows)
+    return report.Table("Classes confused most", ["truth", "predicted", "videos"], rows)
+
+
+def _calibration(found: Evaluation) -> report.Reliability:
+    bins = evaluation.confidence_bins(found.scores, found.labels, bins=CALIBRATION_BINS)
+    return report.Reliability(
+        "Calibration",
+        bins.counts.tolist(),
+        bins.accuracies.tolist(),
+        bins.confidences.tolist(),
+        note="On the dashed line a model is as often right as it is sure. "
+        f"Expected calibration error: {found.figures['calibration_error']:.1%}.",
+    )
+
+
+def _worst(found: Evaluation) -> report.Gallery:
+    own = found.scores[np.arange(len(found.labels)), found.labels]
+    order = np.argsort(own, kind="stable")[:WORST].tolist()
+    pictures = [
+        report.Picture(picture, caption)
+        for number in order
+        for picture, caption in _strips(found, number, float(own[number]))
+    ]
+    return report.Gallery(
+        "The videos it is most wrong about",
+        pictures,
+        wide=True,
+        note="Frames that the network saw, spread over its clips.",
+    )
+
+
+def _strips(found: Evaluation, number: int, score: float) -> Iterable[tuple[np.ndarray, str]]:
+    """One picture of a video's frames with its caption; none if they cannot be read any more."""
+    sample = found.samples[number]
+    predicted = int(found.scores[number].argmax())
+    caption = (
+        f"{sample.video_id}: {sample.labels[0]} with {score:.1%}; "
+        f"predicted {found.classes[predicted]} with {found.scores[number, predicted]:.1%}"
+    )
+    seen: Sequence[int] = sorted(
+        {frame for view in found.indices[number] for frame in spread(view)}
+    )
+    try:
+        yield frame_strip(sample.path, seen, decoder=found.settings["decoder"]), caption
+    except (VideoError, OSError, IndexError):  # gone or changed since its clips were read
+        return

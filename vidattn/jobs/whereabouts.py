@@ -32,11 +32,15 @@ class Whereabouts:
         scores: (T,), higher is more likely a key frame.
         points: (T, 2) as x, y in source pixels, the place in each frame.
         boxes: (T, 4) as x1, y1, x2, y2, the region in each frame.
+        maps: the weights (H', W') of each frame's places, where they are known.
+        extents: (T, 4), the part of the frame that each map covers, as x1, y1, x2, y2.
     """
 
     scores: FloatArray
     points: FloatArray
     boxes: FloatArray
+    maps: Sequence[NDArray[Any]] = ()
+    extents: FloatArray | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Rounded to what the figures need."""
@@ -89,7 +93,7 @@ def of_attention(
     scores = attention.frame_scores
     everything = np.arange(len(scores))
     order = everything if shuffled_by is None else shuffled_by.permutation(len(scores))
-    points, boxes = [], []
+    points, boxes, maps, extents = [], [], [], []
     for index in order:
         window = attention.window_at(int(index))
         regions = window.regions_at(int(index))
@@ -98,7 +102,10 @@ def of_attention(
         cells = selection.threshold_regions(regions)
         points.append(window.locator.to_source(selection.peak_location(regions), window.geometry))
         boxes.append(window.locator.to_source(cells, window.geometry)[0])
-    return Whereabouts(scores[order], np.array(points), np.array(boxes))
+        maps.append(regions)
+        rows, columns = regions.shape
+        extents.append(window.locator.extent(rows, columns, window.geometry))
+    return Whereabouts(scores[order], np.array(points), np.array(boxes), maps, np.array(extents))
 
 
 def _of_differences(reader: VideoReader) -> Whereabouts:
@@ -114,6 +121,8 @@ def _of_differences(reader: VideoReader) -> Whereabouts:
         selection.difference_scores(pixels),
         geometry.to_source(np.tile(points, 2))[:, :2],
         geometry.to_source(np.array(boxes)),
+        list(maps),
+        np.tile([0.0, 0.0, width, height], (len(maps), 1)),
     )
 
 
@@ -157,6 +166,21 @@ def key_frame_precisions(
     found = {name: evaluation.keyframe_precision(own, spans) for name, own in chosen.items()}
     found["uniform"] = evaluation.uniform_precision(spans, frame_count, count)
     found["random"] = evaluation.random_precision(spans, frame_count)
+    return found
+
+
+def action_recalls(
+    chosen: Mapping[str, ArrayLike], actions: Sequence[Truth], frame_count: int, count: int
+) -> dict[str, float]:
+    """Share of the actions of one video that a key frame is inside of.
+
+    Args:
+        chosen, actions, frame_count, count: as in `key_frame_precisions`.
+    """
+    spans = [(action.start_frame, action.end_frame) for action in actions]
+    found = {name: evaluation.action_recall(own, spans) for name, own in chosen.items()}
+    found["uniform"] = evaluation.uniform_recall(spans, frame_count, count)
+    found["random"] = evaluation.random_recall(spans, frame_count, count)
     return found
 
 
@@ -221,6 +245,45 @@ def region_matches(
         pairs = zip(boxes, true.values(), strict=True)
         overlaps[method] = float(np.mean([evaluation.box_iou(a, b).max() for a, b in pairs]))
     return hits, overlaps
+
+
+def region_energies(
+    places: Mapping[str, Whereabouts], size: tuple[int, int], actions: Sequence[Truth]
+) -> dict[str, float]:
+    """Share of the maps' weight inside the true boxes: the mean over the frames with an action.
+
+    Args:
+        places: method -> whereabouts, with maps; a map without any weight counts as an even one.
+        size: (height, width) of the video.
+        actions: at least one.
+
+    Returns:
+        method -> share; "even" is what a map without preference gets, the boxes' share of the
+        frame.
+    """
+    true = boxes_by_frame(actions)
+    height, width = size
+    everywhere = np.array([0.0, 0.0, width, height])
+    found = {
+        method: float(
+            np.mean(
+                [_energy(own.maps[frame], own.extents[frame], box) for frame, box in true.items()]
+            )
+        )
+        for method, own in places.items()
+        if own.extents is not None
+    }
+    even = [_energy(np.ones((1, 1)), everywhere, boxes) for boxes in true.values()]
+    return found | {"even": float(np.mean(even))}
+
+
+def _energy(weights: ArrayLike, extent: FloatArray, boxes: ArrayLike) -> float:
+    """Share of a map inside boxes, both in source pixels."""
+    values = np.asarray(weights, dtype=np.float64)
+    rows, columns = values.shape
+    cell = (extent[2:] - extent[:2]) / (columns, rows)
+    cells = (np.asarray(boxes, dtype=np.float64) - np.tile(extent[:2], 2)) / np.tile(cell, 2)
+    return evaluation.energy_inside(values if values.any() else np.ones_like(values), cells)
 
 
 def boxes_by_frame(actions: Iterable[Truth]) -> dict[int, list[Sequence[float]]]:

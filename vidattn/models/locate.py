@@ -58,6 +58,17 @@ class Locator:
             offset_x + 0.5 + stride_x * np.arange(columns),
         )
 
+    def extent(self, rows: int, columns: int, geometry: Geometry) -> FloatArray:
+        """What a map of so many cells covers, in source pixels: x1, y1, x2, y2; float64 (4,).
+
+        Cells at the edges count whole, so this may reach past the clip.
+        """
+        _, stride_y, stride_x = self.stage.stride
+        y, x = self.cell_centres(rows, columns)
+        corners = [x[0] - stride_x / 2, y[0] - stride_y / 2]
+        corners += [x[-1] + stride_x / 2, y[-1] + stride_y / 2]
+        return geometry.to_source(np.array(corners))
+
     def to_source(self, places: ArrayLike, geometry: Geometry) -> FloatArray:
         """Boxes (…, 4) as x1, y1, x2, y2, or points (…, 2), in cells -> in source pixels.
 

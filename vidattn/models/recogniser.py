@@ -108,9 +108,16 @@ class Recogniser(nn.Module):
         padding = ~steps[:, None, :, None, None]
         return logits.masked_fill(padding, torch.finfo(logits.dtype).min)
 
-    def valid_steps(self, valid: Tensor, steps: int) -> Tensor:
-        """(N, T) -> (N, T'): a step is valid where the frame at its centre is."""
-        stride, offset = self.stage.stride[0], self.stage.offset[0]
+    def valid_steps(self, valid: Tensor, steps: int, stage: Stage | None = None) -> Tensor:
+        """(N, T) -> (N, T'): a step is valid where the frame at its centre is.
+
+        Args:
+            valid: bool (N, T).
+            steps: T'.
+            stage: whose steps are meant; the one that is pooled where None.
+        """
+        stage = self.stage if stage is None else stage
+        stride, offset = stage.stride[0], stage.offset[0]
         centres = torch.arange(steps, device=valid.device) * stride + int(offset + 0.5)
         return valid[:, centres.clamp(max=valid.shape[1] - 1)]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidattn import sampling, selection
-from vidattn.data import EvaluationTransform
+from vidattn.data import ClipSpec, EvaluationTransform
 from vidattn.data.framing import fit
 from vidattn.errors import ArgumentError
 from vidattn.models.checkpoint import LoadedRecogniser
@@ -19,6 +19,14 @@ from vidattn.video import Frames, Geometry, VideoReader
 
 # A model trained on clips that span whole videos sees a longer video this much at a time.
 WHOLE_VIDEO_SECONDS = 10.0
+
+
+def window_stride(clip: ClipSpec, reader: VideoReader) -> float:
+    """Frames of a video from one frame of a window to the next, as the model's clips have it."""
+    if clip.sampling == "dense":
+        return clip.stride_at(reader.fps)
+    span = min(len(reader), max(round(WHOLE_VIDEO_SECONDS * reader.fps), 1))
+    return max((span - 1) / max(clip.frames - 1, 1), 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +119,7 @@ class WindowedRecogniser:
         self.batch_size = batch_size
         self._device = next(loaded.recogniser.parameters()).device
         self._transform = EvaluationTransform(loaded.clip).to(self._device)
-        clip = loaded.clip
-        if clip.sampling != "dense":
-            span = min(len(reader), max(round(WHOLE_VIDEO_SECONDS * reader.fps), 1))
-            self.stride = max((span - 1) / max(clip.frames - 1, 1), 1.0)
-        else:
-            self.stride = clip.stride_at(reader.fps)
+        self.stride = window_stride(loaded.clip, reader)
 
     def windows(self) -> Iterator[Window]:
         """Half-overlapping windows that cover the video to its last frame, in order."""

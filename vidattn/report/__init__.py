@@ -15,6 +15,7 @@ __getattr__, __all__ = exports(
         "Line": "sections",
         "Lines": "sections",
         "Picture": "sections",
+        "Reliability": "reliability",
         "Table": "sections",
         "Text": "sections",
         "draw_contact_sheet": "contact_sheet",

@@ -14,6 +14,7 @@ from vidattn.errors import ArgumentError
 from vidattn.evaluation.intervals import Interval
 from vidattn.report.formatting import Cell, format_cell, nice_ticks
 from vidattn.report.pictures import Pixels, encode_image
+from vidattn.report.reliability import Reliability
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,7 @@ class Gallery:
     note: str = ""
 
 
-Section = Text | Figures | Table | Bars | Lines | Confusion | Gallery
+Section = Text | Figures | Table | Bars | Lines | Confusion | Gallery | Reliability
 
 
 def _share(value: float, top: float) -> float:

@@ -9,11 +9,15 @@ from vidattn.lazy import exports
 __getattr__, __all__ = exports(
     __name__,
     {
+        "CropPosition": "crops",
+        "Protocol": "protocols",
         "centred_start": "dense",
         "crop_positions": "crops",
         "dense_clips": "dense",
         "dense_span": "dense",
         "pad": "padding",
+        "protocol": "protocols",
+        "protocol_names": "protocols",
         "random_segments": "segments",
         "random_start": "dense",
         "segment_centres": "segments",

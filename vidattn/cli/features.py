@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from vidattn.cli.arguments import (
+    add_decoder,
+    add_device,
+    add_json,
+    add_output,
+    add_processes,
+    command,
+)
+
+HELP = "write features of sliding windows of videos, such as temporal localisers train on"
+
+EPILOG = """\
+writes to the output folder: a .npz file for each video with `features` (windows, C),
+`start_seconds`, `end_seconds`, `centre_seconds` (windows,) and `indices` (windows, T); and
+features.json with the settings and what failed. A run that was interrupted goes on when the same
+command is given again. The exit code is 1 if a video cannot be read.
+
+example:
+  vidattn features model.ckpt --data videos/ --hop 8 --output features
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's options."""
+    parser = command(commands, "features", help_line=HELP, epilog=EPILOG)
+    parser.add_argument("checkpoint", type=Path, help="a trained model")
+    parser.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="video, folder, or .txt list of paths",
+    )
+    parser.add_argument("--stage", help="of the backbone (default: the one that the model pools)")
+    parser.add_argument(
+        "--hop",
+        type=int,
+        metavar="FRAMES",
+        help="from one window's start to the next's (default: half a window)",
+    )
+    parser.add_argument("--batch-size", type=int, default=8, help="windows at once (default: 8)")
+    add_processes(parser)
+    add_device(parser)
+    add_decoder(parser)
+    add_output(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Extract and say how many."""
+    from vidattn.jobs import write_features
+
+    found = write_features(
+        parsed.checkpoint,
+        parsed.data,
+        parsed.output,
+        stage=parsed.stage,
+        hop=parsed.hop,
+        batch_size=parsed.batch_size,
+        processes=parsed.processes,
+        threads=parsed.threads,
+        device=parsed.device,
+        decoder=parsed.decoder,
+    )
+    if found is None:
+        print("this process's share is done; others are still at work", file=sys.stderr)
+        return 0
+    if parsed.json:
+        print(json.dumps(found, indent=2))
+    else:
+        windows = sum(video["windows"] for video in found["videos"])
+        print(
+            f"{found['videos_done']} of {found['videos_expected']} videos, {windows} windows of "
+            f"{found['channels']} channels ({found['stage']}) in {parsed.output}"
+        )
+        for video, reason in found["videos_failed"].items():
+            print(f"not read: {video}: {reason}", file=sys.stderr)
+    return 1 if found["videos_failed"] else 0

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidattn import models
+from vidattn.errors import AnnotationError, VideoError
+from vidattn.files import write_json, written_whole
+from vidattn.jobs.evaluation_run import device_kind, versions
+from vidattn.jobs.shards import Shard
+from vidattn.jobs.video_lists import listed_videos, result_names
+from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
+from vidattn.models import LoadedRecogniser
+from vidattn.models.features import FeatureExtractor, WindowFeatures
+from vidattn.video import open_video
+from vidattn.video.opening import check_decoder
+
+
+def write_features(
+    checkpoint: str | Path,
+    videos: Iterable[str | Path],
+    output: str | Path,
+    *,
+    stage: str | None = None,
+    hop: int | None = None,
+    batch_size: int = 8,
+    processes: int = 1,
+    threads: int | None = None,
+    device: str = "cpu",
+    decoder: str = "pyav",
+    progress: bool = True,
+) -> dict[str, Any] | None:
+    """Write the features of sliding windows of videos, a `.npz` file each.
+
+    Each holds `features` (windows, C), `start_seconds`, `end_seconds`, `centre_seconds`
+    (windows,) and `indices` (windows, T); `features.json` has settings, and of each video its
+    file or why it has none. A run that was interrupted goes on when called again with the same
+    arguments; a launcher's processes share it.
+
+    Args:
+        checkpoint: a file.
+        videos: videos, folders (searched for videos, with what lies below), or `.txt` files
+            with one path a line, relative to the list.
+        output: folder; below it files are named like the videos below the folder they share.
+        stage, hop, batch_size: see `vidattn.models.features.FeatureExtractor`.
+        processes, threads: see `vidattn.evaluate`.
+
+    Returns:
+        what `features.json` holds; None in those of a launcher's processes that are not the
+        last to finish.
+
+    Raises:
+        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used.
+    """
+    paths = list(dict.fromkeys(listed_videos(videos)))
+    if not paths:
+        raise AnnotationError(" ".join(map(str, videos)), 0, "no video found")
+    check_decoder(decoder)
+    loaded = models.load(checkpoint)
+    extractor = FeatureExtractor(loaded, stage=stage, hop=hop, batch_size=batch_size)
+    names = [f"{name}.npz" for name in result_names(paths)]
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    files = [output / name for name in names]
+    own = {"stage": extractor.stage.name, "hop": hop, "batch_size": batch_size}
+    settings = _settings(
+        loaded,
+        own
+        | {
+            "channels": extractor.stage.channels,
+            "threads": thread_count(threads, processes),
+            "device": device_kind(str(checkpoint), device),
+            "decoder": decoder,
+        },
+    )
+    records = work_through(
+        _Extraction(str(checkpoint), paths, files, own, device, decoder),
+        [[number] for number in range(len(paths))],
+        paths,
+        output=output,
+        settings=settings | {"videos": [str(path) for path in paths]},
+        processes=processes,
+        description="extracting",
+        progress=progress,
+    )
+    if records is None:
+        return None
+    result = settings | _ledger(paths, names, records)
+    write_json(output / "features.json", result)
+    finish(output)
+    return result
+
+
+def _settings(loaded: LoadedRecogniser, own: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the features depend on besides the videos."""
+    return {
+        "checkpoint": loaded.path,
+        "checkpoint_sha256": loaded.digest,
+        "clip": loaded.clip.to_json(),
+        **own,
+        "versions": versions(own["decoder"]),
+    }
+
+
+def _ledger(
+    paths: Sequence[Path], names: Sequence[str], records: Mapping[int, Record]
+) -> dict[str, Any]:
+    done = [number for number in range(len(paths)) if "failure" not in records[number]]
+    return {
+        "videos_expected": len(paths),
+        "videos_done": len(done),
+        "videos_failed": {
+            str(path): records[number]["failure"]
+            for number, path in enumerate(paths)
+            if "failure" in records[number]
+        },
+        "videos": [
+            {
+                "video": str(paths[number]),
+                "file": names[number],
+                **{key: records[number][key] for key in ("windows", "fps", "duration_seconds")},
+            }
+            for number in done
+        ],
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Extraction:
+    """The work of a feature run; see `vidattn.jobs.work.Work`."""
+
+    checkpoint: str
+    paths: Sequence[Path]
+    files: Sequence[Path]
+    settings: Mapping[str, Any]
+    device: str
+    decoder: str
+
+    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+        loaded = models.load(self.checkpoint, device=shard.device(self.device))
+        extractor = FeatureExtractor(loaded, **self.settings)
+        for [number] in groups:
+            yield {number: self._one(extractor, number)}
+
+    def _one(self, extractor: FeatureExtractor, number: int) -> Record:
+        try:
+            with open_video(self.paths[number], decoder=self.decoder) as reader:
+                found = extractor.features(reader)
+                record = {
+                    "windows": len(found.features),
+                    "fps": reader.fps,
+                    "duration_seconds": reader.duration_seconds,
+                }
+        except VideoError as error:
+            return {"failure": error.reason}
+        if not np.isfinite(found.features).all():
+            return {"failure": "the network's features are not finite"}
+        _save(self.files[number], found)
+        return record
+
+
+def _save(path: Path, found: WindowFeatures) -> None:
+    with written_whole(path) as temporary:
+        np.savez(
+            temporary,
+            features=found.features,
+            start_seconds=found.start_seconds,
+            end_seconds=found.end_seconds,
+            centre_seconds=found.centre_seconds,
+            indices=found.indices,
+        )

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from vidattn.errors import ArgumentError
+from vidattn.jobs.journal import Journal
+from vidattn.jobs.processes import Tick, in_processes
+from vidattn.jobs.shards import Shard, shard_from_environment
+
+JOURNAL_FOLDER = "unfinished"
+
+Record = dict[str, Any]
+Groups = Sequence[Sequence[int]]
+
+
+class Work(Protocol):
+    """What a run does with each video of a list; picklable where several processes share it."""
+
+    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+        """Work on groups of videos, by their numbers, in order.
+
+        What is found of a group must not depend on the groups before it.
+
+        Yields:
+            number of the video -> what is to be known of it, JSON types; each video once, and
+            the videos of a group together.
+        """
+
+
+def work_through(
+    work: Work,
+    groups: Groups,
+    paths: Sequence[Path],
+    *,
+    output: str | Path | None,
+    settings: Mapping[str, Any],
+    processes: int = 1,
+    description: str,
+    progress: bool,
+) -> dict[int, Record] | None:
+    """Do the whole work, or this process's share of it, going on where an earlier run stopped.
+
+    Which groups a process does depends on their place in the list alone, and a group always
+    goes through whole, so that records are the same whoever made them.
+
+    Args:
+        groups: numbers of the videos that are worked on together; each video in one of them.
+        paths: of each video; a record of a file that changed since is not used.
+        output: folder of the run, which keeps its journal there until `finish`; None: this run
+            cannot be gone on with.
+        settings: all that the records depend on, and "threads": of torch in each process.
+        processes: started here to share the work. A launcher's processes share it too.
+        description: a word for the progress bar.
+
+    Returns:
+        number of the video -> record; None where other processes of a launcher are still at
+        work: the last one gets the records.
+    """
+    shard = shard_from_environment()
+    if shard.count > 1 and (processes > 1 or output is None):
+        raise ArgumentError(
+            "processes: a launcher started several already; they need an output folder to share"
+        )
+    with _journal_folder(output) as folder:
+        journal = Journal(folder, settings)  # refuses other settings before anything is started
+        states = [_state(path) for path in paths]
+        arguments = (work, groups, states, folder, settings)
+        mine = sum(len(group) for number, group in enumerate(groups) if shard.takes(number))
+        with _ticking(description, mine, progress) as tick:
+            if processes == 1:
+                _share(shard, tick, *arguments)
+            else:
+                in_processes(processes, _share, *arguments, tick=tick)
+        found = _fresh(journal, states)
+    return found if len(found) == len(paths) else None
+
+
+def finish(output: str | Path | None) -> None:
+    """Forget the journal of a run whose result is written."""
+    if output is not None:
+        Journal.remove(Path(output) / JOURNAL_FOLDER)
+
+
+def thread_count(threads: int | None, processes: int) -> int:
+    """Threads of torch in each process: as asked, else the machine's, shared out.
+
+    Raises:
+        ArgumentError: a number is below 1.
+    """
+    if processes < 1:
+        raise ArgumentError(f"processes: expected at least 1, got {processes}")
+    if threads is None:
+        return max(torch.get_num_threads() // processes, 1)
+    if threads < 1:
+        raise ArgumentError(f"threads: expected at least 1, got {threads}")
+    return threads
+
+
+def _share(
+    shard: Shard,
+    tick: Tick,
+    work: Work,
+    groups: Groups,
+    states: Sequence[Sequence[int]],
+    folder: Path,
+    settings: Mapping[str, Any],
+) -> None:
+    """What one process does: the groups of its shard that no earlier run has done."""
+    journal = Journal(folder, settings)
+    known = _fresh(journal, states)
+    mine = [group for number, group in enumerate(groups) if shard.takes(number)]
+    left = [group for group in mine if any(number not in known for number in group)]
+    tick(sum(map(len, mine)) - sum(map(len, left)))
+    if not left:
+        return
+    with journal.writer() as writer, _threads(settings["threads"]):
+        for records in work.records(left, shard):
+            writer.write(
+                {number: {**found, "state": states[number]} for number, found in records.items()}
+            )
+            tick(len(records))
+
+
+def _fresh(journal: Journal, states: Sequence[Sequence[int]]) -> dict[int, Record]:
+    return {
+        number: record for number, record in journal.records() if record["state"] == states[number]
+    }
+
+
+def _state(path: Path) -> list[int]:
+    """What tells that a file changed; nothing where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
+
+
+@contextmanager
+def _journal_folder(output: str | Path | None) -> Iterator[Path]:
+    if output is not None:
+        yield Path(output) / JOURNAL_FOLDER
+        return
+    with TemporaryDirectory(prefix="vidattn-") as folder:
+        yield Path(folder) / JOURNAL_FOLDER
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _ticking(description: str, total: int, progress: bool) -> Iterator[Tick]:
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not progress, transient=True) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda count: bar.advance(task, count)

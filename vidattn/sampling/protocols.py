@@ -1,0 +1,29 @@
+"""Evaluation protocols by name.
+
+>>> protocol("pyslowfast-10x3").for_clip(frames=8, stride=8).indices(300, 30.0)[1].tolist()
+[23, 32, 41, 50, 59, 68, 77, 86]
+"""
+
+from __future__ import annotations
+
+from vidattn.naming import choose
+from vidattn.sampling.evaluation_protocol import Protocol
+from vidattn.sampling.presets import PRESETS
+
+__all__ = ["Protocol", "protocol", "protocol_names"]
+
+_BY_NAME = {preset.name: preset for preset in PRESETS}
+
+
+def protocol(name: str) -> Protocol:
+    """The preset of that name.
+
+    Raises:
+        UnknownNameError: there is none; the message has the close matches.
+    """
+    return _BY_NAME[choose("protocol", name, _BY_NAME)]
+
+
+def protocol_names() -> list[str]:
+    """Names of all presets, in the order of their list."""
+    return list(_BY_NAME)
