@@ -9,7 +9,8 @@ import torch
 from vidattn.data import ClipDataset, ClipSpec, UnreadableVideosError, read_annotations
 from vidattn.data.dataset import Draw
 from vidattn.data.labels import balancing_weights
-from vidattn.data.loader import DrawSampler, evaluation_loader, training_loader
+from vidattn.data.loader import evaluation_loader, training_loader
+from vidattn.data.sampler import DrawSampler
 from vidattn.errors import ArgumentError
 
 SPEC = ClipSpec(frames=4, short_side=32, crop_size=24)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from vidattn.data.failures import Failure
 from vidattn.errors import ArgumentError
@@ -110,8 +111,17 @@ def _stack_pixels(clips: list[Clip]) -> Tensor:
         raise ArgumentError(f"clips: expected one shape (T, 3, H, W), got {sorted(shapes)}")
     # T·H·W·3 storage stacked, then permuted, is channels_last_3d, whatever `stack` does with
     # the strides of permuted views; any other order costs a copy later.
-    rows = torch.stack([clip.pixels.permute(0, 2, 3, 1) for clip in clips])
-    return rows.permute(0, 4, 1, 2, 3)
+    rows = [clip.pixels.permute(0, 2, 3, 1) for clip in clips]
+    return torch.stack(rows, out=_shared(rows)).permute(0, 4, 1, 2, 3)
+
+
+def _shared(rows: list[Tensor]) -> Tensor | None:
+    """In a worker, memory that the process it works for sees too: no second copy to send it."""
+    if get_worker_info() is None:
+        return None
+    storage = torch.UntypedStorage._new_shared(sum(row.nbytes for row in rows))
+    shape = (len(rows), *rows[0].shape)
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
 
 
 def _empty(failures: list[Failure]) -> ClipBatch:

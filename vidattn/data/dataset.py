@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,22 +32,25 @@ class Draw:
     Attributes:
         index: of the sample.
         epoch: of the training.
-        occurrence: 0 for the first time the sample comes up in the epoch, then 1, 2, …
+        occurrence: 0 for the first clip of the sample in the epoch, then 1, 2, …
+        clips: this clip and so many less one that follow it, decoded together.
     """
 
     index: int
     epoch: int = 0
     occurrence: int = 0
+    clips: int = 1
 
 
 class ClipDataset(Dataset[list[LabelledClip] | Failure]):
     """Clips of annotated videos; each item is the clips of one video, or why it has none.
 
-    In training an item is one clip at a random time. Its frames are squares of `short_side`
-    pixels at a random place along the longer side, so that clips stack; the random resized crop
-    to `crop_size` and the flip follow on the device (`TrainTransform`). In evaluation an item is
-    views × crops clips of `crop_size`, views in order of time, numbered `view · crops + crop`.
-    Frames smaller than `short_side` are enlarged to it.
+    In training an item is the clips of a `Draw`, each at a random time; those of one draw come
+    from one pass over the file and are what each would be if it were drawn alone. Frames are
+    squares of `short_side` pixels at a random place along the longer side, so that clips stack;
+    the random resized crop to `crop_size` and the flip follow on the device (`TrainTransform`).
+    In evaluation an item is views × crops clips of `crop_size`, views in order of time, numbered
+    `view · crops + crop`. Frames smaller than `short_side` are enlarged to it.
 
     The clip drawn depends on the seed and the `Draw` alone, not on the number of workers. Files
     are opened where the item is made, so inside the worker.
@@ -67,6 +70,9 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             `fill_cache` before the workers start, and they share it.
         maximum_failures: unreadable videos that `record` allows, never all; None for any number.
         seed: of the random clips.
+
+    Attributes:
+        report: called with a sample's number before it is read, and with None afterwards.
 
     Raises:
         ArgumentError: a label is not among the classes, or a setting is out of range.
@@ -112,6 +118,7 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         self.maximum_failures = maximum_failures
         self.seed = seed
         self.failures: dict[str, str] = {}
+        self.report: Callable[[int | None], None] = _nobody_asks
         self.labels: Tensor = encode_labels(self.samples, self.classes, multi_label=multi_label)
 
     def __len__(self) -> int:
@@ -124,11 +131,14 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         known = self.failures.get(str(sample.path))
         if known is not None:
             return Failure(str(sample.path), known)
+        self.report(draw.index)
         try:
             clips = self._training(draw) if self.training else self._evaluation(draw.index)
+            self.report(None)
         except VideoError as error:
             failure = Failure(str(sample.path), error.reason)
             self.failures[failure.path] = failure.reason
+            self.report(None)
             return failure
         return [LabelledClip(clip, self.labels[draw.index]) for clip in clips]
 
@@ -166,14 +176,26 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             self.record(failure for failure in pool.map(load, self.samples) if failure)
 
     def _training(self, draw: Draw) -> list[Clip]:
-        generator = np.random.default_rng([self.seed, draw.epoch, draw.occurrence, draw.index])
-        frames, valid = self.source.select(
-            self.samples[draw.index].path,
-            lambda count, fps: self.spec.training_indices(count, fps, generator),
-        )
+        generators = [
+            np.random.default_rng([self.seed, draw.epoch, draw.occurrence + number, draw.index])
+            for number in range(draw.clips)
+        ]
+
+        def choose(count: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
+            drawn = [self.spec.training_indices(count, fps, each) for each in generators]
+            indices, valid = zip(*drawn, strict=True)
+            return np.stack(indices), np.stack(valid)
+
+        frames, valid = self.source.select(self.samples[draw.index].path, choose)
         side = self.spec.short_side
-        top, left = generator.integers(np.array(frames.size) - side + 1).tolist()
-        return [self._clip(draw.index, frames, valid, CropPosition(top, left), side, 0)]
+        clips = []
+        for number, generator in enumerate(generators):
+            part = slice(number * self.spec.frames, (number + 1) * self.spec.frames)
+            top, left = generator.integers(np.array(frames.size) - side + 1).tolist()
+            shown = _part(frames, part)
+            position = CropPosition(top, left)
+            clips.append(self._clip(draw.index, shown, valid[part], position, side, number))
+        return clips
 
     def _evaluation(self, index: int) -> list[Clip]:
         planned = self.evaluation_clips
@@ -211,3 +233,16 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             video_id=self.samples[index].video_id,
             view=view,
         )
+
+
+def _part(frames: Frames, part: slice) -> Frames:
+    return replace(
+        frames,
+        pixels=frames.pixels[part],
+        seconds=frames.seconds[part],
+        indices=frames.indices[part],
+    )
+
+
+def _nobody_asks(index: int | None) -> None:
+    """Where a dataset reports which sample it is at while it is in no worker process."""

@@ -1,73 +1,131 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from vidattn.data.collate import ClipBatch, LabelledClip, collate_clips
-from vidattn.data.dataset import ClipDataset, Draw
+from vidattn.data.dataset import ClipDataset
 from vidattn.data.failures import Failure
+from vidattn.data.sampler import DrawSampler
+from vidattn.data.workers import Whereabouts, WorkerError, end, watch
 from vidattn.errors import ArgumentError
 
-
-class DrawSampler(Sampler[Draw]):
-    """The order of an epoch: every sample `repeat` times, or drawn by weight.
-
-    `set_epoch`, which Lightning calls by itself, changes the order and the clips drawn; the same
-    seed and epoch always give the same.
-
-    Args:
-        count: number of samples.
-        seed: of the order, 0 or more.
-        repeat: passes over the samples in an epoch.
-        weights: float (count,), how often each sample is drawn, with replacement, in place of
-            passes; `count · repeat` draws in all.
-    """
-
-    def __init__(
-        self, count: int, *, seed: int = 0, repeat: int = 1, weights: np.ndarray | None = None
-    ) -> None:
-        if count < 1 or repeat < 1:
-            raise ArgumentError(f"expected samples and passes from 1, got {count} and {repeat}")
-        self.count = count
-        self.seed = seed
-        self.repeat = repeat
-        self.weights = None if weights is None else np.asarray(weights) / np.sum(weights)
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration is of."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count * self.repeat
-
-    def __iter__(self) -> Iterator[Draw]:
-        generator = np.random.default_rng([self.seed, self.epoch])
-        if self.weights is None:
-            order = np.concatenate([generator.permutation(self.count) for _ in range(self.repeat)])
-        else:
-            order = generator.choice(self.count, len(self), p=self.weights)
-        occurrences = np.zeros(self.count, dtype=np.int64)
-        for index in order.tolist():
-            yield Draw(index, self.epoch, int(occurrences[index]))
-            occurrences[index] += 1
+# Seconds without a batch after which the workers count as hung.
+TIMEOUT_SECONDS = 300.0
 
 
 class ClipLoader(DataLoader[Sequence[LabelledClip] | Failure]):
     """Batches of a `ClipDataset`; what its workers could not read is recorded in the dataset.
 
     Batches shrink by the videos that failed, and one of which nothing is left is left out.
+
+    Raises (while it is iterated over):
+        UnreadableVideosError: more videos failed than the dataset allows.
+        WorkerError: a worker died, or no batch came within `timeout` seconds. All workers are
+            ended then; iterating again starts new ones.
     """
 
     dataset: ClipDataset
+    _processes: Sequence[Any] = ()
 
     def __iter__(self) -> Iterator[ClipBatch]:  # type: ignore[override]
-        for batch in super().__iter__():
+        for batch in self._batches():
             self.dataset.record(batch.failures)
             if len(batch):
                 yield batch
+
+    def worker_error(self, *, timed_out: bool = False) -> WorkerError | None:
+        """What is wrong with the workers; None if they all run and are in time."""
+        if not self._processes or not isinstance(self.worker_init_fn, Whereabouts):
+            return None
+        paths = [str(sample.path) for sample in self.dataset.samples]
+        states = self.worker_init_fn.states(self._processes, paths)
+        if dead := [state for state in states if state.exit_code is not None]:
+            return WorkerError("a worker process died", dead)
+        if timed_out:
+            return WorkerError(f"no batch came within {self.timeout:g} s", states)
+        return None
+
+    def _batches(self) -> Iterator[ClipBatch]:
+        if self.worker_error():
+            self._end_workers()
+        try:
+            batches = super().__iter__()
+            self._processes = getattr(batches, "_workers", [])
+            if self._processes:
+                watch(self)
+            while (batch := next(batches, None)) is not None:
+                yield batch
+        except (RuntimeError, WorkerError) as error:
+            timed_out = str(error).startswith("DataLoader timed out")
+            failure = self.worker_error(timed_out=timed_out)
+            if failure is None:
+                raise
+            self._end_workers()
+            raise failure from error
+
+    def _end_workers(self) -> None:
+        end(self._processes)
+        self._processes = ()
+        self._iterator = None  # where PyTorch keeps persistent workers
+
+
+class TrainingLoader(ClipLoader):
+    """A `ClipLoader` over a `DrawSampler` that can go on in the middle of an epoch.
+
+    Lightning saves `state_dict()` in its checkpoints and loads it when it resumes. The batches
+    that follow are those that would have followed, whatever the number of workers: an epoch and
+    a place in it name them.
+    """
+
+    _epoch = 0
+    _given = 0
+    _resume: tuple[int, int] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the iteration is: the epoch, batches given in it, and what the order hangs on."""
+        return {"epoch": self._epoch, "batches": self._given, "order": self._order()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Begin the next iteration where `state` says, if it is of the same epoch.
+
+        Raises:
+            ArgumentError: it says the middle of an epoch, and this loader has another order, or
+                a sampler that is no `DrawSampler` (a trainer puts one in for several devices).
+        """
+        unfinished = 0 < state["batches"] < len(self)
+        if unfinished and (state["order"] != self._order() or not self._draws):
+            raise ArgumentError(
+                "resume in the middle of an epoch: expected the order of the checkpoint, "
+                f"{state['order']}, got {self._order()}; checkpoints between epochs fit any"
+            )
+        self._resume = (state["epoch"], state["batches"]) if unfinished else None
+
+    @property
+    def _draws(self) -> DrawSampler | None:
+        return self.sampler if isinstance(self.sampler, DrawSampler) else None
+
+    def _batches(self) -> Iterator[ClipBatch]:
+        # Nothing before the first batch is asked for: only then has a trainer set the epoch.
+        epoch, given = self._resume or (None, 0)
+        self._resume = None
+        self._epoch = getattr(self.sampler, "epoch", 0)
+        self._given = given if epoch == self._epoch else 0
+        if self._draws:
+            self._draws.start = self._given * (self.batch_size or 1)
+        for batch in super()._batches():
+            self._given += 1
+            yield batch
+
+    def _order(self) -> dict[str, Any]:
+        if self._draws is None:
+            return {"sampler": type(self.sampler).__name__}
+        names = ("count", "repeat", "seed", "clips")
+        order = {name: int(getattr(self._draws, name)) for name in names}
+        return order | {"batch_size": self.batch_size or 1}
 
 
 def training_loader(
@@ -76,33 +134,52 @@ def training_loader(
     batch_size: int,
     workers: int = 0,
     repeat: int = 1,
+    clips: int = 1,
     weights: np.ndarray | None = None,
     seed: int = 0,
     pin_memory: bool = False,
-) -> ClipLoader:
-    """Shuffled batches; the incomplete last one is left out unless it is the only one."""
-    sampler = DrawSampler(len(dataset), seed=seed, repeat=repeat, weights=weights)
-    return ClipLoader(
+    timeout_seconds: float = TIMEOUT_SECONDS,
+) -> TrainingLoader:
+    """Shuffled batches; the incomplete last one is left out unless it is the only one.
+
+    Args:
+        dataset: in training.
+        batch_size: videos a batch; each gives `clips` clips.
+        workers: processes that decode; 0 decodes in this one.
+        repeat, clips, weights, seed: see `DrawSampler`.
+        pin_memory: batches in page-locked memory.
+        timeout_seconds: without a batch, after which the workers count as hung.
+    """
+    sampler = DrawSampler(len(dataset), seed=seed, repeat=repeat, weights=weights, clips=clips)
+    return TrainingLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
-        num_workers=workers,
-        collate_fn=collate_clips,
         drop_last=len(sampler) >= batch_size,
-        persistent_workers=workers > 0,
-        pin_memory=pin_memory,
+        **_settings(workers, pin_memory, timeout_seconds),
     )
 
 
 def evaluation_loader(
-    dataset: ClipDataset, *, batch_size: int, workers: int = 0, pin_memory: bool = False
+    dataset: ClipDataset,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    pin_memory: bool = False,
+    timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> ClipLoader:
     """All clips in order; `batch_size` counts videos, each of views × crops clips."""
     return ClipLoader(
-        dataset,
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=collate_clips,
-        persistent_workers=workers > 0,
-        pin_memory=pin_memory,
+        dataset, batch_size=batch_size, **_settings(workers, pin_memory, timeout_seconds)
     )
+
+
+def _settings(workers: int, pin_memory: bool, timeout_seconds: float) -> dict[str, Any]:
+    return {
+        "num_workers": workers,
+        "collate_fn": collate_clips,
+        "persistent_workers": workers > 0,
+        "pin_memory": pin_memory,
+        "timeout": timeout_seconds if workers else 0,
+        "worker_init_fn": Whereabouts(workers) if workers else None,
+    }

@@ -13,7 +13,13 @@ from vidattn.data.annotations import Sample, read_annotations
 from vidattn.data.collate import ClipBatch
 from vidattn.data.dataset import ClipDataset
 from vidattn.data.labels import balancing_weights, class_names
-from vidattn.data.loader import ClipLoader, evaluation_loader, training_loader
+from vidattn.data.loader import (
+    TIMEOUT_SECONDS,
+    ClipLoader,
+    TrainingLoader,
+    evaluation_loader,
+    training_loader,
+)
 from vidattn.data.mixing import Mixing
 from vidattn.data.spec import ClipSpec
 from vidattn.data.split import split_by_fold, split_by_group
@@ -42,10 +48,12 @@ class VideoDataModule(LightningDataModule):
         validation_fraction: share of the training videos to validate on; groups stay whole.
         test_folds: folds to leave out of training and to test on.
         clip: what a clip is.
-        batch_size: videos a batch.
+        batch_size: videos a batch; in training each gives `clips_per_video` clips.
         workers: processes that decode; 0 decodes in this one.
         repeat: passes over the videos in an epoch: small data sets spend their time in what
             happens between epochs.
+        clips_per_video: random clips that a training video gives each time it is drawn, from one
+            pass over its file: cheaper than passes, where decoding is what training waits for.
         class_weighted_sampling: draw videos so that classes come up equally often.
         multi_label: videos have any number of labels.
         cache_frames: decode every video once, before training, and keep its frames in memory.
@@ -55,6 +63,8 @@ class VideoDataModule(LightningDataModule):
         colour_jitter: 0 to 1; see `TrainTransform`.
         mixup_alpha, cutmix_alpha: see `Mixing`; 0 is off.
         maximum_failures: unreadable videos allowed in training.
+        worker_timeout_seconds: without a batch, after which workers count as hung and training
+            ends with a `WorkerError` that names the videos they are at.
         seed: of splits, order and clips.
 
     Attributes:
@@ -74,6 +84,7 @@ class VideoDataModule(LightningDataModule):
         batch_size: int = 8,
         workers: int = 0,
         repeat: int = 1,
+        clips_per_video: int = 1,
         class_weighted_sampling: bool = False,
         multi_label: bool = False,
         cache_frames: bool = False,
@@ -85,6 +96,7 @@ class VideoDataModule(LightningDataModule):
         mixup_alpha: float = 0.0,
         cutmix_alpha: float = 0.0,
         maximum_failures: int = 10,
+        worker_timeout_seconds: float = TIMEOUT_SECONDS,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -92,7 +104,8 @@ class VideoDataModule(LightningDataModule):
             raise ArgumentError(
                 "validation: expected it alone, or validation_fraction or test_folds without it"
             )
-        for name, value in (("batch_size", batch_size), ("repeat", repeat)):
+        counts = {"batch_size": batch_size, "repeat": repeat, "clips_per_video": clips_per_video}
+        for name, value in counts.items():
             if value < 1:
                 raise ArgumentError(f"{name}: expected 1 or more, got {value}")
         self.annotations = annotations
@@ -104,22 +117,25 @@ class VideoDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.workers = workers
         self.repeat = repeat
+        self.clips_per_video = clips_per_video
         self.class_weighted_sampling = class_weighted_sampling
         self.multi_label = multi_label
         self.cache_frames = cache_frames
         self.decoder = decoder
         self.maximum_failures = maximum_failures
+        self.worker_timeout_seconds = worker_timeout_seconds
         self.seed = seed
         self.train_dataset: ClipDataset | None = None
         self.val_dataset: ClipDataset | None = None
         self.test_dataset: ClipDataset | None = None
+        self._augmentation = torch.Generator().manual_seed(seed)
         self.train_transform = TrainTransform(
             clip,
             crop_scale=crop_scale,
             crop_ratio=crop_ratio,
             flip=flip,
             colour_jitter=colour_jitter,
-            generator=torch.Generator().manual_seed(seed),
+            generator=self._augmentation,
         )
         self.evaluation_transform = EvaluationTransform(clip)
         self.mixing: Mixing | None = None
@@ -161,7 +177,7 @@ class VideoDataModule(LightningDataModule):
             for dataset in self._datasets_of(stage):
                 dataset.fill_cache(threads=max(self.workers, os.cpu_count() or 1))
 
-    def train_dataloader(self) -> ClipLoader:
+    def train_dataloader(self) -> TrainingLoader:
         """Random clips, shuffled."""
         assert self.train_dataset is not None, "setup() comes first"
         weights = None
@@ -172,9 +188,11 @@ class VideoDataModule(LightningDataModule):
             batch_size=self.batch_size,
             workers=self.workers,
             repeat=self.repeat,
+            clips=self.clips_per_video,
             weights=weights,
             seed=self.seed,
             pin_memory=torch.cuda.is_available(),
+            timeout_seconds=self.worker_timeout_seconds,
         )
 
     def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
@@ -184,6 +202,14 @@ class VideoDataModule(LightningDataModule):
     def test_dataloader(self) -> ClipLoader | list[ClipLoader]:
         """One centred clip of each video of the test folds; none where none are named."""
         return self._evaluation_loader(self.test_dataset)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the random crops, flips and colours are; Lightning keeps it in checkpoints."""
+        return {"augmentation": self._augmentation.get_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the crops, flips and colours that would have followed."""
+        self._augmentation.set_state(state_dict["augmentation"].cpu())
 
     def on_after_batch_transfer(self, batch: ClipBatch, dataloader_idx: int) -> ClipBatch:
         """Augment (in training) and normalise, on the device."""
@@ -236,4 +262,5 @@ class VideoDataModule(LightningDataModule):
             batch_size=self.batch_size,
             workers=self.workers,
             pin_memory=torch.cuda.is_available(),
+            timeout_seconds=self.worker_timeout_seconds,
         )
