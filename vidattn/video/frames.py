@@ -89,5 +89,6 @@ class Frames:
     ) -> Frames:
         """Frames from what a decoder wrote: uint8, shape (T, H, W, 3)."""
         pixels = rows.permute(0, 3, 1, 2)
-        chosen = torch.ones(len(rows), dtype=torch.bool) if valid is None else valid
-        return cls(pixels, seconds, indices, source_size, timestamps_made_up, chosen)
+        if valid is None:
+            return cls(pixels, seconds, indices, source_size, timestamps_made_up)
+        return cls(pixels, seconds, indices, source_size, timestamps_made_up, valid)
