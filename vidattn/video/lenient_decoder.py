@@ -140,7 +140,7 @@ class LenientDecoder:
         self._oldest = position
 
     def _decoded(self, packet: Any, position: int) -> list[Any]:
-        packet.opaque = position
+        packet.opaque = [position]  # an object of its own: PyAV knows them by identity
         if packet.is_corrupt:
             self._harm(position, "the packet is incomplete")
         frames: list[Any] = []
@@ -173,7 +173,7 @@ class LenientDecoder:
         for place, frame in enumerate(frames):
             frames[place] = None  # the caller releases each before asking for the next
             self._limits.check_size(self._path, frame.height, frame.width)
-            source = position if frame.opaque is None else int(frame.opaque)
+            source = position if frame.opaque is None else frame.opaque[0]
             if (frame.is_corrupt or frame.opaque is None) and source not in self.damage:
                 self._harm(source, "the decoder marks the picture as damaged")
                 self.noticed.add(source)

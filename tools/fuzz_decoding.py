@@ -1,0 +1,409 @@
+"""Seeded damage to real files: every case must end in frames or in a typed error, soon.
+
+Each case is read by a process of its own, forked from this one, with a limit on memory and time:
+opened strictly, its index, a few frames and key frames read, then salvaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import selectors
+import signal
+import struct
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LARGEST_BYTES = 120_000
+# Edge values of a 32-bit field.
+EDGES = (0, 1, 2, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF)
+# Marks of MP4 behind which numbers stand that a reader trusts.
+MARKS = (
+    *(b"mvhd", b"tkhd", b"mdhd", b"hdlr", b"elst", b"stsd", b"stts", b"ctts", b"stss", b"stsc"),
+    *(b"stsz", b"stco", b"co64", b"trun", b"tfhd", b"tfdt", b"sidx", b"avcC", b"hvcC", b"av1C"),
+)
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+Damage = Callable[[bytearray, random.Random, bytes], None]
+
+
+def flip_bits(data: bytearray, generator: random.Random, other: bytes) -> None:
+    for _ in range(generator.choice((1, 1, 2, 8, 64))):
+        data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+
+
+def flip_bits_of_header(data: bytearray, generator: random.Random, other: bytes) -> None:
+    for _ in range(generator.choice((1, 2, 4, 16))):
+        place = generator.randrange(min(len(data), 1024))
+        if generator.random() < 0.3:
+            place = len(data) - 1 - place
+        data[place] ^= 1 << generator.randrange(8)
+
+
+def truncate(data: bytearray, generator: random.Random, other: bytes) -> None:
+    del data[generator.randrange(1, len(data)) :]
+
+
+def behead(data: bytearray, generator: random.Random, other: bytes) -> None:
+    del data[: generator.randrange(1, len(data))]
+
+
+def remove_chunk(data: bytearray, generator: random.Random, other: bytes) -> None:
+    start, end = _chunk(data, generator)
+    del data[start:end]
+
+
+def repeat_chunk(data: bytearray, generator: random.Random, other: bytes) -> None:
+    start, end = _chunk(data, generator)
+    data[end:end] = data[start:end] * generator.choice((1, 1, 3))
+
+
+def swap_chunks(data: bytearray, generator: random.Random, other: bytes) -> None:
+    start, end = _chunk(data, generator)
+    target = generator.randrange(len(data) - (end - start) + 1)
+    first, second = bytes(data[start:end]), bytes(data[target : target + end - start])
+    data[start:end] = second
+    data[target : target + end - start] = first
+
+
+def blank_chunk(data: bytearray, generator: random.Random, other: bytes) -> None:
+    start, end = _chunk(data, generator)
+    data[start:end] = generator.choice((b"\0", b"\xff")) * (end - start)
+
+
+def noise_in_chunk(data: bytearray, generator: random.Random, other: bytes) -> None:
+    start, end = _chunk(data, generator)
+    data[start:end] = generator.randbytes(end - start)
+
+
+def insert_noise(data: bytearray, generator: random.Random, other: bytes) -> None:
+    place = generator.randrange(len(data))
+    data[place:place] = generator.randbytes(generator.choice((1, 4, 188, 1000)))
+
+
+def edit_field(data: bytearray, generator: random.Random, other: bytes) -> None:
+    marks = [place for mark in MARKS if (place := data.find(mark)) >= 0]
+    start = generator.choice(marks) + 4 if marks else 0
+    for _ in range(generator.choice((1, 1, 3))):
+        place = start + generator.randrange(96 if marks else 512)
+        value = generator.choice((*EDGES, generator.getrandbits(32)))
+        width = generator.choice((1, 2, 4))
+        data[place : place + width] = struct.pack(">I", value)[4 - width :]
+
+
+def edit_size_of_box(data: bytearray, generator: random.Random, other: bytes) -> None:
+    marks = [place for mark in MARKS if (place := data.find(mark)) >= 4]
+    place = generator.choice(marks) - 4 if marks else generator.randrange(min(len(data), 512))
+    value = generator.choice((*EDGES, generator.getrandbits(16)))
+    data[place : place + 4] = struct.pack(">I", value)
+
+
+def splice(data: bytearray, generator: random.Random, other: bytes) -> None:
+    cut = generator.randrange(len(data))
+    data[cut:] = other[generator.randrange(len(other)) :]
+
+
+DAMAGES: tuple[Damage, ...] = (
+    *(flip_bits, flip_bits, flip_bits, flip_bits_of_header, truncate, behead, remove_chunk),
+    *(repeat_chunk, swap_chunks, blank_chunk, noise_in_chunk, insert_noise),
+    *(edit_field, edit_field, edit_size_of_box, splice),
+)
+
+
+def _chunk(data: bytearray, generator: random.Random) -> tuple[int, int]:
+    length = min(generator.choice((4, 16, 188, 1024, 4096)), len(data))
+    start = generator.randrange(len(data) - length + 1)
+    return start, start + length
+
+
+def damaged(
+    files: list[Path], weights: list[float], seed: int, case: int
+) -> tuple[str, str, bytes]:
+    """(file, damages, bytes) of one case: by its number and the seed alone."""
+    generator = random.Random(f"{seed} {case}")
+    path, other = generator.choices(files, weights, k=2)
+    data, names = bytearray(path.read_bytes()), []
+    for _ in range(generator.choice((1, 1, 1, 2, 3))):
+        damage = generator.choice(DAMAGES)
+        if len(data) > 8:
+            damage(data, generator, other.read_bytes())
+            names.append(damage.__name__)
+    return path.name, "+".join(names), bytes(data)
+
+
+def read(path: Path, seed: int) -> dict[str, Any]:
+    """What reading gives: strictly, then by salvaging. Anything but a typed error is a finding."""
+    from vidattn.errors import VidattnError
+
+    found: dict[str, Any] = {}
+    for way, reading in (("strict", _read_strictly), ("salvage", _read_salvaging)):
+        try:
+            found[way] = reading(path, random.Random(seed))
+        except VidattnError as error:
+            found[way] = type(error).__name__
+        except BaseException as error:
+            found[way] = f"UNTYPED {type(error).__name__}"
+            found["trace"] = traceback.format_exc()[-2000:]
+    return found
+
+
+def _read_strictly(path: Path, generator: random.Random) -> str:
+    from vidattn.errors import DecodeError
+    from vidattn.video import open_video
+
+    with open_video(path) as reader:
+        count = len(reader)
+        reader.seconds_of(range(count))
+        refused = False
+        for size in (1, 3, 1):
+            indices = [generator.randrange(count) for _ in range(size)]
+            try:
+                frames = reader.frames_at(indices, short_side=32)
+                assert frames.indices.tolist() == indices
+                assert bool(frames.valid.all())
+            except DecodeError:
+                refused = True
+        reader.frames_at(reader.keyframe_indices()[:4], short_side=32)
+        reader.clips([[0], [count - 1]], short_side=16)
+        return "some refused" if refused else "frames"
+
+
+def _read_salvaging(path: Path, generator: random.Random) -> str:
+    from vidattn.video import open_video
+
+    with open_video(path, salvage=True) as reader:
+        count = len(reader)
+        indices = sorted(generator.randrange(count) for _ in range(4))
+        frames = reader.frames_at(indices, short_side=32)
+        assert len(frames.valid) == len(frames) == 4
+        reader.frames_at(reader.keyframe_indices()[:2])
+        return "all valid" if reader.valid.all() else "some invalid"
+
+
+@dataclass
+class Child:
+    case: int
+    name: str
+    damage: str
+    process: int
+    pipe: int
+    started: float
+    file: Path
+    answer: bytes = b""
+
+
+class Runner:
+    """Forks a process for each case, at most `jobs` at a time, and watches over them."""
+
+    def __init__(self, arguments: argparse.Namespace, files: list[Path], folder: Path) -> None:
+        self.arguments, self.files, self.folder = arguments, files, folder
+        self.weights = [1.0] * len(files)
+        self.own_kibibytes = _resident_kibibytes()
+        self.selector = selectors.DefaultSelector()
+
+    def weigh(self) -> None:
+        """Choose each file so often that all cost about the same time."""
+        for place, file in enumerate(self.files):
+            started = time.perf_counter()
+            for _ in self._finished([(0, file.name, "none", file.read_bytes())]):
+                pass
+            self.weights[place] = 1 / (time.perf_counter() - started)
+
+    def records(self, first: int, count: int) -> Iterator[dict[str, Any]]:
+        cases = (
+            (case, *damaged(self.files, self.weights, self.arguments.seed, case))
+            for case in range(first, first + count)
+        )
+        yield from self._finished(cases)
+
+    def _finished(self, cases: Any) -> Iterator[dict[str, Any]]:
+        cases = iter(cases)
+        running = exhausted = 0
+        while running or not exhausted:
+            while not exhausted and running < self.arguments.jobs:
+                case = next(cases, None)
+                if case is None:
+                    exhausted = 1
+                    break
+                self._start(*case)
+                running += 1
+            for record in self._poll():
+                running -= 1
+                yield record
+
+    def _start(self, case: int, name: str, damage: str, data: bytes) -> None:
+        file = self.folder / f"case{case}{Path(name).suffix}"
+        file.write_bytes(data)
+        receiver, sender = os.pipe()
+        process = os.fork()
+        if process == 0:
+            os.close(receiver)
+            self._child(file, case, sender)
+        os.close(sender)
+        child = Child(case, name, damage, process, receiver, time.monotonic(), file)
+        self.selector.register(receiver, selectors.EVENT_READ, child)
+
+    def _child(self, file: Path, case: int, sender: int) -> None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * PAGE + self.arguments.memory * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        try:
+            os.write(sender, json.dumps(read(file, case)).encode())
+        finally:
+            os._exit(0)
+
+    def _poll(self) -> Iterator[dict[str, Any]]:
+        for key, _ in self.selector.select(timeout=0.5):
+            child: Child = key.data
+            part = os.read(child.pipe, 65536)
+            child.answer += part
+            if not part:
+                yield self._end(child, hung=False)
+        for key in list(self.selector.get_map().values()):
+            if time.monotonic() - key.data.started > self.arguments.seconds:
+                os.kill(key.data.process, signal.SIGKILL)
+                yield self._end(key.data, hung=True)
+
+    def _end(self, child: Child, *, hung: bool) -> dict[str, Any]:
+        self.selector.unregister(child.pipe)
+        os.close(child.pipe)
+        _, status, usage = os.wait4(child.process, 0)
+        record: dict[str, Any] = {
+            "case": child.case,
+            "file": child.name,
+            "damage": child.damage,
+            "seconds": round(time.monotonic() - child.started, 3),
+            "mebibytes": max(usage.ru_maxrss - self.own_kibibytes, 0) // 1024,
+        }
+        if hung:
+            record["end"] = "hang"
+        elif os.WIFSIGNALED(status):
+            record["end"] = f"crash: {signal.Signals(os.WTERMSIG(status)).name}"
+        else:
+            record |= {"end": "ended", **json.loads(child.answer or b'{"strict": "UNTYPED none"}')}
+        if self._is_finding(record) and self.arguments.keep:
+            self.arguments.keep.mkdir(parents=True, exist_ok=True)
+            child.file.rename(self.arguments.keep / child.file.name)
+        else:
+            child.file.unlink()
+        return record
+
+    @staticmethod
+    def _is_finding(record: dict[str, Any]) -> bool:
+        texts = (record["end"], record.get("strict", ""), record.get("salvage", ""))
+        return any(text.startswith(("hang", "crash", "UNTYPED")) for text in texts)
+
+
+def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Counts of how the cases ended, and the findings in full."""
+    ends = Counter(record["end"] for record in records)
+    findings = [record for record in records if Runner._is_finding(record)]
+    return {
+        "cases": len(records),
+        "files": len({record["file"] for record in records}),
+        "hangs": ends["hang"],
+        "child_crashes": sum(count for end, count in ends.items() if end.startswith("crash")),
+        "untyped_errors": sum("trace" in record for record in records),
+        "strict": dict(Counter(record.get("strict", record["end"]) for record in records)),
+        "salvage": dict(Counter(record.get("salvage", record["end"]) for record in records)),
+        "damages": dict(Counter(name for r in records for name in r["damage"].split("+"))),
+        "most_seconds": max((record["seconds"] for record in records), default=0),
+        "most_mebibytes": max((record["mebibytes"] for record in records), default=0),
+        "findings": findings,
+    }
+
+
+def small_files(folder: Path, largest: int) -> list[Path]:
+    """Files of a folder, those with the same content once."""
+    found = {}
+    for file in sorted(folder.rglob("*")):
+        is_video = file.is_file() and file.suffix not in {".csv", ".json", ".md", ".txt"}
+        if is_video and 0 < file.stat().st_size <= largest:
+            found.setdefault(file.read_bytes(), file)
+    return list(found.values())
+
+
+def main(given: list[str] | None = None) -> int:
+    arguments = _arguments(given)
+    import torch
+
+    import vidattn.video.pyav_reader
+    import vidattn.video.salvaging_reader  # noqa: F401 - imported before forking
+
+    torch.set_num_threads(1)
+    files = small_files(arguments.folder, arguments.largest)
+    if not files:
+        print(f"no file of at most {arguments.largest} bytes in {arguments.folder}")
+        return 2
+    records: list[dict[str, Any]] = []
+    saved = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
+        runner = Runner(arguments, files, Path(folder))
+        if arguments.weigh:
+            runner.weigh()
+        for record in runner.records(arguments.first, arguments.count):
+            records.append(record)
+            if arguments.output and time.monotonic() - saved > 20:
+                _write(arguments, records)
+                saved = time.monotonic()
+    found = _write(arguments, records)
+    print(json.dumps({key: value for key, value in found.items() if key != "findings"}, indent=1))
+    for finding in found["findings"]:
+        print(json.dumps(finding))
+    return 1 if found["hangs"] or found["untyped_errors"] else 0
+
+
+def _write(arguments: argparse.Namespace, records: list[dict[str, Any]]) -> dict[str, Any]:
+    found = {
+        "seed": arguments.seed,
+        "memory_mebibytes": arguments.memory,
+        "seconds_allowed": arguments.seconds,
+        **summary(records),
+    }
+    if arguments.output:
+        temporary = arguments.output.with_suffix(".partial")
+        temporary.write_text(json.dumps(found, indent=1) + "\n")
+        temporary.replace(arguments.output)
+    return found
+
+
+def _resident_kibibytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE // 1024
+
+
+def _arguments(given: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: python tools/fuzz_decoding.py videos/ --count 20000 --output fuzz.json",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="videos to damage, with those of its folders")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=1000, help="cases")
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--memory", type=int, default=1024, help="MiB that a case may take")
+    parser.add_argument("--seconds", type=float, default=60, help="a case that takes longer hangs")
+    parser.add_argument("--largest", type=int, default=LARGEST_BYTES, help="bytes of a file")
+    parser.add_argument("--weigh", action="store_true", help="read cheap files more often")
+    parser.add_argument("--scratch", type=Path, help="folder for the damaged files")
+    parser.add_argument("--keep", type=Path, help="folder for the files of findings")
+    parser.add_argument("--output", type=Path, help="JSON file, written as the run goes on")
+    return parser.parse_args(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
