@@ -138,7 +138,7 @@ def damaged(
         if len(data) > 8:
             damage(data, generator, other.read_bytes())
             names.append(damage.__name__)
-    return path.name, "+".join(names), bytes(data)
+    return path.name, "+".join(names) or "none", bytes(data)
 
 
 def read(path: Path, seed: int) -> dict[str, Any]:
@@ -208,7 +208,6 @@ class Runner:
     def __init__(self, arguments: argparse.Namespace, files: list[Path], folder: Path) -> None:
         self.arguments, self.files, self.folder = arguments, files, folder
         self.weights = [1.0] * len(files)
-        self.own_kibibytes = _resident_kibibytes()
         self.selector = selectors.DefaultSelector()
 
     def weigh(self) -> None:
@@ -256,12 +255,15 @@ class Runner:
     def _child(self, file: Path, case: int, sender: int) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * PAGE + self.arguments.memory * 2**20
+        virtual, resident = _pages()
+        most = virtual * PAGE + self.arguments.memory * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
-            os.write(sender, json.dumps(read(file, case)).encode())
+            found = read(file, case)
+            most_kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            found["mebibytes"] = most_kibibytes // 1024 - resident * PAGE // 2**20
+            os.write(sender, json.dumps(found).encode())
         finally:
             os._exit(0)
 
@@ -286,7 +288,8 @@ class Runner:
             "file": child.name,
             "damage": child.damage,
             "seconds": round(time.monotonic() - child.started, 3),
-            "mebibytes": max(usage.ru_maxrss - self.own_kibibytes, 0) // 1024,
+            "processor_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+            "mebibytes": 0,
         }
         if hung:
             record["end"] = "hang"
@@ -321,6 +324,7 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
         "salvage": dict(Counter(record.get("salvage", record["end"]) for record in records)),
         "damages": dict(Counter(name for r in records for name in r["damage"].split("+"))),
         "most_seconds": max((record["seconds"] for record in records), default=0),
+        "processor_seconds": round(sum(record["processor_seconds"] for record in records), 1),
         "most_mebibytes": max((record["mebibytes"] for record in records), default=0),
         "findings": findings,
     }
@@ -380,8 +384,10 @@ def _write(arguments: argparse.Namespace, records: list[dict[str, Any]]) -> dict
     return found
 
 
-def _resident_kibibytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE // 1024
+def _pages() -> tuple[int, int]:
+    """Virtual and resident memory of this process."""
+    virtual, resident = Path("/proc/self/statm").read_text().split()[:2]
+    return int(virtual), int(resident)
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
