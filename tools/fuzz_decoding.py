@@ -211,12 +211,10 @@ class Runner:
         self.selector = selectors.DefaultSelector()
 
     def weigh(self) -> None:
-        """Choose each file so often that all cost about the same time."""
+        """Choose cheap files more often: by the square of how much cheaper they are."""
         for place, file in enumerate(self.files):
-            started = time.perf_counter()
-            for _ in self._finished([(0, file.name, "none", file.read_bytes())]):
-                pass
-            self.weights[place] = 1 / (time.perf_counter() - started)
+            (record,) = self._finished([(0, file.name, "none", file.read_bytes())])
+            self.weights[place] = 1 / max(record["processor_seconds"], 0.01) ** 2
 
     def records(self, first: int, count: int) -> Iterator[dict[str, Any]]:
         cases = (
