@@ -20,6 +20,8 @@ _CHECKS = "crccheck+bitstream+buffer+careful"
 _ATTEMPTS = 16
 # FFmpeg's own VP8 and VP9 decoders do not notice damage within a picture; these do.
 _SECOND_OPINIONS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+# Their decoders complain of a packet's own bits alone; others also of references that are missing.
+_OWN_COMPLAINTS = {"mpeg1video", "mpeg2video", "mpeg4", "h263", "flv", "wmv1", "wmv2", "mjpeg"}
 # What FFmpeg writes into its log is captured for the whole process: one survey at a time.
 _LISTENING = threading.RLock()
 
@@ -41,7 +43,8 @@ class LenientDecoder:
         rows: what the demuxer said of each packet read so far.
         damage: packet position -> what is wrong with the packet, as was found so far.
         losses: packet position -> what is wrong with the file before the packet.
-        noticed: positions where only the decoder found the damage: it may have begun earlier.
+        noticed: positions where the decoder found damage that is no consequence of other: it may
+            have begun in the packet before, and go on in the one behind.
         restarts: see above.
     """
 
@@ -128,6 +131,10 @@ class LenientDecoder:
         self.damage.setdefault(position, reason)
         self._dirty = True
 
+    def _is_fresh(self) -> bool:
+        """Whether what the decoder says now is no consequence of damage that is known."""
+        return not self._dirty or self._stream.codec_context.name in _OWN_COMPLAINTS
+
     def _restarts_here(self, position: int, packet: Any) -> bool:
         if self._known_restarts is not None:
             return position in self._known_restarts
@@ -144,7 +151,7 @@ class LenientDecoder:
         if packet.is_corrupt:
             self._harm(position, "the packet is incomplete")
         frames: list[Any] = []
-        known = position in self.damage
+        known, fresh = position in self.damage, self._is_fresh()
         with self._captured() as messages:
             try:
                 frames = packet.decode()
@@ -155,7 +162,7 @@ class LenientDecoder:
             self._harm(position, messages[0])
         if not known and self._second is not None:
             self._ask_second(packet, position)
-        if not known and position in self.damage:
+        if fresh and not known and position in self.damage:
             self.noticed.add(position)
         return frames
 
@@ -175,8 +182,9 @@ class LenientDecoder:
             self._limits.check_size(self._path, frame.height, frame.width)
             source = position if frame.opaque is None else frame.opaque[0]
             if (frame.is_corrupt or frame.opaque is None) and source not in self.damage:
+                if self._is_fresh():
+                    self.noticed.add(source)
                 self._harm(source, "the decoder marks the picture as damaged")
-                self.noticed.add(source)
             if source >= self._oldest:  # some decoders keep an old picture over a restart
                 yield source, frame
             del frame

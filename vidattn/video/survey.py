@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vidattn.errors import DecodeError
-from vidattn.video.index import PacketTable, packets_are_frames
+from vidattn.video.index import MISSING, PacketTable, packets_are_frames
 from vidattn.video.lenient_decoder import LenientDecoder, listening
 from vidattn.video.limits import Limits
 from vidattn.video.orientation import Orientation
@@ -91,8 +91,9 @@ class Survey:
             raise DecodeError(path, f"no frame can be decoded ({reason})")
         table = PacketTable.of(decoder.rows)
         size = Counter(frame.size for frame in emitted).most_common(1)[0][0]
-        tainted = _tainted(decoder, emitted, table)
-        if packets_are_frames(table, decoder.container, stream):
+        plain = packets_are_frames(table, decoder.container, stream)
+        tainted = _tainted(decoder, emitted, table, plain=plain)
+        if plain:
             places, times = _by_time(emitted, table, stream.time_base)
         else:
             places, times = _by_emission(emitted, decoder)
@@ -139,25 +140,34 @@ def _emissions(decoder: LenientDecoder) -> Iterator[_Emitted]:
         yield found
 
 
-def _tainted(decoder: LenientDecoder, emitted: list[_Emitted], table: PacketTable) -> np.ndarray:
-    """bool (packets,): damaged, or decoded after damage and before the next clean start."""
+def _tainted(
+    decoder: LenientDecoder, emitted: list[_Emitted], table: PacketTable, *, plain: bool
+) -> np.ndarray:
+    """bool (packets,): damaged, or decoded after damage and before the next clean start.
+
+    Args:
+        plain: each packet stands for one frame, so that one from which none comes was lost.
+    """
     ranks: dict[int, int] = {}
     for rank, frame in enumerate(emitted):
         ranks.setdefault(frame.packet, rank)
     restarts = set(decoder.restarts)
     tainted = np.zeros(len(table), np.bool_)
-    key_rank, before, state = -1, False, False
+    key_rank, key_time, before, state = -1, MISSING, False, False
     for position in range(len(table)):
         state |= position in decoder.losses
         harmed = position in decoder.damage
-        if position in ranks and emitted[ranks[position]].key and table.keys[position]:
-            key_rank, before = ranks[position], state
-            if position in restarts and not harmed and position - 1 not in decoder.noticed:
-                state = False
-        state |= harmed
-        # Frames shown before their key frame refer to what came before it, too.
+        if table.keys[position]:
+            key_time = int(table.presentation[position])
+            if position in ranks and emitted[ranks[position]].key:
+                key_rank, before = ranks[position], state
+                if position in restarts and not harmed and position - 1 not in decoder.noticed:
+                    state = False
+        lost = plain and position not in ranks and not table.discarded[position]
+        # Frames shown before their key frame refer to what came before it, and nothing to them.
+        state |= harmed or (lost and table.presentation[position] >= key_time)
         leads = position in ranks and ranks[position] < key_rank
-        tainted[position] = state or (leads and before)
+        tainted[position] = state or lost or (leads and before)
     for position in decoder.noticed:  # decoders notice late, and not all of a burst of damage
         tainted[max(position - 1, 0)] = True
     return tainted
