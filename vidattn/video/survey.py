@@ -153,19 +153,22 @@ def _tainted(
         ranks.setdefault(frame.packet, rank)
     restarts = set(decoder.restarts)
     tainted = np.zeros(len(table), np.bool_)
-    key_rank, key_time, before, state = -1, MISSING, False, False
+    key_rank, key_time, before, state, known = -1, MISSING, False, False, False
     for position in range(len(table)):
-        state |= position in decoder.losses
-        harmed = position in decoder.damage
+        harmed, adrift = position in decoder.damage, position in decoder.losses
+        state, known = state or adrift, known or adrift
         if table.keys[position]:
             key_time = int(table.presentation[position])
             if position in ranks and emitted[ranks[position]].key:
                 key_rank, before = ranks[position], state
-                if position in restarts and not harmed and position - 1 not in decoder.noticed:
-                    state = False
+                # Where damage was known, the decoder was started afresh, and gave this frame.
+                afresh = position in restarts or not known
+                if afresh and not harmed and position - 1 not in decoder.noticed:
+                    state = known = False
         lost = plain and position not in ranks and not table.discarded[position]
         # Frames shown before their key frame refer to what came before it, and nothing to them.
         state |= harmed or (lost and table.presentation[position] >= key_time)
+        known |= harmed
         leads = position in ranks and ranks[position] < key_rank
         tainted[position] = state or lost or (leads and before)
     for position in decoder.noticed:  # decoders notice late, and not all of a burst of damage
