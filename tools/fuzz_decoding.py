@@ -1,7 +1,8 @@
 """Seeded damage to real files: every case must end in frames or in a typed error, soon.
 
-Each case is read by a process of its own, forked from this one, with a limit on memory and time:
-opened strictly, its index, a few frames and key frames read, then salvaged.
+Cases are read by processes forked from this one, with a limit on memory and on the time of each:
+opened strictly, the index, a few frames and key frames read, then salvaged. A process that dies
+or hangs is replaced, and the case that it was at is reported.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import random
 import resource
 import selectors
+import shutil
 import signal
 import struct
 import sys
@@ -32,7 +34,6 @@ MARKS = (
     *(b"mvhd", b"tkhd", b"mdhd", b"hdlr", b"elst", b"stsd", b"stts", b"ctts", b"stss", b"stsc"),
     *(b"stsz", b"stco", b"co64", b"trun", b"tfhd", b"tfdt", b"sidx", b"avcC", b"hvcC", b"av1C"),
 )
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 Damage = Callable[[bytearray, random.Random, bytes], None]
 
@@ -192,114 +193,136 @@ def _read_salvaging(path: Path, generator: random.Random) -> str:
 
 @dataclass
 class Child:
-    case: int
-    name: str
-    damage: str
+    """A process that reads some cases, one after the other, and says when it begins each."""
+
+    cases: list[int]
     process: int
     pipe: int
-    started: float
-    file: Path
-    answer: bytes = b""
+    begun: float
+    text: bytes = b""
 
 
 class Runner:
-    """Forks a process for each case, at most `jobs` at a time, and watches over them."""
+    """Forks a process for each few cases, `jobs` at a time, and watches over them.
+
+    Args:
+        files: to damage.
+        folder: for the damaged files.
+    """
 
     def __init__(self, arguments: argparse.Namespace, files: list[Path], folder: Path) -> None:
         self.arguments, self.files, self.folder = arguments, files, folder
         self.weights = [1.0] * len(files)
         self.selector = selectors.DefaultSelector()
+        self.waiting: list[list[int]] = []
+        self._begun: dict[int, dict[str, Any]] = {}
 
     def weigh(self) -> None:
         """Choose cheap files more often: by the square of how much cheaper they are."""
         for place, file in enumerate(self.files):
-            (record,) = self._finished([(0, file.name, "none", file.read_bytes())])
-            self.weights[place] = 1 / max(record["processor_seconds"], 0.01) ** 2
+            started = time.process_time()
+            read(file, 0)
+            self.weights[place] = 1 / max(time.process_time() - started, 0.005) ** 2
 
     def records(self, first: int, count: int) -> Iterator[dict[str, Any]]:
-        cases = (
-            (case, *damaged(self.files, self.weights, self.arguments.seed, case))
-            for case in range(first, first + count)
-        )
-        yield from self._finished(cases)
+        every = list(range(first, first + count))
+        batch = self.arguments.batch
+        self.waiting = [every[start : start + batch] for start in range(0, count, batch)][::-1]
+        while self.waiting or self.selector.get_map():
+            while self.waiting and len(self.selector.get_map()) < self.arguments.jobs:
+                self._start(self.waiting.pop())
+            yield from self._poll()
 
-    def _finished(self, cases: Any) -> Iterator[dict[str, Any]]:
-        cases = iter(cases)
-        running = exhausted = 0
-        while running or not exhausted:
-            while not exhausted and running < self.arguments.jobs:
-                case = next(cases, None)
-                if case is None:
-                    exhausted = 1
-                    break
-                self._start(*case)
-                running += 1
-            for record in self._poll():
-                running -= 1
-                yield record
-
-    def _start(self, case: int, name: str, damage: str, data: bytes) -> None:
-        file = self.folder / f"case{case}{Path(name).suffix}"
-        file.write_bytes(data)
+    def _start(self, cases: list[int]) -> None:
         receiver, sender = os.pipe()
         process = os.fork()
         if process == 0:
             os.close(receiver)
-            self._child(file, case, sender)
+            self._child(cases, sender)
         os.close(sender)
-        child = Child(case, name, damage, process, receiver, time.monotonic(), file)
+        child = Child(cases, process, receiver, time.monotonic())
         self.selector.register(receiver, selectors.EVENT_READ, child)
 
-    def _child(self, file: Path, case: int, sender: int) -> None:
+    def _child(self, cases: list[int], sender: int) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
-        virtual, resident = _pages()
-        most = virtual * PAGE + self.arguments.memory * 2**20
+        most = _status("VmSize") * 1024 + self.arguments.memory * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
-            found = read(file, case)
-            most_kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            found["mebibytes"] = most_kibibytes // 1024 - resident * PAGE // 2**20
-            os.write(sender, json.dumps(found).encode())
+            for case in cases:
+                self._read(case, sender)
         finally:
             os._exit(0)
+
+    def _read(self, case: int, sender: int) -> None:
+        name, damage, data = damaged(self.files, self.weights, self.arguments.seed, case)
+        file = self.folder / f"case{case}{Path(name).suffix}"
+        file.write_bytes(data)
+        begun = {"case": case, "file": name, "damage": damage, "path": str(file)}
+        os.write(sender, json.dumps(begun).encode() + b"\n")
+        Path("/proc/self/clear_refs").write_text("5")  # forget the largest resident set so far
+        before, started, used = _status("VmRSS"), time.monotonic(), time.process_time()
+        found = read(file, case)
+        record = {
+            **begun,
+            "end": "ended",
+            **found,
+            "seconds": round(time.monotonic() - started, 3),
+            "processor_seconds": round(time.process_time() - used, 4),
+            "mebibytes": max(_status("VmHWM") - before, 0) // 1024,
+        }
+        if not self._is_finding(record):
+            file.unlink()
+        os.write(sender, json.dumps(record).encode() + b"\n")
 
     def _poll(self) -> Iterator[dict[str, Any]]:
         for key, _ in self.selector.select(timeout=0.5):
             child: Child = key.data
             part = os.read(child.pipe, 65536)
-            child.answer += part
+            child.text += part
+            *lines, child.text = child.text.split(b"\n")
+            for line in lines:
+                record = json.loads(line)
+                child.begun = time.monotonic()
+                if "end" in record:
+                    child.cases = child.cases[1:]
+                    yield self._kept(record)
+                else:
+                    self._begun[child.process] = record
             if not part:
-                yield self._end(child, hung=False)
+                yield from self._end(child, hung=False)
         for key in list(self.selector.get_map().values()):
-            if time.monotonic() - key.data.started > self.arguments.seconds:
+            if time.monotonic() - key.data.begun > self.arguments.seconds:
                 os.kill(key.data.process, signal.SIGKILL)
-                yield self._end(key.data, hung=True)
+                yield from self._end(key.data, hung=True)
 
-    def _end(self, child: Child, *, hung: bool) -> dict[str, Any]:
+    def _end(self, child: Child, *, hung: bool) -> Iterator[dict[str, Any]]:
+        """What became of a process; the cases that it did not come to are for the next one."""
         self.selector.unregister(child.pipe)
         os.close(child.pipe)
-        _, status, usage = os.wait4(child.process, 0)
-        record: dict[str, Any] = {
-            "case": child.case,
-            "file": child.name,
-            "damage": child.damage,
-            "seconds": round(time.monotonic() - child.started, 3),
-            "processor_seconds": round(usage.ru_utime + usage.ru_stime, 3),
-            "mebibytes": 0,
-        }
-        if hung:
-            record["end"] = "hang"
-        elif os.WIFSIGNALED(status):
-            record["end"] = f"crash: {signal.Signals(os.WTERMSIG(status)).name}"
-        else:
-            record |= {"end": "ended", **json.loads(child.answer or b'{"strict": "UNTYPED none"}')}
-        if self._is_finding(record) and self.arguments.keep:
-            self.arguments.keep.mkdir(parents=True, exist_ok=True)
-            child.file.rename(self.arguments.keep / child.file.name)
-        else:
-            child.file.unlink()
+        _, status, _ = os.wait4(child.process, 0)
+        if child.cases:
+            died = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "exit"
+            record = {
+                **self._begun[child.process],
+                "end": "hang" if hung else f"crash: {died}",
+                "seconds": round(time.monotonic() - child.begun, 3),
+                "processor_seconds": 0,
+                "mebibytes": 0,
+            }
+            if child.cases[1:]:
+                self.waiting.append(child.cases[1:])
+            yield self._kept(record)
+
+    def _kept(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Keep the file of a finding, if wanted."""
+        file = Path(record.pop("path"))
+        if self._is_finding(record):
+            if self.arguments.keep:
+                self.arguments.keep.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, self.arguments.keep / file.name)
+            file.unlink()
         return record
 
     @staticmethod
@@ -382,10 +405,12 @@ def _write(arguments: argparse.Namespace, records: list[dict[str, Any]]) -> dict
     return found
 
 
-def _pages() -> tuple[int, int]:
-    """Virtual and resident memory of this process."""
-    virtual, resident = Path("/proc/self/statm").read_text().split()[:2]
-    return int(virtual), int(resident)
+def _status(field: str) -> int:
+    """A figure in kibibytes that the system gives of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1])
+    raise KeyError(field)
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
@@ -399,7 +424,8 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=1000, help="cases")
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
-    parser.add_argument("--memory", type=int, default=1024, help="MiB that a case may take")
+    parser.add_argument("--batch", type=int, default=25, help="cases a process reads")
+    parser.add_argument("--memory", type=int, default=1024, help="MiB that a process may take")
     parser.add_argument("--seconds", type=float, default=60, help="a case that takes longer hangs")
     parser.add_argument("--largest", type=int, default=LARGEST_BYTES, help="bytes of a file")
     parser.add_argument("--weigh", action="store_true", help="read cheap files more often")
