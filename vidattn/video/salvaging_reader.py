@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -77,9 +76,13 @@ class SalvagingReader(IndexedReader):
         mask.flags.writeable = False
         return mask
 
-    @cached_property
+    def valid_indices(self) -> list[int]:
+        """As the interface says."""
+        return np.flatnonzero(self._survey.valid).tolist()
+
+    @property
     def damaged_spans(self) -> list[tuple[int, int, str]]:
-        """(first frame, last frame, what was noticed first) of each run of invalid frames."""
+        """As the interface says, with what was noticed first."""
         spans = []
         for valid, run in groupby(
             range(len(self)), key=lambda place: bool(self._survey.valid[place])
