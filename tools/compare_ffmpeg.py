@@ -2,7 +2,8 @@
 
 The program runs as a person runs it (`ffmpeg -i FILE -f framemd5 -`). Where its frames are not
 ours, it runs again without the turning (`-noautorotate`), without dropping and repeating frames
-to keep a rate (`-fps_mode passthrough`), and with both; the first that agrees tells the reason.
+to keep a rate (`-vsync passthrough`), and without rounding that is faster than the codec's own
+(`-flags bitexact`); the first that agrees tells the reason.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from typing import Any
 import numpy as np
 
 UPRIGHT = ["-noautorotate"]
+EXACT = ["-flags", "bitexact"]
 RATE = ["-vsync", "passthrough"]
 SETTINGS = {
     "equal": [],
     "ffmpeg turns the picture": UPRIGHT,
     "ffmpeg drops or repeats frames": RATE,
+    "ffmpeg rounds otherwise, for speed": EXACT,
     "ffmpeg turns the picture, and drops or repeats frames": [*UPRIGHT, *RATE],
 }
 
@@ -52,8 +55,8 @@ def _digest(frame: Any) -> str:
 
 def program(file: Path, stream: int, settings: list[str], seconds: float) -> tuple[list[str], str]:
     """Digests that the program writes, and what it complained of."""
-    before = [setting for setting in settings if setting in UPRIGHT]
-    after = [setting for setting in settings if setting not in UPRIGHT]
+    before = [setting for setting in settings if setting in (*UPRIGHT, *EXACT)]
+    after = [setting for setting in settings if setting in RATE]
     command = ["ffmpeg", "-v", "error", "-nostdin", "-threads", "1", *before, "-i", str(file)]
     command += ["-map", f"0:{stream}", *after, "-f", "framemd5", "-"]
     found = subprocess.run(
