@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import av.logging
@@ -13,7 +14,9 @@ import torch
 
 from tests.video.numbered_films import FILMS, SIZE, encode, read_number
 from vidattn.errors import ArgumentError, DecodeError, LimitError, NotAVideoError
-from vidattn.video import Limits, open_video
+from vidattn.video import Limits, open_video, survey
+from vidattn.video.index import PacketTable
+from vidattn.video.orientation import Orientation
 from vidattn.video.pyav_reader import PyavReader
 from vidattn.video.salvaging_reader import SalvagingReader
 
@@ -334,3 +337,20 @@ def test_labels_of_other_readers_do_not_disturb(films: Film) -> None:
             assert torch.equal(found.pixels[0], truth[index])
     for reader in readers:
         reader.close()
+
+
+def test_frames_that_lead_over_from_damage_are_not_valid() -> None:
+    """Whether or not the decoder leaves them out: packet 4 is shown before its key packet 3."""
+    table = PacketTable.of(
+        [(time, time, 1, 50, place in (0, 3), False, False) for place, time in enumerate(TIMES)]
+    )
+    found = SimpleNamespace(losses={}, damage={1: "broken"}, noticed=set(), restarts=[3])
+    emitted = [
+        survey._Emitted(packet, 0.0, packet in (0, 3), SIZE, Orientation(0, False))
+        for packet in (0, 1, 2, 4, 3, 5)
+    ]
+    tainted = survey._tainted(found, emitted, table, plain=True)  # type: ignore[arg-type]
+    assert tainted.tolist() == [False, True, True, False, True, False]
+
+
+TIMES = (0, 1, 2, 4, 3, 5)

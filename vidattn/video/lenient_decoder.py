@@ -18,8 +18,8 @@ from vidattn.video.limits import Limits
 _CHECKS = "crccheck+bitstream+buffer+careful"
 # Reads in a row that may fail before the rest of a file is given up.
 _ATTEMPTS = 16
-# FFmpeg's own VP8 and VP9 decoders do not notice damage within a picture; these do.
-_SECOND_OPINIONS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+# FFmpeg's own VP9 decoder does not notice damage within a picture; this one does, mostly.
+_SECOND_OPINIONS = {"vp9": "libvpx-vp9"}
 # Their decoders complain of a packet's own bits alone; others also of references that are missing.
 _OWN_COMPLAINTS = {"mpeg1video", "mpeg2video", "mpeg4", "h263", "flv", "wmv1", "wmv2", "mjpeg"}
 # What FFmpeg writes into its log is captured for the whole process: one survey at a time.
