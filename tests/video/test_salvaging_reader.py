@@ -346,7 +346,7 @@ def test_frames_that_lead_over_from_damage_are_not_valid() -> None:
     )
     found = SimpleNamespace(losses={}, damage={1: "broken"}, noticed=set(), restarts=[3])
     emitted = [
-        survey._Emitted(packet, 0.0, packet in (0, 3), SIZE, Orientation(0, False))
+        survey._Emitted(packet, 0.0, packet in (0, 3), SIZE, Orientation())
         for packet in (0, 1, 2, 4, 3, 5)
     ]
     tainted = survey._tainted(found, emitted, table, plain=True)  # type: ignore[arg-type]

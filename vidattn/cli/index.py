@@ -57,8 +57,8 @@ def _print(records: Sequence[dict[str, Any]]) -> None:
     table = Table("video", "frames", "seconds", "fps", "size", "codec", "key frames", "remarks")
     for record in records:
         if "error" in record:
-            remarks = "; ".join(filter(None, [record["reason"], _salvaged(record)]))
-            table.add_row(escape(record["video"]), *[""] * 6, f"[red]{escape(remarks)}[/red]")
+            wrong = "; ".join(filter(None, [record["reason"], _salvaged(record)]))
+            table.add_row(escape(record["video"]), *[""] * 6, f"[red]{escape(wrong)}[/red]")
             continue
         turned = f"turned by {record['quarter_turns'] * 90}°" if record["quarter_turns"] else None
         mirrored = "mirrored" if record["mirrored"] else None
