@@ -30,6 +30,15 @@ def add_decoder(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_salvage(parser: argparse.ArgumentParser) -> None:
+    """`--salvage`."""
+    parser.add_argument(
+        "--salvage",
+        action="store_true",
+        help="use what is left of damaged videos, too, and say what is not valid",
+    )
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """`--device NAME`."""
     parser.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")

@@ -3,7 +3,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vidattn.cli.arguments import add_decoder, add_device, add_json, add_output, command
+from vidattn.cli.arguments import (
+    add_decoder,
+    add_device,
+    add_json,
+    add_output,
+    add_salvage,
+    command,
+)
 
 HELP = "show what a model looks at: a heat map over the video, frame weights below"
 
@@ -24,6 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_output(parser, "explanation")
     parser.add_argument("--frames", type=int, default=6, help="frames in the PNG (default: 6)")
     add_decoder(parser)
+    add_salvage(parser)
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -39,6 +47,7 @@ def run(parsed: argparse.Namespace) -> int:
         output=parsed.output,
         frames=parsed.frames,
         decoder=parsed.decoder,
+        salvage=parsed.salvage,
         device=parsed.device,
     )
     if parsed.json:

@@ -4,7 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from vidattn.cli.arguments import add_decoder, add_device, add_json, add_output, command
+from vidattn.cli.arguments import (
+    add_decoder,
+    add_device,
+    add_json,
+    add_output,
+    add_salvage,
+    command,
+)
 
 HELP = "extract the key frames and key regions of videos"
 
@@ -41,6 +48,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--regions", type=int, default=1, help="most region boxes a frame (default: 1)"
     )
     add_decoder(parser)
+    add_salvage(parser)
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -58,6 +66,7 @@ def run(parsed: argparse.Namespace) -> int:
         minimum_gap_seconds=parsed.minimum_gap_seconds,
         regions=parsed.regions,
         decoder=parsed.decoder,
+        salvage=parsed.salvage,
         device=parsed.device,
     )
     if parsed.json and len(failures) < len(parsed.videos):

@@ -58,6 +58,7 @@ def explain(
     output: str | Path | None = None,
     frames: int = 6,
     decoder: str = "pyav",
+    salvage: bool = False,
     device: str = "cpu",
     progress: bool = True,
 ) -> Explanation:
@@ -72,6 +73,8 @@ def explain(
         checkpoint: a file, or what `vidattn.models.load` returned.
         output: folder for `overlay.mp4`, `overlay.png` and `explanation.json`.
         frames: frames in the PNG: those of the highest scores, kept apart.
+        salvage: read a damaged video too; the model then sees what the decoder makes of the
+            damaged frames, `damaged_spans` names them, and none of them is in the PNG.
         device: for a checkpoint that is loaded from a file.
 
     Raises:
@@ -82,7 +85,7 @@ def explain(
     loaded = (
         models.load(checkpoint, device=device) if isinstance(checkpoint, str | Path) else checkpoint
     )
-    with open_video(path, decoder=decoder) as reader:
+    with open_video(path, decoder=decoder, salvage=salvage) as reader:
         attention = VideoAttention(list(WindowedRecogniser(loaded, reader).windows()))
         found = _explanation(attention, loaded, reader)
         if output is not None:
@@ -102,6 +105,7 @@ def _explanation(
     details = {
         "video": reader.path,
         "decoder": reader.decoder,
+        "damaged_spans": [list(span) for span in reader.damaged_spans],
         "checkpoint": loaded.path,
         "checkpoint_sha256": loaded.digest,
         "probabilities": dict(
@@ -202,7 +206,9 @@ def _write_video(path: Path, reader: VideoReader, painter: Painter, progress: bo
 def overlay_sheet(reader: VideoReader, painter: Painter, frames: int) -> bytes:
     """PNG of the frames with the highest scores, kept apart, painted."""
     gap = max(len(reader) // (2 * frames), 1)
-    indices = selection.select_frames(painter.attention.frame_scores, frames, minimum_gap=gap)
+    usable = np.array(reader.valid_indices() or range(len(reader)))
+    scores = painter.attention.frame_scores[usable]
+    indices = usable[selection.select_frames(scores, frames, minimum_gap=gap)]
     shown = reader.frames_at(indices.tolist())
     pixels = shown.pixels.permute(0, 2, 3, 1).numpy()
     # Captions need room: tiny videos are shown several times as large.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn import __version__, selection
-from vidattn.errors import ArgumentError
+from vidattn.errors import ArgumentError, DecodeError
 from vidattn.video import VideoReader, open_video
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def extract_keyframes(
     regions: int = 1,
     region_threshold: float = 0.5,
     decoder: str = "pyav",
+    salvage: bool = False,
     device: str = "cpu",
     batch_size: int = 4,
 ) -> KeyFrames:
@@ -100,6 +101,7 @@ def extract_keyframes(
         regions: most boxes a frame.
         region_threshold: share of the map's peak that a region's cells must reach.
         decoder: see `vidattn.open_video`.
+        salvage: read damaged videos too; only frames that are as they were encoded are selected.
         device: for a checkpoint that is loaded from a file.
         batch_size: windows that are held at once.
 
@@ -112,7 +114,7 @@ def extract_keyframes(
         raise ArgumentError(f"count: expected at least 1, got {count}")
     if not 0 <= minimum_gap_seconds < float("inf"):
         raise ArgumentError(f"minimum_gap_seconds: expected 0 or more, got {minimum_gap_seconds}")
-    with open_video(path, decoder=decoder) as reader:
+    with open_video(path, decoder=decoder, salvage=salvage) as reader:
         gap = round(minimum_gap_seconds * reader.fps)
         if checkpoint is None:
             return _by_coverage(reader, count, gap)
@@ -129,9 +131,12 @@ def _loaded(checkpoint: str | Path | LoadedRecogniser, device: str) -> LoadedRec
 
 
 def _by_coverage(reader: VideoReader, count: int, gap: int) -> KeyFrames:
-    sketch = selection.sketch_frames(_chunks(reader))
-    indices = selection.cover_frames(sketch, count, minimum_gap=gap)
-    scores = selection.coverage_scores(sketch)
+    usable = _usable(reader)
+    sketch = selection.sketch_frames(_chunks(reader, usable))
+    indices = usable[selection.cover_frames(sketch, count, minimum_gap=gap)]
+    found = selection.coverage_scores(sketch)
+    scores = np.full(len(reader), found.min())
+    scores[usable] = found
     frames = tuple(
         KeyFrame(int(index), seconds, float(scores[index]))
         for index, seconds in zip(indices, reader.seconds_of(indices.tolist()), strict=True)
@@ -140,9 +145,16 @@ def _by_coverage(reader: VideoReader, count: int, gap: int) -> KeyFrames:
     return KeyFrames(reader.path, frames, scores, method, _details(reader))
 
 
-def _chunks(reader: VideoReader) -> Iterator[NDArray[np.uint8]]:
-    for start in range(0, len(reader), CHUNK):
-        indices = range(start, min(start + CHUNK, len(reader)))
+def _usable(reader: VideoReader) -> NDArray[np.int64]:
+    usable = np.array(reader.valid_indices(), np.int64)
+    if not len(usable):
+        raise DecodeError(reader.path, "no frame is left as it was encoded")
+    return usable
+
+
+def _chunks(reader: VideoReader, usable: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(usable), CHUNK):
+        indices = usable[start : start + CHUNK].tolist()
         frames = reader.frames_at(indices, short_side=SKETCH_SHORT_SIDE)
         yield frames.pixels.permute(0, 2, 3, 1).numpy()
 
@@ -160,7 +172,8 @@ def _by_attention(
 
     windowed = WindowedRecogniser(loaded, reader, batch_size=batch_size)
     scores = selection.merge_windows(window.scores_by_frame() for window in windowed.windows())
-    indices = selection.select_frames(scores, count, minimum_gap=gap)
+    usable = _usable(reader)
+    indices = usable[selection.select_frames(scores[usable], count, minimum_gap=gap)]
     seconds = reader.seconds_of(indices.tolist())
     frames = []
     for index, time, window in zip(indices, seconds, windowed.around(indices), strict=True):
@@ -193,14 +206,15 @@ def _details(reader: VideoReader) -> dict[str, Any]:
         "fps": reader.fps,
         "duration_seconds": reader.duration_seconds,
         "timestamps_made_up": reader.timestamps_made_up,
+        "damaged_spans": [list(span) for span in reader.damaged_spans],
     }
 
 
 def full_frames(
-    path: str | Path, indices: Sequence[int], *, decoder: str
+    path: str | Path, indices: Sequence[int], *, decoder: str, salvage: bool = False
 ) -> Iterator[NDArray[np.uint8]]:
     """Selected frames at full resolution, one by one: uint8 (H, W, 3). A few are held at once."""
-    with open_video(path, decoder=decoder) as reader:
+    with open_video(path, decoder=decoder, salvage=salvage) as reader:
         for start in range(0, len(indices), FULL_FRAMES):
             frames = reader.frames_at(indices[start : start + FULL_FRAMES])
             yield from frames.pixels.permute(0, 2, 3, 1).numpy()

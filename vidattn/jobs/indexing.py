@@ -4,6 +4,7 @@ import json
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vidattn.files import write_json
 from vidattn.jobs.video_lists import listed_videos
 from vidattn.video.index_cache import store_table
 from vidattn.video.pyav_reader import PyavReader
+from vidattn.video.salvaging_reader import SalvagingReader
 
 # Files between two writes of the report: what an interruption may cost.
 SAVE_EVERY = 200
@@ -26,6 +28,7 @@ def index_videos(
     *,
     report: str | Path | None = None,
     workers: int = 1,
+    salvage: bool = False,
     progress: bool = True,
 ) -> list[dict[str, Any]]:
     """Look every video over, and keep its packet table so that later opening is quick.
@@ -36,6 +39,7 @@ def index_videos(
         report: JSON file for the records; videos that it already holds, unchanged since, are
             not looked at again. Nothing is written if None.
         workers: processes.
+        salvage: decode every video once, and say which frames are damaged.
 
     Returns:
         a record for each video: see `examine`.
@@ -50,11 +54,13 @@ def index_videos(
     found = {
         str(video): known[str(video)]
         for video in videos
-        if str(video) in known and _state(video) == known[str(video)]["state"]
+        if str(video) in known
+        and _state(video) == known[str(video)]["state"]
+        and (not salvage or "salvage" in known[str(video)])
     }
     remaining = [video for video in videos if str(video) not in found]
     records = track(
-        _examined(remaining, workers),
+        _examined(remaining, workers, salvage),
         total=len(remaining),
         description="indexing",
         console=Console(stderr=True),
@@ -71,7 +77,7 @@ def index_videos(
     return ordered
 
 
-def examine(path: str | Path) -> dict[str, Any]:
+def examine(path: str | Path, *, salvage: bool = False) -> dict[str, Any]:
     """What one video is, and what is wrong with it; its packet table is kept.
 
     Returns:
@@ -79,6 +85,8 @@ def examine(path: str | Path) -> dict[str, Any]:
         `error` (its type) and `reason`, or frame_count, fps, duration_seconds, first_seconds,
         size, codec, container, quarter_turns, mirrored, keyframe_count,
         longest_keyframe_gap_seconds, timestamps_made_up, full_decode_reason, damage.
+        With `salvage` also `salvage`: frame_count, valid_frames, packet_count, declared_frames
+        and damaged_spans (first frame, last frame, what is wrong), or `error` and `reason`.
     """
     record: dict[str, Any] = {"video": str(path), "state": _state(Path(path))}
     try:
@@ -105,17 +113,34 @@ def examine(path: str | Path) -> dict[str, Any]:
             store_table(Path(path), reader.packet_table)
     except VideoError as error:
         record |= {"error": type(error).__name__, "reason": error.reason}
+    if salvage:
+        record["salvage"] = _salvaged(path)
     return record
 
 
-def _examined(videos: Sequence[Path], workers: int) -> Iterator[dict[str, Any]]:
+def _salvaged(path: str | Path) -> dict[str, Any]:
+    try:
+        with SalvagingReader(path) as reader:
+            return {
+                "frame_count": len(reader),
+                "valid_frames": len(reader.valid_indices()),
+                "packet_count": reader.packet_count,
+                "declared_frames": reader.declared_frames,
+                "damaged_spans": [list(span) for span in reader.damaged_spans],
+            }
+    except VideoError as error:
+        return {"error": type(error).__name__, "reason": error.reason}
+
+
+def _examined(videos: Sequence[Path], workers: int, salvage: bool) -> Iterator[dict[str, Any]]:
+    look = partial(examine, salvage=True) if salvage else examine
     if workers == 1 or len(videos) < 2:
-        yield from map(examine, videos)
+        yield from map(look, videos)
         return
     # Started afresh: a forked decoder library may hold a lock that nobody will release.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for future in as_completed([pool.submit(examine, video) for video in videos]):
+        for future in as_completed([pool.submit(look, video) for video in videos]):
             yield future.result()
 
 

@@ -24,6 +24,7 @@ def write_keyframes(
     *,
     checkpoint: str | Path | None = None,
     decoder: str = "pyav",
+    salvage: bool = False,
     device: str = "cpu",
     **settings: Any,
 ) -> list[VideoError]:
@@ -34,6 +35,7 @@ def write_keyframes(
     there and the others go on; if none can be read, nothing is written.
 
     Args:
+        salvage: read damaged videos too.
         settings: of `extract_keyframes`.
 
     Returns:
@@ -56,8 +58,9 @@ def write_keyframes(
         transient=True,
     ):
         try:
-            found = extract_keyframes(video, checkpoint=loaded, decoder=decoder, **settings)
-            images = write_images(found, output / folders[str(video)], decoder=decoder)
+            reading: dict[str, Any] = {"decoder": decoder, "salvage": salvage}
+            found = extract_keyframes(video, checkpoint=loaded, **reading, **settings)
+            images = write_images(found, output / folders[str(video)], **reading)
         except VideoError as error:
             failures.append(error)
             continue
@@ -71,12 +74,14 @@ def write_keyframes(
     return failures
 
 
-def write_images(found: KeyFrames, folder: Path, *, decoder: str) -> list[Path]:
+def write_images(
+    found: KeyFrames, folder: Path, *, decoder: str, salvage: bool = False
+) -> list[Path]:
     """The key frames at full resolution as PNG files, and a contact sheet beside them."""
     indices = [frame.frame_index for frame in found.frames]
     paths = [folder / f"frame_{index:06d}.png" for index in indices]
     small: list[NDArray[np.uint8]] = []
-    pictures = full_frames(found.path, indices, decoder=decoder)
+    pictures = full_frames(found.path, indices, decoder=decoder, salvage=salvage)
     for path, picture in zip(paths, pictures, strict=True):
         write_bytes(path, report.encode_image(picture))
         small.append(report.shrink(picture, SHEET_TILE_WIDTH))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ class Frames:
         indices: int64, shape (T,): 0-based position of each frame in presentation order.
         source_size: (height, width) of the video as shown, before any resize, after rotation.
         timestamps_made_up: True where the file has no timestamps and `indices / fps` stands in.
+        valid: bool, shape (T,): whether the frame is what was encoded; False where damage was
+            salvaged. All True if not given.
 
     Raises:
         ArgumentError: a shape or dtype is not the one above.
@@ -31,14 +33,21 @@ class Frames:
     indices: Tensor
     source_size: tuple[int, int]
     timestamps_made_up: bool = False
+    valid: Tensor = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.valid is None:
+            object.__setattr__(self, "valid", torch.ones(len(self.pixels), dtype=torch.bool))
         if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4 or self.pixels.shape[1] != 3:
             raise ArgumentError(
                 "pixels: expected uint8 of shape (T, 3, H, W), "
                 f"got {self.pixels.dtype} of shape {tuple(self.pixels.shape)}"
             )
-        for name, expected in (("seconds", torch.float64), ("indices", torch.int64)):
+        for name, expected in (
+            ("seconds", torch.float64),
+            ("indices", torch.int64),
+            ("valid", torch.bool),
+        ):
             value: Tensor = getattr(self, name)
             if value.dtype != expected or value.shape != self.pixels.shape[:1]:
                 raise ArgumentError(
@@ -64,6 +73,7 @@ class Frames:
             indices=self.indices[rows],
             source_size=self.source_size,
             timestamps_made_up=self.timestamps_made_up,
+            valid=self.valid[rows],
         )
 
     @classmethod
@@ -75,7 +85,10 @@ class Frames:
         indices: Tensor,
         source_size: tuple[int, int],
         timestamps_made_up: bool = False,
+        valid: Tensor | None = None,
     ) -> Frames:
         """Frames from what a decoder wrote: uint8, shape (T, H, W, 3)."""
         pixels = rows.permute(0, 3, 1, 2)
-        return cls(pixels, seconds, indices, source_size, timestamps_made_up)
+        if valid is None:
+            return cls(pixels, seconds, indices, source_size, timestamps_made_up)
+        return cls(pixels, seconds, indices, source_size, timestamps_made_up, valid)

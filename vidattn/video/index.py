@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,6 +9,9 @@ import numpy as np
 
 from vidattn.video.demuxer import typed_errors
 from vidattn.video.limits import Limits
+
+# Presentation, decoding, duration, size; key, discarded, damaged.
+PacketRow = tuple[int, int, int, int, bool, bool, bool]
 
 MISSING = np.iinfo(np.int64).min  # stands for a missing timestamp
 
@@ -54,13 +58,18 @@ class PacketTable:
     @classmethod
     def scan(cls, path: str, container: Any, stream: Any, limits: Limits) -> PacketTable:
         """Read all packets without decoding any."""
-        rows: list[tuple[int, int, int, int, bool, bool, bool]] = []
+        rows: list[PacketRow] = []
         with typed_errors(path, "cannot read its packets"):
             for packet in container.demux(stream):
                 if packet.size == 0 and packet.dts is None:
                     continue  # the demuxer's mark for the end
-                rows.append(_row(packet))
+                rows.append(packet_row(packet))
                 limits.check_packets(path, len(rows))
+        return cls.of(rows)
+
+    @classmethod
+    def of(cls, rows: Sequence[PacketRow]) -> PacketTable:
+        """A table of what `packet_row` gave for each packet."""
         numbers = np.array([row[:4] for row in rows], np.int64).reshape(-1, 4)
         flags = np.array([row[4:] for row in rows], np.bool_).reshape(-1, 3)
         return cls(*(numbers[:, i] for i in range(4)), *(flags[:, i] for i in range(3)))
@@ -101,28 +110,45 @@ class FrameIndex:
 
 def suspicion(table: PacketTable, container: Any, stream: Any) -> str | None:
     """Why the packets may not be the frames, so that only a full decode can tell; else None."""
-    context = stream.codec_context
     shown = table.presentation[~table.discarded]
-    timed = container.format.name in _TIMED_CONTAINERS
-    unordered_avi = container.format.name == "avi" and not context.has_b_frames
     first_time = table.presentation[0] if len(table) else 0
+    oddities = _oddities(table, container, stream)
     reasons = {
         "no packets": not len(shown),
-        "missing timestamps": (table.presentation == MISSING).any(),
-        "repeated timestamps": len(np.unique(shown)) != len(shown),
+        "missing timestamps": oddities.pop("missing timestamps"),
+        "repeated timestamps": oddities.pop("repeated timestamps"),
         "incomplete packets": table.damaged.any(),
         "does not start with a key frame": not len(table) or not table.keys[0],
         "frames before the first key frame": (shown < first_time).any(),
         "another number of frames in the header": stream.frames not in (0, len(table)),
-        "a container without presentation times": not (timed or unordered_avi),
-        "a codec that may hide or repeat frames": context.name not in _ONE_FRAME_A_PACKET,
-        "packets without a picture": context.name == "mpeg4" and (table.sizes < 16).any(),
-        "interlaced": getattr(context, "field_order", 0) > 1,
+        **oddities,
     }
     return next((reason for reason, found in reasons.items() if found), None)
 
 
-def _row(packet: Any) -> tuple[int, int, int, int, bool, bool, bool]:
+def packets_are_frames(table: PacketTable, container: Any, stream: Any) -> bool:
+    """Whether each packet shown stands for one frame at its own time, be it damaged or not."""
+    return not any(_oddities(table, container, stream).values())
+
+
+def _oddities(table: PacketTable, container: Any, stream: Any) -> dict[str, bool]:
+    """What keeps packets from being frames, however whole the file is."""
+    context = stream.codec_context
+    shown = table.presentation[~table.discarded]
+    timed = container.format.name in _TIMED_CONTAINERS
+    unordered_avi = container.format.name == "avi" and not context.has_b_frames
+    return {
+        "missing timestamps": bool((table.presentation == MISSING).any()),
+        "repeated timestamps": len(np.unique(shown)) != len(shown),
+        "a container without presentation times": not (timed or unordered_avi),
+        "a codec that may hide or repeat frames": context.name not in _ONE_FRAME_A_PACKET,
+        "packets without a picture": context.name == "mpeg4" and bool((table.sizes < 16).any()),
+        "interlaced": getattr(context, "field_order", 0) > 1,
+    }
+
+
+def packet_row(packet: Any) -> PacketRow:
+    """What the demuxer says of one packet."""
     return (
         MISSING if packet.pts is None else packet.pts,
         MISSING if packet.dts is None else packet.dts,

@@ -16,11 +16,12 @@ class IndexedReader(VideoReader):
     """A reader that knows the time of every frame and decodes ascending, distinct indices.
 
     Subclasses set `_seconds`, float64 of shape (number of frames,), and `_keys`, the ascending
-    indices of its key frames, and write `_decode`.
+    indices of its key frames, and write `_decode`. Those that give damaged frames too set `_valid`.
     """
 
     _seconds: np.ndarray
     _keys: np.ndarray
+    _valid: np.ndarray | None = None
     _closed = False
 
     @abstractmethod
@@ -55,6 +56,7 @@ class IndexedReader(VideoReader):
             indices=torch.from_numpy(wanted),
             source_size=self.size,
             timestamps_made_up=self.timestamps_made_up,
+            valid=None if self._valid is None else torch.from_numpy(self._valid[wanted]),
         )
 
     def frames_between(

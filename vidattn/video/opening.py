@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from importlib import import_module
 
-from vidattn.errors import DecoderUnavailableError
+from vidattn.errors import ArgumentError, DecoderUnavailableError
 from vidattn.naming import choose
 from vidattn.video.image_folder import ImageFolderReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
@@ -17,6 +17,7 @@ DECODERS = {
     "decord": ("vidattn.video.decord_reader", "DecordReader"),
     "torchcodec": ("vidattn.video.torchcodec_reader", "TorchcodecReader"),
 }
+_SALVAGING = ("vidattn.video.salvaging_reader", "SalvagingReader")
 
 
 def open_video(
@@ -25,6 +26,7 @@ def open_video(
     *,
     fps: float = 25.0,
     limits: Limits = DEFAULT_LIMITS,
+    salvage: bool = False,
 ) -> VideoReader:
     """Open a video file, or a folder of frame images, for exact random access.
 
@@ -34,6 +36,8 @@ def open_video(
             may be wrong, see docs/decoders.md. Never decord for untrusted files.
         fps: frames per second of a folder of images; files know their own.
         limits: what the file may ask for before it is refused.
+        salvage: give what is left of a damaged file, and say in `Frames.valid` which frames are
+            as they were encoded; by pyav alone. Without it damage raises.
 
     Raises:
         VideoNotFoundError: there is nothing.
@@ -42,11 +46,20 @@ def open_video(
         LimitError: too many pixels, packets or seconds.
         DecodeError: no frame can be decoded.
         UnknownNameError: no such decoder.
+        ArgumentError: salvage is asked of another decoder, or of a folder of images.
         DecoderUnavailableError: the decoder is not installed or cannot load.
     """
     reader = _reader(decoder)
+    if salvage and decoder != "pyav":
+        raise ArgumentError(
+            f"salvage: only pyav gives what is left of damaged files, got {decoder}"
+        )
     if checked_path(path).is_dir():
+        if salvage:
+            raise ArgumentError(f"{os.fspath(path)}: salvage is for video files, not for folders")
         return ImageFolderReader(path, fps=fps, limits=limits)
+    if salvage:
+        return getattr(import_module(_SALVAGING[0]), _SALVAGING[1])(path, limits=limits)
     return reader(path, limits=limits)
 
 

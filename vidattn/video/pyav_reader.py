@@ -7,19 +7,20 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import DecodeError
 from vidattn.video.cursor import DecodingCursor
-from vidattn.video.demuxer import ONE_THREAD, typed_errors
 from vidattn.video.index import FrameIndex, suspicion
 from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.orientation import Orientation
 from vidattn.video.paths import checked_path
+from vidattn.video.picture import rgb_picture
 from vidattn.video.plan import DecodingPlan
 from vidattn.video.references import may_leave_out
-from vidattn.video.resize import resize_area, resized_size
+from vidattn.video.resize import resized_size
+from vidattn.video.timing import duration_seconds, filled, frame_rate
 
 
 class PyavReader(IndexedReader):
@@ -123,9 +124,9 @@ class PyavReader(IndexedReader):
             tail = int(table.durations[table.presentation.argmax()]) * time_base
             self.timestamps_made_up = None in times
             step = 1 / (declared_rate or 25.0)
-            self._seconds = _fill(times, step, max(self._promised() - len(times), 0))
-        self.fps = _rate(self._seconds, declared_rate)
-        self.duration_seconds = _duration(self._seconds, float(tail), self.fps)
+            self._seconds = filled(times, step, max(self._promised() - len(times), 0))
+        self.fps = frame_rate(self._seconds, declared_rate)
+        self.duration_seconds = duration_seconds(self._seconds, float(tail), self.fps)
         self._limits.check_seconds(self.path, self.duration_seconds)
 
     def _decode_all(self) -> list[float | None]:
@@ -308,54 +309,15 @@ class PyavReader(IndexedReader):
     def _convert(self, frame: Any, row: np.ndarray) -> None:
         """Write a decoded frame into `row` (H, W, 3): one pass from its planes to small RGB."""
         assert self._orientation is not None
-        shape = self._orientation.shown_size((row.shape[0], row.shape[1]))
-        # swscale resizes each field by itself, so interlaced pictures are resized afterwards.
-        size = (frame.height, frame.width) if frame.interlaced_frame else shape
-        settings: dict[str, Any] = dict(ONE_THREAD)
-        if size != self._stored_size:
-            settings["interpolation"] = Interpolation.AREA
-        with typed_errors(self.path, "cannot convert a frame to RGB"):
-            picture = self._reformatter.reformat(
-                frame, width=size[1], height=size[0], format="rgb24", **settings
-            )
-        plane: Any = picture.planes[0]
-        lines = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
-        stored = lines[:, : size[1] * 3].reshape(*size, 3)
-        row[:] = self._orientation.apply(resize_area(stored, shape))
+        row[:] = rgb_picture(
+            self.path,
+            frame,
+            (row.shape[0], row.shape[1]),
+            orientation=self._orientation,
+            reformatter=self._reformatter,
+        )
 
 
 def _seconds(timestamps: Sequence[int], time_base: Any) -> np.ndarray:
     times = np.array(timestamps, np.float64)
     return times * time_base.numerator / time_base.denominator
-
-
-def _fill(times: Sequence[float | None], step: float, lost: int) -> np.ndarray:
-    """Times with the missing ones made up from the one before; `lost` more at the end."""
-    filled = np.empty(len(times) + lost)
-    anchor, steps = 0.0, 0
-    for place, time in enumerate([*times, *[None] * lost]):
-        if time is not None:
-            anchor, steps = time, 0
-        filled[place] = anchor + steps * step
-        steps += 1
-    return filled
-
-
-def _rate(seconds: np.ndarray, declared: float) -> float:
-    """Frames per second: the header's, unless the timestamps tell another."""
-    span = float(seconds[-1] - seconds[0])
-    measured = (len(seconds) - 1) / span if span > 0 and _ascending(seconds) else 0.0
-    if declared and (not measured or abs(measured / declared - 1) < 0.1):
-        return declared
-    return measured or 25.0
-
-
-def _duration(seconds: np.ndarray, tail: float, fps: float) -> float:
-    """From the first frame's start to the last one's end; by count where times jump back."""
-    if not _ascending(seconds):
-        return len(seconds) / fps
-    return float(seconds[-1] - seconds[0]) + (tail or 1 / fps)
-
-
-def _ascending(seconds: np.ndarray) -> bool:
-    return bool((np.diff(seconds) > 0).all())

@@ -68,6 +68,15 @@ class VideoReader(ABC):
         """All frames of `keyframe_indices`: a cheap look at a long video."""
         return self.frames_at(self.keyframe_indices(), short_side=short_side)
 
+    def valid_indices(self) -> list[int]:
+        """Frames that are as they were encoded: all, except where damage is salvaged."""
+        return list(range(len(self)))
+
+    @property
+    def damaged_spans(self) -> list[tuple[int, int, str]]:
+        """(first frame, last frame, what is wrong) of what is not valid; only by salvaging."""
+        return []
+
     def clips(
         self, clips: Sequence[Sequence[int]], *, short_side: int | None = None
     ) -> list[Frames]:

@@ -1,0 +1,159 @@
+"""Open, seek, read, close, many times over: does memory grow, do files or threads stay?
+
+Memory is the resident set. Its slope is that of a line through the means of equal stretches of
+the run after a warm-up; the interval is Student's, at 95 %, and holds 0 where nothing leaks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+STRETCHES = 20
+# Student's quantile for 95 % and 18 degrees of freedom.
+QUANTILE = 2.1009
+
+
+def read_strictly(path: Path, generator: random.Random) -> None:
+    from vidattn.video import open_video
+
+    with open_video(path) as reader:
+        for _ in range(2):
+            reader.frames_at([generator.randrange(len(reader)) for _ in range(2)], short_side=32)
+
+
+def read_salvaging(path: Path, generator: random.Random) -> None:
+    from vidattn.video import open_video
+
+    with open_video(path, salvage=True) as reader:
+        for _ in range(2):
+            reader.frames_at([generator.randrange(len(reader)) for _ in range(2)], short_side=32)
+
+
+def read_decord(path: Path, generator: random.Random) -> None:
+    import decord
+
+    reader = decord.VideoReader(str(path), num_threads=1)
+    for _ in range(2):
+        reader.get_batch([generator.randrange(len(reader)) for _ in range(2)]).asnumpy()
+
+
+def read_torchcodec(path: Path, generator: random.Random) -> None:
+    from torchcodec.decoders import VideoDecoder
+
+    reader = VideoDecoder(str(path), num_ffmpeg_threads=1)
+    for _ in range(2):
+        reader.get_frames_at([generator.randrange(len(reader)) for _ in range(2)])
+
+
+WAYS: dict[str, Callable[[Path, random.Random], None]] = {
+    "strict": read_strictly,
+    "salvage": read_salvaging,
+    "decord": read_decord,
+    "torchcodec": read_torchcodec,
+}
+
+
+def measure(
+    files: list[Path], way: str, *, cycles: int, samples: int = 400, warm_up: float = 0.25
+) -> dict[str, Any]:
+    """Read `files` in turn, `cycles` times in all, and look at the process every so often.
+
+    Errors of a file are part of the cycle: what was opened must be released all the same.
+
+    Args:
+        samples: looks at the process.
+        warm_up: share of the run that is not counted.
+
+    Returns:
+        slope in bytes a cycle with its interval, memory at both ends, and the smallest and
+        largest number of open files and threads after the warm-up.
+    """
+    generator, every = random.Random(0), max(cycles // samples, 1)
+    rows: list[tuple[int, int, int, int]] = []
+    errors = 0
+    for cycle in range(1, cycles + 1):
+        try:
+            WAYS[way](files[cycle % len(files)], generator)
+        except Exception:
+            errors += 1
+        if cycle % every == 0:
+            rows.append((cycle, *_state()))
+    table = np.array(rows, np.float64)[int(len(rows) * warm_up) :]
+    slope, half = _slope(table[:, 0], table[:, 1])
+    return {
+        "way": way,
+        "cycles": cycles,
+        "cycles_that_raised": errors,
+        "slope_bytes_a_cycle": round(slope, 3),
+        "interval": [round(slope - half, 3), round(slope + half, 3)],
+        "grows": slope - half > 0,
+        "mebibytes_after_warm_up": round(table[0, 1] / 2**20, 2),
+        "mebibytes_at_the_end": round(table[-1, 1] / 2**20, 2),
+        "open_files": [int(table[:, 2].min()), int(table[:, 2].max())],
+        "threads": [int(table[:, 3].min()), int(table[:, 3].max())],
+    }
+
+
+def _state() -> tuple[int, int, int]:
+    """Resident bytes, open files, threads of this process."""
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+    return resident, len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope of the means of stretches, and half of its interval."""
+    stretches = min(STRETCHES, len(x))
+    means = np.array(
+        [
+            (part.mean(), other.mean())
+            for part, other in zip(
+                np.array_split(x, stretches), np.array_split(y, stretches), strict=True
+            )
+        ]
+    )
+    centred = means[:, 0] - means[:, 0].mean()
+    slope = float(centred @ means[:, 1] / (centred @ centred))
+    rest = means[:, 1] - means[:, 1].mean() - slope * centred
+    error = math.sqrt(float(rest @ rest) / max(stretches - 2, 1) / float(centred @ centred))
+    return slope, QUANTILE * error
+
+
+def main() -> int:
+    arguments = _arguments()
+    import torch
+
+    torch.set_num_threads(1)
+    found = measure(arguments.files, arguments.way, cycles=arguments.cycles)
+    text = json.dumps({"files": [file.name for file in arguments.files], **found}, indent=1)
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(text + "\n")
+    return 1 if found["grows"] else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: python tools/measure_leaks.py clips/*.mp4 --cycles 20000",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument("--way", choices=WAYS, default="strict")
+    parser.add_argument("--cycles", type=int, default=20_000)
+    parser.add_argument("--output", type=Path, help="JSON file")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

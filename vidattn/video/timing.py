@@ -1,0 +1,39 @@
+"""Rates and durations from the times of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def filled(times: Sequence[float | None], step: float, lost: int = 0) -> np.ndarray:
+    """Times with the missing ones made up from the one before; `lost` more at the end."""
+    found = np.empty(len(times) + lost)
+    anchor, steps = 0.0, 0
+    for place, time in enumerate([*times, *[None] * lost]):
+        if time is not None:
+            anchor, steps = time, 0
+        found[place] = anchor + steps * step
+        steps += 1
+    return found
+
+
+def frame_rate(seconds: np.ndarray, declared: float) -> float:
+    """Frames per second: the header's, unless the timestamps tell another."""
+    span = float(seconds[-1] - seconds[0])
+    measured = (len(seconds) - 1) / span if span > 0 and _ascending(seconds) else 0.0
+    if declared and (not measured or abs(measured / declared - 1) < 0.1):
+        return declared
+    return measured or 25.0
+
+
+def duration_seconds(seconds: np.ndarray, tail: float, fps: float) -> float:
+    """From the first frame's start to the last one's end; by count where times jump back."""
+    if not _ascending(seconds):
+        return len(seconds) / fps
+    return float(seconds[-1] - seconds[0]) + (tail or 1 / fps)
+
+
+def _ascending(seconds: np.ndarray) -> bool:
+    return bool((np.diff(seconds) > 0).all())
