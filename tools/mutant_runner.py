@@ -21,6 +21,8 @@ from typing import Any
 
 # Seconds on the clock, on a busy machine, for one of processor time.
 STILL = 30
+# Libraries are imported before pytest could look into them.
+WARNINGS = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 
 class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -56,7 +58,7 @@ def run(job: dict[str, Any]) -> dict[str, str]:
         sys.meta_path.insert(0, Changed(job["module"], job["source"]))
     first = FirstFailure()
     code = pytest.main(
-        ["-x", "-q", "--no-header", "-p", "no:cacheprovider", *job["arguments"], *job["tests"]],
+        ["-x", "-q", "--no-header", "-p", "no:cacheprovider", *WARNINGS, *job["arguments"], *job["tests"]],
         plugins=[first],
     )
     if code == pytest.ExitCode.OK:
