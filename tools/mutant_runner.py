@@ -58,7 +58,16 @@ def run(job: dict[str, Any]) -> dict[str, str]:
         sys.meta_path.insert(0, Changed(job["module"], job["source"]))
     first = FirstFailure()
     code = pytest.main(
-        ["-x", "-q", "--no-header", "-p", "no:cacheprovider", *WARNINGS, *job["arguments"], *job["tests"]],
+        [
+            "-x",
+            "-q",
+            "--no-header",
+            "-p",
+            "no:cacheprovider",
+            *WARNINGS,
+            *job["arguments"],
+            *job["tests"],
+        ],
         plugins=[first],
     )
     if code == pytest.ExitCode.OK:

@@ -23,8 +23,6 @@ FIXED = {name for name, facts in FACTS.items() if facts.type.fixed_size}
 SEQUENTIAL = {name for name, facts in FACTS.items() if facts.type.sequential}
 # Those without steps through time, which a graph would hold one by one.
 STEPLESS = [case for case in HIGHEST if case[0] not in SEQUENTIAL]
-# Their clips have weights along time, which an image has not.
-TIMED = {"coordinate", "efficient_local", "strip_pooling", "triplet"}
 GRIDS = {
     1: [(1,), (2,), (8,)],
     2: [(5, 7), (8, 3)],
@@ -295,7 +293,7 @@ def check_map(mechanism, found, x, out, *, padded: bool) -> None:
     [
         (name, 3)
         for name, facts in FACTS.items()
-        if {2, 3} <= set(facts.ranks) and name not in TIMED | FIXED
+        if {2, 3} <= set(facts.ranks) and name not in FIXED and not facts.weighs_time
     ]
 )
 def test_clip_of_one_frame_is_an_image(case, randomise):

@@ -73,6 +73,15 @@ def test_each_mistake_is_one_change_and_they_are_in_order(tools):
         assert one.source != ast.unparse(ast.parse(SOURCE)) + "\n"
 
 
+def test_identity_is_that_of_the_code_not_of_its_words(tools):
+    before = [one.identity for one in tools[1].mutants(SOURCE)]
+    assert len(set(before)) == len(before)
+    words = SOURCE.replace("x times a weight", "Another sentence")
+    assert [one.identity for one in tools[1].mutants(words)] == before
+    code = SOURCE.replace("len(x) < 1", "len(x) < 2")
+    assert not set(before) & {one.identity for one in tools[1].mutants(code)}
+
+
 def test_draw_is_seeded_and_takes_operators_in_turn(tools):
     found = tools[1].mutants(SOURCE)
     operators = {one.operator for one in found}

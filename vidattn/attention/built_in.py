@@ -172,7 +172,7 @@ class Facts:
         name: for `build`.
         type: its class.
         family, kind, source, aliases, ranks, map_kind, map_meaning, context_meaning,
-            fixed_size, sequential, data_dependent: see `Mechanism`.
+            fixed_size, sequential, data_dependent, weighs_time: see `Mechanism`.
         summary: the first line of its documentation.
         formula: the paragraphs of its documentation between that line and the source.
         settings: its constructor's settings -> default.
@@ -191,6 +191,7 @@ class Facts:
     fixed_size: bool
     sequential: bool
     data_dependent: bool
+    weighs_time: bool
     summary: str
     formula: str
     settings: dict[str, Any]
@@ -303,6 +304,7 @@ def _facts(name: str, found: type[Mechanism]) -> Facts:
         fixed_size=found.fixed_size,
         sequential=found.sequential,
         data_dependent=found.data_dependent,
+        weighs_time=found.weighs_time,
         summary=(found.__doc__ or "").strip().partition("\n")[0],
         formula=_formula(found),
         settings=_settings(found),

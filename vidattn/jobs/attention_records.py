@@ -18,6 +18,7 @@ FLAGS = {
     "fixed_size": "one size of positions only",
     "sequential": "goes through time step by step",
     "data_dependent": "shapes or steps depend on values: no single graph",
+    "weighs_time": "a clip of one frame is not an image: it is weighed along time too",
 }
 
 
@@ -72,6 +73,7 @@ def record(found: Facts) -> Record:
         "fixed_size": found.fixed_size,
         "sequential": found.sequential,
         "data_dependent": found.data_dependent,
+        "weighs_time": found.weighs_time,
         "class": f"{found.type.__module__}.{found.type.__qualname__}",
         "verified": None if verified is None else asdict(verified),
     }

@@ -30,6 +30,7 @@ class CoordinateAttention(Gate):
     source: ClassVar[str] = "Hou, Zhou, Feng, CVPR 2021, equations 4 to 9"
     aliases: ClassVar[tuple[str, ...]] = ("coordinate_attention", "coord")
     map_meaning: ClassVar[str] = "product of one weight per channel and axis, in (0, 1)"
+    weighs_time: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ class EfficientLocalAttention(Gate):
     source: ClassVar[str] = "Xu and Wan, arXiv 2403.01123, equations 5 to 7"
     aliases: ClassVar[tuple[str, ...]] = ("ela", "efficient_local_attention")
     map_meaning: ClassVar[str] = "product of one weight per channel and axis, in (0, 1)"
+    weighs_time: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ class StripPooling(Gate):
     source: ClassVar[str] = "Hou, Zhang, Cheng, Feng, CVPR 2020, equations 1 to 4"
     aliases: ClassVar[tuple[str, ...]] = ("spm", "strip_pooling_module")
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0, 1)"
+    weighs_time: ClassVar[bool] = True
 
     def __init__(self, channels: int, *, spatial_dims: int = 3, kernel_size: int = 3) -> None:
         super().__init__()

@@ -33,6 +33,7 @@ class TripletAttention(Gate):
     source: ClassVar[str] = "Misra et al., WACV 2021, equations 2 to 4"
     aliases: ClassVar[tuple[str, ...]] = ("triplet_attention",)
     map_meaning: ClassVar[str] = "mean of a position weight and one channel weight per axis"
+    weighs_time: ClassVar[bool] = True
 
     ranks: tuple[int, ...] = (2, 3)
 
