@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNNER = Path(__file__).with_name("mutant_runner.py")
 BATTERY = ROOT / "tests" / "attention" / "test_battery.py"
 PRELOADED = ("torch", "torchvision.transforms.v2", "pytest", "hypothesis", "scipy.signal", "av")
+USERS = 6  # mechanisms whose tests a shared module is run with, at most
 KILLED = ("failed", "crashed", "timed out")
 
 
@@ -266,11 +267,35 @@ def subjects_of(names: Sequence[str] | None, *, battery: bool) -> list[Subject]:
     return subjects
 
 
+def modules_of(names: Sequence[str], *, battery: bool) -> list[Subject]:
+    """Modules of vidattn.attention that mechanisms share, such as "masking".
+
+    Their tests are those in the mirror of the file; where there is none, and next for survivors
+    if `battery`, those of mechanisms that import it.
+    """
+    mechanisms = subjects_of(None, battery=False)
+    subjects = []
+    for name in names:
+        module = f"vidattn.attention.{name}"
+        path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+        *_, family, last = ("", *name.split("."))
+        mirror = ROOT / "tests" / "attention" / family / f"test_{last}.py"
+        users = tuple(
+            sorted({one.tests[0] for one in mechanisms if module in one.path.read_text("utf-8")})
+        )
+        own = (str(mirror),) if mirror.is_file() else users[:USERS]
+        subjects.append(Subject(name, module, path, own, users[:USERS] if battery else ()))
+    return subjects
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--mechanisms", nargs="+", metavar="NAME", help="these only, not all")
+    parser.add_argument(
+        "--modules", nargs="+", metavar="NAME", help="these that mechanisms share, such as masking"
+    )
     parser.add_argument("--limit", type=int, help="mistakes a mechanism, drawn by the seed")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once (default: 1)")
@@ -280,8 +305,12 @@ def main() -> None:
     parser.add_argument("--battery", action="store_true", help="survivors meet the shared tests")
     parser.add_argument("--output", type=Path, default=Path("runs/mutants.json"), metavar="JSON")
     given = parser.parse_args()
+    if given.modules is None:
+        subjects = subjects_of(given.mechanisms, battery=given.battery)
+    else:
+        subjects = modules_of(given.modules, battery=given.battery)
     found = mutate(
-        subjects_of(given.mechanisms, battery=given.battery),
+        subjects,
         given.output,
         limit=given.limit,
         seed=given.seed,
