@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
+import shutil
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
+from torch.utils.checkpoint import checkpoint
 
 from vidattn.attention import Mechanism, Pooled, Reduced, build, catalogue, record_maps
 
@@ -23,6 +27,17 @@ FIXED = {name for name, facts in FACTS.items() if facts.type.fixed_size}
 SEQUENTIAL = {name for name, facts in FACTS.items() if facts.type.sequential}
 # Those without steps through time, which a graph would hold one by one.
 STEPLESS = [case for case in HIGHEST if case[0] not in SEQUENTIAL]
+# One of each family, for what takes long.
+REPRESENTATIVES = (
+    "convolutional_block_attention",
+    "divided_space_time",
+    "mean_field",
+    "self_attention",
+    "squeeze_excitation",
+    "split_attention",
+    "temporal_adaptive",
+    "token_learner",
+)
 GRIDS = {
     1: [(1,), (2,), (8,)],
     2: [(5, 7), (8, 3)],
@@ -390,9 +405,87 @@ def check_same_maps(compiled, module, x, extra) -> None:
         module(x, **extra)
     with record_maps(compiled) as maps:
         compiled(x, **extra)
+    assert_same_maps(maps, eager)
+
+
+def assert_same_maps(maps, eager) -> None:
     assert [found.name for found in maps] == [found.name for found in eager]
     for ours, theirs in zip(maps, eager, strict=True):
-        assert torch.equal(ours.values, theirs.values)
+        # A kernel may be chosen by where its input lies and whether it needs a gradient.
+        assert_close(ours.values, theirs.values, 1e-12)
+
+
+class Checkpointed(nn.Module):
+    """Runs its module again while going backward, instead of keeping what it made."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.runs = 0
+        module.register_forward_pre_hook(self.count)
+
+    def count(self, *_) -> None:
+        self.runs += 1
+
+    def forward(self, x, **given):
+        return checkpoint(self.module, x, use_reentrant=False, **given)
+
+
+@over(HIGHEST)
+@pytest.mark.parametrize("affinities", ["received", "full"])
+def test_checkpointed_model_shows_the_same_maps_once(case, affinities):
+    x, extra = case.inputs()
+    x.requires_grad_()
+    mask = torch.rand(3, 1, *x.shape[2:], generator=torch.Generator().manual_seed(5)) < 0.7
+    model = Checkpointed(case.module)
+    for given in (extra, {"mask": mask, **extra}):
+        with record_maps(nn.Sequential(OrderedDict(module=case.module))) as eager:
+            case.module(x, **given)
+        model.runs = 0
+        with record_maps(model, affinities=affinities) as maps:
+            out = tensors(model(x, **given))[0]
+            # A choice has a gradient in training only. What is kept for going backward must not
+            # depend on whether maps are recorded: the second run is not.
+            if out.requires_grad:
+                out.sum().backward()
+                assert model.runs == 2
+        assert_same_maps(maps, eager)
+
+
+@over(HIGHEST)
+def test_frozen_model_shows_the_same_maps(case):
+    x, extra = case.inputs()
+    with record_maps(case.module) as eager:
+        case.module(x.clone().requires_grad_(), **extra)
+    case.module.requires_grad_(False).eval()
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode(), record_maps(case.module) as maps:
+            case.module(x, **extra)
+        assert_same_maps(maps, eager)
+
+
+@pytest.mark.slow
+@over([case for case in HIGHEST if case[0] in REPRESENTATIVES])
+def test_real_compiler_gives_the_same_forward_and_backward(case):
+    if not shutil.which(os.environ.get("CXX", "g++")):
+        pytest.skip("the compiler needs a C++ compiler")
+    assert {FACTS[name].family for name in REPRESENTATIVES} == {
+        facts.family for facts in FACTS.values()
+    }
+    x, extra = case.inputs()
+    torch.compiler.reset()
+    compiled = torch.compile(case.module, fullgraph=True)
+    results = []
+    for run in (case.module, compiled):
+        given = x.clone().requires_grad_()
+        out = tensors(run(given, **extra))
+        out[0].square().sum().backward()
+        results.append((*out, given.grad, *(one.grad for one in case.module.parameters())))
+        case.module.zero_grad()
+    assert_close(results[1], results[0])
+    explained = torch._dynamo.explain(case.module)(x, **extra)
+    assert explained.graph_count == 1
+    assert explained.graph_break_count == 0
 
 
 class Blind(nn.Module):

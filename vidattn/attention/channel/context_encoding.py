@@ -57,7 +57,7 @@ class ContextEncoding(Gate):
         self.check_rank(x)
         weights = zero_padding(self.weights(x, mask, context), mask)
         if self.observer.recording:
-            self.observer(weights * (x > 0), x.shape[2:])
+            self.observer(weights.detach() * (x > 0), x.shape[2:])
         return F.relu(x * weights)
 
     def _residuals(self, tokens: Tensor, mask: Tensor | None, x: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class ConvolutionalBlockAttention(Gate):
         x = x * channel
         position = zero_padding(self._position_weights(x, mask), mask)
         if self.observer.recording:
-            self.observer(channel * position, x.shape[2:])
+            self.observer(channel.detach() * position.detach(), x.shape[2:])
         return x * position
 
     def _channel_weights(self, x: Tensor, mask: Tensor | None) -> Tensor:

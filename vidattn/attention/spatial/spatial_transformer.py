@@ -60,7 +60,8 @@ class SpatialTransformer(Mechanism):
         rows = _interpolation(1 + scale, down, x.shape[-2])
         columns = _interpolation(1 + scale, right, x.shape[-1])
         if self.observer.recording:
-            seen = rows.sum(1).unsqueeze(2) * columns.sum(1).unsqueeze(1)
+            read = [matrix.detach().sum(1) for matrix in (rows, columns)]
+            seen = read[0].unsqueeze(2) * read[1].unsqueeze(1)
             self._show(seen, mask, x)
         lifted = (slice(None), *[None] * (x.ndim - 3))
         # Without autocast, which would round what is only moved.

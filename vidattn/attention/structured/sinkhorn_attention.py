@@ -63,7 +63,7 @@ class SinkhornAttention(Mixer):
             affinity = sinkhorn(scores, mask, iterations=self.iterations)
         if self.observer.recording:
             count = affinity.shape[2] if mask is None else mask.sum(1).clamp(min=1)[:, None, None]
-            received = affinity.sum(2) / count
+            received = affinity.detach().sum(2) / count
             whole = affinity.detach() if self.observer.wants_affinity else None
             self.observer(received.unflatten(2, grid), grid, affinity=whole)
         mixed = affinity.to(value.dtype) @ value
