@@ -7,6 +7,7 @@ error), "timed out" or "not run".
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import importlib.util
 import json
@@ -111,6 +112,7 @@ def main() -> None:
     for name in sys.argv[1:]:
         __import__(name)
     sys.path.insert(0, str(Path.cwd()))
+    gc.freeze()  # pytest collects garbage again and again, which the libraries are not
     for line in sys.stdin:
         print(json.dumps(run_forked(json.loads(line))), flush=True)
 

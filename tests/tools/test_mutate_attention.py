@@ -33,7 +33,6 @@ def tools(monkeypatch):
     import mutate_attention
     import source_mutants
 
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the children start sooner
     yield mutate_attention, source_mutants
     for name in ("mutate_attention", "source_mutants"):
         sys.modules.pop(name, None)
