@@ -31,7 +31,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from source_mutants import Mutant, drawn, mutants
+from source_mutants import Mutant, drawn
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNNER = Path(__file__).with_name("mutant_runner.py")
@@ -144,22 +144,22 @@ def mutate(
     chosen = [
         (subject, mutant)
         for subject in subjects
-        for mutant in drawn(mutants(subject.path.read_text(encoding="utf-8")), limit, seed)
+        for mutant in drawn(subject.path.read_text(encoding="utf-8"), limit, seed)
     ]
     missing = [pair for pair in chosen if key(*pair) not in results.known]
     runners: SimpleQueue[Runner] = SimpleQueue()
     made = [Runner(preloaded, folder) for _ in range(min(jobs, len(missing)))]
     for runner in made:
         runners.put(runner)
-    broken = set(_broken(missing, runners, seconds)) if missing else set()
+    sound: dict[str, bool] = {}
 
     def work(pair: tuple[Subject, Mutant]) -> dict[str, Any] | None:
         subject, mutant = pair
-        if subject.name in broken:
-            return None
         runner = runners.get()
         try:
-            return _result(runner, subject, mutant, seconds)
+            if subject.name not in sound:
+                sound[subject.name] = _sound(runner, subject, seconds)
+            return _result(runner, subject, mutant, seconds) if sound[subject.name] else None
         finally:
             runners.put(runner)
 
@@ -178,17 +178,12 @@ def mutate(
     return found
 
 
-def _broken(
-    missing: Sequence[tuple[Subject, Mutant]], runners: SimpleQueue[Runner], seconds: float
-) -> Iterable[str]:
-    """Names of subjects whose tests fail without any mistake: they can tell nothing."""
-    runner = runners.get()
-    for subject in {subject.name: subject for subject, _ in missing}.values():
-        answer = runner.run(subject, None, subject.tests, seconds)
-        if answer["outcome"] != "survived":
-            print(f"{subject.name}: its tests fail as it is: {answer}", file=sys.stderr)
-            yield subject.name
-    runners.put(runner)
+def _sound(runner: Runner, subject: Subject, seconds: float) -> bool:
+    """Whether its tests pass without any mistake; others can tell nothing."""
+    answer = runner.run(subject, None, subject.tests, seconds)
+    if answer["outcome"] != "survived":
+        print(f"{subject.name}: its tests fail as it is: {answer}", file=sys.stderr)
+    return bool(answer["outcome"] == "survived")
 
 
 def _result(runner: Runner, subject: Subject, mutant: Mutant, seconds: float) -> dict[str, Any]:

@@ -84,11 +84,14 @@ def test_identity_is_that_of_the_code_not_of_its_words(tools):
 def test_draw_is_seeded_and_takes_operators_in_turn(tools):
     found = tools[1].mutants(SOURCE)
     operators = {one.operator for one in found}
-    drawn = tools[1].drawn(found, len(operators), 3)
+    drawn = tools[1].drawn(SOURCE, len(operators), 3)
     assert {one.operator for one in drawn} == operators
-    assert drawn == tools[1].drawn(found, len(operators), 3)
-    assert drawn != tools[1].drawn(found, len(operators), 4)
-    assert tools[1].drawn(found, None, 0) == found
+    assert drawn == tools[1].drawn(SOURCE, len(operators), 3)
+    assert drawn != tools[1].drawn(SOURCE, len(operators), 4)
+    assert tools[1].drawn(SOURCE, 5, 3) == drawn[:5]
+    assert tools[1].drawn(SOURCE, None, 0) == found
+    whole = tools[1].drawn(SOURCE, 1000, 0)
+    assert {one.source for one in whole} == {one.source for one in found}
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ class SinkhornAttention(Mixer):
     normalised in turn, rows first and last, in logarithms. With one iteration it is
     `self_attention`. Time and memory grow with L² (P is held).
 
-    Source: Sander, Ablin, Blondel, Peyré, AISTATS 2022, equations 4 and 5; the normalisation is
-    that of Mena et al., ICLR 2018, section 2.1.
+    Source: Sander, Ablin, Blondel, Peyré, Sinkformers, AISTATS 2022; the normalisation is that of
+    Mena et al., ICLR 2018.
 
     Args:
         channels: C.
@@ -29,7 +29,7 @@ class SinkhornAttention(Mixer):
     """
 
     family: ClassVar[str] = "structured"
-    source: ClassVar[str] = "Sander, Ablin, Blondel, Peyré, AISTATS 2022, equations 4 and 5"
+    source: ClassVar[str] = "Sander, Ablin, Blondel, Peyré, Sinkformers, AISTATS 2022"
     aliases: ClassVar[tuple[str, ...]] = ("sinkhorn", "sinkformer")
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries: near 1 / L, the more iterations "
