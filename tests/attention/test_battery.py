@@ -241,7 +241,8 @@ def test_sample_of_padding_only_is_finite(case):
     assert all(part.isfinite().all() for part in parts)
     for value in (x, *case.module.parameters()):
         # A choice has a gradient in training only; the test of copying asks for it there.
-        assert value.grad.isfinite().all() if value.grad is not None else case.hard
+        excused = case.hard or case.facts.learns_by_reward
+        assert value.grad.isfinite().all() if value.grad is not None else excused
 
 
 @over(CASES)
@@ -520,7 +521,8 @@ def test_deterministic_mode_allows_it_and_gives_the_same_twice(case):
         given = x.clone().requires_grad_()
         out = tensors(module(given, **extra))
         out[0].pow(2).sum().backward()
-        return (*out, given.grad, *(parameter.grad for parameter in module.parameters()))
+        learned = [one.grad for one in module.parameters() if one.grad is not None]
+        return (*out, given.grad, *learned)
 
     torch.use_deterministic_algorithms(True)
     try:
@@ -576,7 +578,8 @@ def test_trained_module_can_be_copied_and_restored(case):
     x.requires_grad_()  # there may be no parameters
     case.module.train()
     tensors(case.module(x, **extra))[0].pow(2).sum().backward()
-    assert all(parameter.grad is not None for parameter in case.module.parameters())
+    learned = [parameter.grad is not None for parameter in case.module.parameters()]
+    assert all(learned) or (case.facts.learns_by_reward and any(learned))
     case.module.eval()
     twin = copy.deepcopy(case.module)
     fresh = make(case.name, case.rank).double().eval()
