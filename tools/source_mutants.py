@@ -30,7 +30,7 @@ OF_AXES = {
     "select", "size", "softmax", "sort", "split", "squeeze", "stack", "std", "sum", "topk",
     "transpose", "unbind", "unflatten", "unsqueeze", "var",
 }  # fmt: skip
-UNORDERED = {"isinstance", "getattr", "range", "super", "zip"}
+UNORDERED = {"getattr", "isinstance", "maximum", "minimum", "range", "super", "transpose", "zip"}
 
 
 @dataclass(frozen=True)
