@@ -169,28 +169,23 @@ class RecurrentGlimpse(Mechanism):
         self, x: Tensor, location: Tensor, sizes: list[Tensor | int]
     ) -> tuple[Tensor, Tensor]:
         """What is read, (N, scales · C · cells), and how much of each position."""
-        patches = []
-        read = x.new_zeros(x.shape[0], *x.shape[2:])
-        for scale in range(self.scales):
-            part, share = x, x.new_ones(x.shape[0], *[1] * (x.ndim - 2))
-            for axis, size in enumerate(sizes):
-                cells = self._cells(location[:, axis], size, x.shape[2 + axis], 2**scale)
-                part = torch.einsum("ngl,ncl...->nc...g", cells, part)
-                shape = [1] * (x.ndim - 2)
-                shape[axis] = -1
-                share = share * cells.sum(1).reshape(x.shape[0], *shape)
-            patches.append(part.flatten(1))
-            read = read + share
-        return torch.cat(patches, 1), read
+        part = x.unsqueeze(1).expand(-1, self.scales, *x.shape[1:])
+        read = x.new_ones(x.shape[0], self.scales, *[1] * (x.ndim - 2))
+        for axis, size in enumerate(sizes):
+            cells = self._cells(location[:, axis], size, x.shape[2 + axis])
+            part = torch.einsum("nsgl,nscl...->nsc...g", cells, part)
+            shape = [1] * (x.ndim - 2)
+            shape[axis] = -1
+            read = read * cells.sum(2).reshape(x.shape[0], self.scales, *shape)
+        return part.flatten(1), read.sum(1)
 
-    def _cells(self, location: Tensor, size: Tensor | int, length: int, block: int) -> Tensor:
-        """(N,) on one axis -> (N, g, length): each cell's mean over its `block` positions."""
+    def _cells(self, location: Tensor, size: Tensor | int, length: int) -> Tensor:
+        """(N,) on one axis -> (N, scales, g, length): each cell's mean over its positions."""
         # Not past the last one, which l = 1 would be.
         centre = ((location + 1) / 2 * size).floor().clamp(max=size - 1)
-        first = centre - self.glimpse_size * block // 2
-        start = first[:, None, None] + block * torch.arange(
-            self.glimpse_size, device=location.device
-        ).reshape(1, -1, 1)
+        block = 2 ** torch.arange(self.scales, device=location.device)[:, None, None]
+        first = centre[:, None, None, None] - self.glimpse_size * block // 2
+        start = first + block * torch.arange(self.glimpse_size, device=location.device)[:, None]
         position = torch.arange(length, device=location.device)
         inside = (position >= start) & (position < start + block)
         return inside.to(location.dtype) / block
