@@ -7,6 +7,7 @@ error), "timed out" or "not run".
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import importlib.util
 import json
@@ -21,6 +22,8 @@ from typing import Any
 
 # Seconds on the clock, on a busy machine, for one of processor time.
 STILL = 30
+# Libraries are imported before pytest could look into them.
+WARNINGS = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 
 class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -56,7 +59,16 @@ def run(job: dict[str, Any]) -> dict[str, str]:
         sys.meta_path.insert(0, Changed(job["module"], job["source"]))
     first = FirstFailure()
     code = pytest.main(
-        ["-x", "-q", "--no-header", "-p", "no:cacheprovider", *job["arguments"], *job["tests"]],
+        [
+            "-x",
+            "-q",
+            "--no-header",
+            "-p",
+            "no:cacheprovider",
+            *WARNINGS,
+            *job["arguments"],
+            *job["tests"],
+        ],
         plugins=[first],
     )
     if code == pytest.ExitCode.OK:
@@ -100,6 +112,7 @@ def main() -> None:
     for name in sys.argv[1:]:
         __import__(name)
     sys.path.insert(0, str(Path.cwd()))
+    gc.freeze()  # pytest collects garbage again and again, which the libraries are not
     for line in sys.stdin:
         print(json.dumps(run_forked(json.loads(line))), flush=True)
 

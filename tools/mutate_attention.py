@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -30,12 +31,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from source_mutants import Mutant, drawn, mutants
+from source_mutants import Mutant, drawn
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNNER = Path(__file__).with_name("mutant_runner.py")
 BATTERY = ROOT / "tests" / "attention" / "test_battery.py"
 PRELOADED = ("torch", "torchvision.transforms.v2", "pytest", "hypothesis", "scipy.signal", "av")
+USERS = 6  # mechanisms whose tests a shared module is run with, at most
 KILLED = ("failed", "crashed", "timed out")
 
 
@@ -68,6 +70,7 @@ class Runner:
             stdout=subprocess.PIPE,
             text=True,
             cwd=folder,
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # no test needs any
         )
 
     def run(
@@ -141,22 +144,22 @@ def mutate(
     chosen = [
         (subject, mutant)
         for subject in subjects
-        for mutant in drawn(mutants(subject.path.read_text(encoding="utf-8")), limit, seed)
+        for mutant in drawn(subject.path.read_text(encoding="utf-8"), limit, seed)
     ]
     missing = [pair for pair in chosen if key(*pair) not in results.known]
     runners: SimpleQueue[Runner] = SimpleQueue()
     made = [Runner(preloaded, folder) for _ in range(min(jobs, len(missing)))]
     for runner in made:
         runners.put(runner)
-    broken = set(_broken(missing, runners, seconds)) if missing else set()
+    sound: dict[str, bool] = {}
 
     def work(pair: tuple[Subject, Mutant]) -> dict[str, Any] | None:
         subject, mutant = pair
-        if subject.name in broken:
-            return None
         runner = runners.get()
         try:
-            return _result(runner, subject, mutant, seconds)
+            if subject.name not in sound:
+                sound[subject.name] = _sound(runner, subject, seconds)
+            return _result(runner, subject, mutant, seconds) if sound[subject.name] else None
         finally:
             runners.put(runner)
 
@@ -175,17 +178,12 @@ def mutate(
     return found
 
 
-def _broken(
-    missing: Sequence[tuple[Subject, Mutant]], runners: SimpleQueue[Runner], seconds: float
-) -> Iterable[str]:
-    """Names of subjects whose tests fail without any mistake: they can tell nothing."""
-    runner = runners.get()
-    for subject in {subject.name: subject for subject, _ in missing}.values():
-        answer = runner.run(subject, None, subject.tests, seconds)
-        if answer["outcome"] != "survived":
-            print(f"{subject.name}: its tests fail as it is: {answer}", file=sys.stderr)
-            yield subject.name
-    runners.put(runner)
+def _sound(runner: Runner, subject: Subject, seconds: float) -> bool:
+    """Whether its tests pass without any mistake; others can tell nothing."""
+    answer = runner.run(subject, None, subject.tests, seconds)
+    if answer["outcome"] != "survived":
+        print(f"{subject.name}: its tests fail as it is: {answer}", file=sys.stderr)
+    return bool(answer["outcome"] == "survived")
 
 
 def _result(runner: Runner, subject: Subject, mutant: Mutant, seconds: float) -> dict[str, Any]:
@@ -266,11 +264,35 @@ def subjects_of(names: Sequence[str] | None, *, battery: bool) -> list[Subject]:
     return subjects
 
 
+def modules_of(names: Sequence[str], *, battery: bool) -> list[Subject]:
+    """Modules of vidattn.attention that mechanisms share, such as "masking".
+
+    Their tests are those in the mirror of the file; where there is none, and next for survivors
+    if `battery`, those of mechanisms that import it.
+    """
+    mechanisms = subjects_of(None, battery=False)
+    subjects = []
+    for name in names:
+        module = f"vidattn.attention.{name}"
+        path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+        *_, family, last = ("", *name.split("."))
+        mirror = ROOT / "tests" / "attention" / family / f"test_{last}.py"
+        users = tuple(
+            sorted({one.tests[0] for one in mechanisms if module in one.path.read_text("utf-8")})
+        )
+        own = (str(mirror),) if mirror.is_file() else users[:USERS]
+        subjects.append(Subject(name, module, path, own, users[:USERS] if battery else ()))
+    return subjects
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--mechanisms", nargs="+", metavar="NAME", help="these only, not all")
+    parser.add_argument(
+        "--modules", nargs="+", metavar="NAME", help="these that mechanisms share, such as masking"
+    )
     parser.add_argument("--limit", type=int, help="mistakes a mechanism, drawn by the seed")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once (default: 1)")
@@ -280,8 +302,12 @@ def main() -> None:
     parser.add_argument("--battery", action="store_true", help="survivors meet the shared tests")
     parser.add_argument("--output", type=Path, default=Path("runs/mutants.json"), metavar="JSON")
     given = parser.parse_args()
+    if given.modules is None:
+        subjects = subjects_of(given.mechanisms, battery=given.battery)
+    else:
+        subjects = modules_of(given.modules, battery=given.battery)
     found = mutate(
-        subjects_of(given.mechanisms, battery=given.battery),
+        subjects,
         given.output,
         limit=given.limit,
         seed=given.seed,

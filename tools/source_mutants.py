@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 
 SWAPPED_NAMES = {
     "amax": "amin",
@@ -29,7 +30,7 @@ OF_AXES = {
     "select", "size", "softmax", "sort", "split", "squeeze", "stack", "std", "sum", "topk",
     "transpose", "unbind", "unflatten", "unsqueeze", "var",
 }  # fmt: skip
-UNORDERED = {"isinstance", "getattr", "range", "super", "zip"}
+UNORDERED = {"getattr", "isinstance", "maximum", "minimum", "range", "super", "transpose", "zip"}
 
 
 @dataclass(frozen=True)
@@ -51,47 +52,76 @@ class Mutant:
 
     @property
     def identity(self) -> str:
-        return sha256(f"{self.operator}\n{self.source}".encode()).hexdigest()[:16]
+        """Stays when only words for people change."""
+        meaning = ast.unparse(_Wordless().visit(ast.parse(self.source)))
+        return sha256(f"{self.operator}\n{meaning}".encode()).hexdigest()[:16]
+
+
+class _Wordless(ast.NodeTransformer):
+    """Takes away docstrings, and what a class says of itself to people."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        return ast.Pass() if isinstance(node.value, ast.Constant) else node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        words = isinstance(node.target, ast.Name) and node.target.id in ("source", "map_meaning")
+        return ast.Pass() if words else node
 
 
 def mutants(source: str) -> list[Mutant]:
     """Every mistake of every kind in the bodies of the functions, in the order of the lines."""
     tree = ast.parse(source)
-    found = []
-    for place, node in list(_places(tree)):
-        for operator, change in CHANGES.items():
-            for changed in change(node):
-                place(changed)
-                ast.fix_missing_locations(tree)
-                found.append(
-                    Mutant(
-                        operator,
-                        node.lineno,  # type: ignore[attr-defined]
-                        ast.unparse(node),
-                        ast.unparse(changed),
-                        ast.unparse(tree) + "\n",
-                    )
-                )
-                place(node)
-    unique = {mutant.source: mutant for mutant in reversed(found)}
-    unique.pop(ast.unparse(tree) + "\n", None)
-    return sorted(unique.values(), key=lambda one: (one.line, one.operator, one.after))
+    unique = _unique((_made(tree, one) for one in _candidates(tree)), tree)
+    return sorted(unique, key=lambda one: (one.line, one.operator, one.after))
 
 
-def drawn(found: list[Mutant], limit: int | None, seed: int) -> list[Mutant]:
-    """At most `limit` of them, from all operators in turn; the same ones for the same seed."""
-    if limit is None or len(found) <= limit:
-        return found
-    shuffled = random.Random(seed).sample(found, len(found))
+def drawn(source: str, limit: int | None, seed: int) -> list[Mutant]:
+    """At most `limit` of them, from all operators in turn; fewer are the first of more."""
+    if limit is None:
+        return mutants(source)
+    tree = ast.parse(source)
+    found = _candidates(tree)
     turns: dict[str, int] = {}
     order = []
-    for mutant in shuffled:
-        turns[mutant.operator] = turns.get(mutant.operator, 0) + 1
-        order.append((turns[mutant.operator], len(order), mutant))
-    return [mutant for *_, mutant in sorted(order, key=lambda one: one[:2])[:limit]]
+    for one in random.Random(seed).sample(found, len(found)):
+        turns[one[0]] = turns.get(one[0], 0) + 1
+        order.append((turns[one[0]], len(order), one))
+    order.sort(key=lambda one: one[:2])
+    return list(islice(_unique((_made(tree, one) for *_, one in order), tree), limit))
 
 
 Place = Callable[[ast.AST], None]
+Candidate = tuple[str, Place, ast.AST, ast.AST]
+
+
+def _candidates(tree: ast.AST) -> list[Candidate]:
+    """What would be changed by which operator: how to place it, and the node before and after."""
+    return [
+        (operator, place, node, changed)
+        for place, node in list(_places(tree))
+        for operator, change in CHANGES.items()
+        for changed in change(node)
+    ]
+
+
+def _made(tree: ast.AST, candidate: Candidate) -> Mutant:
+    operator, place, node, changed = candidate
+    before = ast.unparse(node)
+    place(changed)
+    ast.fix_missing_locations(tree)
+    line: int = node.lineno  # type: ignore[attr-defined]
+    mutant = Mutant(operator, line, before, ast.unparse(changed), ast.unparse(tree) + "\n")
+    place(node)
+    return mutant
+
+
+def _unique(found: Iterable[Mutant], tree: ast.AST) -> Iterator[Mutant]:
+    """Those that change anything, each once."""
+    seen = {ast.unparse(tree) + "\n"}
+    for mutant in found:
+        if mutant.source not in seen:
+            seen.add(mutant.source)
+            yield mutant
 
 
 def _places(node: ast.AST, inside: bool = False) -> Iterator[tuple[Place, ast.AST]]:
@@ -126,6 +156,8 @@ def _says_nothing(node: ast.AST) -> bool:
     """Messages, docstrings, imports, and what only observers see."""
     if isinstance(node, ast.Raise | ast.Import | ast.ImportFrom | ast.Assert | ast.JoinedStr):
         return True
+    if isinstance(node, ast.keyword):
+        return node.arg == "strict"  # of zip: a guard against what callers cannot do
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) or "observer(" in ast.unparse(node)
     if isinstance(node, ast.If):

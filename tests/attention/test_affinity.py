@@ -109,3 +109,34 @@ def test_an_hour_of_joint_attention_does_not_fit_anywhere():
     with pytest.raises(RecordingError, match="GB are free"):
         affinity.refuse_what_cannot_fit(endless, endless)
     assert 2**20 < affinity.free_bytes(torch.device("cpu")) < 2**50
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_causal_queries_see_all_registers(padded):
+    q = torch.randn(2, 3, 7, 4, dtype=torch.float64)
+    k, v = torch.randn(2, 2, 3, 9, 4, dtype=torch.float64)
+    mask = torch.rand(2, 7) < 0.7 if padded else torch.ones(2, 7, dtype=torch.bool)
+    allowed = torch.ones(2, 7, 9, dtype=torch.bool)
+    for n in range(2):
+        for query in range(7):
+            for key in range(7):
+                allowed[n, query, key] = key <= query and bool(mask[n, key])
+    powers = torch.einsum("nhqc,nhkc->nhqk", q, k).exp() * allowed[:, None]
+    rows = powers / powers.sum(3, keepdim=True)
+    given = mask if padded else None
+    out = affinity.attend(
+        q,
+        k,
+        v,
+        scale=1.0,
+        mask=given,
+        grid=(7,),
+        observer=Observer("affinity"),
+        registers=2,
+        causal=True,
+    )
+    real = mask[:, None, :, None]
+    torch.testing.assert_close(out, torch.einsum("nhqk,nhkc->nhqc", rows, v) * real)
+    expected = (rows * real).sum(2)[:, :, :7] / mask.sum(1).clamp(min=1)[:, None, None]
+    found = affinity.received(q, k, given, causal=True, registers=2)
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
+import re
+import shutil
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
+from torch.utils.checkpoint import checkpoint
 
 from vidattn.attention import Mechanism, Pooled, Reduced, build, catalogue, record_maps
 
@@ -23,8 +28,17 @@ FIXED = {name for name, facts in FACTS.items() if facts.type.fixed_size}
 SEQUENTIAL = {name for name, facts in FACTS.items() if facts.type.sequential}
 # Those without steps through time, which a graph would hold one by one.
 STEPLESS = [case for case in HIGHEST if case[0] not in SEQUENTIAL]
-# Their clips have weights along time, which an image has not.
-TIMED = {"coordinate", "efficient_local", "strip_pooling", "triplet"}
+# One of each family, for what takes long.
+REPRESENTATIVES = (
+    "convolutional_block_attention",
+    "divided_space_time",
+    "mean_field",
+    "self_attention",
+    "squeeze_excitation",
+    "split_attention",
+    "temporal_adaptive",
+    "token_learner",
+)
 GRIDS = {
     1: [(1,), (2,), (8,)],
     2: [(5, 7), (8, 3)],
@@ -228,7 +242,8 @@ def test_sample_of_padding_only_is_finite(case):
     assert all(part.isfinite().all() for part in parts)
     for value in (x, *case.module.parameters()):
         # A choice has a gradient in training only; the test of copying asks for it there.
-        assert value.grad.isfinite().all() if value.grad is not None else case.hard
+        excused = case.hard or case.facts.learns_by_reward
+        assert value.grad.isfinite().all() if value.grad is not None else excused
 
 
 @over(CASES)
@@ -295,7 +310,7 @@ def check_map(mechanism, found, x, out, *, padded: bool) -> None:
     [
         (name, 3)
         for name, facts in FACTS.items()
-        if {2, 3} <= set(facts.ranks) and name not in TIMED | FIXED
+        if {2, 3} <= set(facts.ranks) and name not in FIXED and not facts.weighs_time
     ]
 )
 def test_clip_of_one_frame_is_an_image(case, randomise):
@@ -392,9 +407,87 @@ def check_same_maps(compiled, module, x, extra) -> None:
         module(x, **extra)
     with record_maps(compiled) as maps:
         compiled(x, **extra)
+    assert_same_maps(maps, eager)
+
+
+def assert_same_maps(maps, eager) -> None:
     assert [found.name for found in maps] == [found.name for found in eager]
     for ours, theirs in zip(maps, eager, strict=True):
-        assert torch.equal(ours.values, theirs.values)
+        # A kernel may be chosen by where its input lies and whether it needs a gradient.
+        assert_close(ours.values, theirs.values, 1e-12)
+
+
+class Checkpointed(nn.Module):
+    """Runs its module again while going backward, instead of keeping what it made."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.runs = 0
+        module.register_forward_pre_hook(self.count)
+
+    def count(self, *_) -> None:
+        self.runs += 1
+
+    def forward(self, x, **given):
+        return checkpoint(self.module, x, use_reentrant=False, **given)
+
+
+@over(HIGHEST)
+@pytest.mark.parametrize("affinities", ["received", "full"])
+def test_checkpointed_model_shows_the_same_maps_once(case, affinities):
+    x, extra = case.inputs()
+    x.requires_grad_()
+    mask = torch.rand(3, 1, *x.shape[2:], generator=torch.Generator().manual_seed(5)) < 0.7
+    model = Checkpointed(case.module)
+    for given in (extra, {"mask": mask, **extra}):
+        with record_maps(nn.Sequential(OrderedDict(module=case.module))) as eager:
+            case.module(x, **given)
+        model.runs = 0
+        with record_maps(model, affinities=affinities) as maps:
+            out = tensors(model(x, **given))[0]
+            # A choice has a gradient in training only. What is kept for going backward must not
+            # depend on whether maps are recorded: the second run is not.
+            if out.requires_grad:
+                out.sum().backward()
+                assert model.runs == 2
+        assert_same_maps(maps, eager)
+
+
+@over(HIGHEST)
+def test_frozen_model_shows_the_same_maps(case):
+    x, extra = case.inputs()
+    with record_maps(case.module) as eager:
+        case.module(x.clone().requires_grad_(), **extra)
+    case.module.requires_grad_(False).eval()
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode(), record_maps(case.module) as maps:
+            case.module(x, **extra)
+        assert_same_maps(maps, eager)
+
+
+@pytest.mark.slow
+@over([case for case in HIGHEST if case[0] in REPRESENTATIVES])
+def test_real_compiler_gives_the_same_forward_and_backward(case):
+    if not shutil.which(os.environ.get("CXX", "g++")):
+        pytest.skip("the compiler needs a C++ compiler")
+    assert {FACTS[name].family for name in REPRESENTATIVES} == {
+        facts.family for facts in FACTS.values()
+    }
+    x, extra = case.inputs()
+    torch.compiler.reset()
+    compiled = torch.compile(case.module, fullgraph=True)
+    results = []
+    for run in (case.module, compiled):
+        given = x.clone().requires_grad_()
+        out = tensors(run(given, **extra))
+        out[0].square().sum().backward()
+        results.append((*out, given.grad, *(one.grad for one in case.module.parameters())))
+        case.module.zero_grad()
+    assert_close(results[1], results[0])
+    explained = torch._dynamo.explain(case.module)(x, **extra)
+    assert explained.graph_count == 1
+    assert explained.graph_break_count == 0
 
 
 class Blind(nn.Module):
@@ -429,7 +522,8 @@ def test_deterministic_mode_allows_it_and_gives_the_same_twice(case):
         given = x.clone().requires_grad_()
         out = tensors(module(given, **extra))
         out[0].pow(2).sum().backward()
-        return (*out, given.grad, *(parameter.grad for parameter in module.parameters()))
+        learned = [one.grad for one in module.parameters() if one.grad is not None]
+        return (*out, given.grad, *learned)
 
     torch.use_deterministic_algorithms(True)
     try:
@@ -463,7 +557,8 @@ def chosen(out: Tensor | Reduced) -> Tensor:
     return out.source.flatten(2).sum(1) == 1 if isinstance(out, Reduced) else out != 0
 
 
-@over(HIGHEST)
+# Where places learn by reward, they move what is read without a gradient.
+@over([case for case in HIGHEST if not FACTS[case[0]].learns_by_reward])
 def test_gradients(case):
     small = GRIDS[case.rank][-1] if case.name in FIXED else (2, 2, 3)[3 - case.rank :]
     x, extra = case.inputs(small, batch=2)
@@ -485,7 +580,8 @@ def test_trained_module_can_be_copied_and_restored(case):
     x.requires_grad_()  # there may be no parameters
     case.module.train()
     tensors(case.module(x, **extra))[0].pow(2).sum().backward()
-    assert all(parameter.grad is not None for parameter in case.module.parameters())
+    learned = [parameter.grad is not None for parameter in case.module.parameters()]
+    assert all(learned) or (case.facts.learns_by_reward and any(learned))
     case.module.eval()
     twin = copy.deepcopy(case.module)
     fresh = make(case.name, case.rank).double().eval()
@@ -502,6 +598,27 @@ def test_starts_as_identity_is_true(case):
     out = tensors(fresh(x, **extra))[0]
     keeping = case.facts.kind not in ("pooler", "reducer")
     assert fresh.starts_as_identity == (keeping and out.shape == x.shape and torch.equal(out, x))
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "attention.md"
+PUBLISHED = {
+    name: int(count.replace(",", ""))
+    for name, count in re.findall(
+        r"^\| \[`(\w+)`\].*?\|.*?\|.*?\| ([0-9,]+) \|",
+        PAGE.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+}
+
+
+@over(HIGHEST)
+def test_default_widths_are_those_that_are_published(case):
+    """A layer of another width goes unseen where a reference takes its weights as they are."""
+    grid = {1: (8,), 2: (14, 14), 3: (8, 14, 14)}[case.rank]
+    required = case.facts.settings.get("grid") is inspect.Parameter.empty
+    settings = {"grid": grid} if required else {}
+    module = build(case.name, 64, spatial_dims=case.rank, **settings)
+    assert sum(one.numel() for one in module.parameters()) == PUBLISHED[case.name]
 
 
 @pytest.mark.parametrize("name", FACTS)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -47,6 +48,17 @@ def test_softmax_is_over_real_entries(x, mask):
     for n in range(2):
         torch.testing.assert_close(out[n, kept[n]], scores[n, kept[n]].softmax(0))
     assert (out[~kept] == 0).all()
+
+
+def test_without_a_mask_all_is_real(x):
+    values = x.numpy()
+    np.testing.assert_allclose(masked_mean(x, None), values.mean((2, 3, 4)), atol=1e-12)
+    np.testing.assert_allclose(masked_max(x, None), values.max((2, 3, 4)), atol=0)
+    powers = np.exp(values)
+    for dim in (1, 2):
+        expected = powers / powers.sum(dim, keepdims=True)
+        np.testing.assert_allclose(masked_softmax(x, None, dim=dim), expected, atol=1e-12)
+    assert zero_padding(x, None) is x
 
 
 def test_zero_padding_removes_infinities(x, mask):

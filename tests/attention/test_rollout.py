@@ -58,7 +58,7 @@ class Stack(nn.Module):
 @pytest.mark.parametrize("per_frame", [False, True])
 def test_map_of_recorded_layers(per_frame):
     dims = 2 if per_frame else 3
-    network = Stack(build("mhsa", 8, spatial_dims=dims, heads=2) for _ in range(2))
+    network = Stack(build("mhsa", 8, spatial_dims=dims, heads=4) for _ in range(2))
     network = (PerFrame(network) if per_frame else network).double()
     clip = torch.randn(2, 8, 3, 2, 4, dtype=torch.float64)
     with record_maps(network, affinities="full") as maps:

@@ -154,6 +154,18 @@ def test_modules_that_know_no_mask_can_be_viewed(clip):
     assert both(clip).shape == clip.shape
 
 
+def test_a_view_starts_as_the_identity_where_what_it_views_says_so():
+    identity = build("non_local", 8, spatial_dims=2)
+    assert identity.starts_as_identity
+    other = nn.Conv2d(8, 8, 1)
+    for view in (PerFrame, OverTime):
+        assert view(identity).starts_as_identity
+        assert not view(other).starts_as_identity
+    assert Factorised(identity, identity).starts_as_identity
+    assert not Factorised(identity, other).starts_as_identity
+    assert not Factorised(other, other).starts_as_identity
+
+
 @pytest.mark.parametrize("view", [PerFrame, OverTime])
 def test_an_image_is_refused(view):
     with pytest.raises(

@@ -23,6 +23,7 @@ class Gate:
             raise ValueError(f"expected {1 + 1}")
         self.observer(x[0])
         first, last = x[0], x[-1]
+        zip(x, strict=True)
         return x.mean((2, 3)).sigmoid() * 0.5 + self.residual(first, last)
 '''
 
@@ -33,7 +34,6 @@ def tools(monkeypatch):
     import mutate_attention
     import source_mutants
 
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the children start sooner
     yield mutate_attention, source_mutants
     for name in ("mutate_attention", "source_mutants"):
         sys.modules.pop(name, None)
@@ -73,14 +73,26 @@ def test_each_mistake_is_one_change_and_they_are_in_order(tools):
         assert one.source != ast.unparse(ast.parse(SOURCE)) + "\n"
 
 
+def test_identity_is_that_of_the_code_not_of_its_words(tools):
+    before = [one.identity for one in tools[1].mutants(SOURCE)]
+    assert len(set(before)) == len(before)
+    words = SOURCE.replace("x times a weight", "Another sentence")
+    assert [one.identity for one in tools[1].mutants(words)] == before
+    code = SOURCE.replace("len(x) < 1", "len(x) < 2")
+    assert not set(before) & {one.identity for one in tools[1].mutants(code)}
+
+
 def test_draw_is_seeded_and_takes_operators_in_turn(tools):
     found = tools[1].mutants(SOURCE)
     operators = {one.operator for one in found}
-    drawn = tools[1].drawn(found, len(operators), 3)
+    drawn = tools[1].drawn(SOURCE, len(operators), 3)
     assert {one.operator for one in drawn} == operators
-    assert drawn == tools[1].drawn(found, len(operators), 3)
-    assert drawn != tools[1].drawn(found, len(operators), 4)
-    assert tools[1].drawn(found, None, 0) == found
+    assert drawn == tools[1].drawn(SOURCE, len(operators), 3)
+    assert drawn != tools[1].drawn(SOURCE, len(operators), 4)
+    assert tools[1].drawn(SOURCE, 5, 3) == drawn[:5]
+    assert tools[1].drawn(SOURCE, None, 0) == found
+    whole = tools[1].drawn(SOURCE, 1000, 0)
+    assert {one.source for one in whole} == {one.source for one in found}
 
 
 @pytest.mark.slow

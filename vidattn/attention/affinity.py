@@ -95,7 +95,7 @@ def _attended(
     seen = positions <= queries[:, None]
     if registers:
         seen = seen | (positions >= key.shape[2] - registers)
-    return seen if mask is None else mask[:, None, None] & seen
+    return seen[None, None] if mask is None else mask[:, None, None] & seen
 
 
 @torch.no_grad()

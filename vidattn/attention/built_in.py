@@ -115,6 +115,7 @@ _BUILT_INS = {
         "spatial.position_sensitive_axial",
         "PositionSensitiveAxialAttention",
     ),
+    "recurrent_glimpse": ("spatial.recurrent_glimpse", "RecurrentGlimpse"),
     "recurrent_space_time_pooling": (
         "spatiotemporal.recurrent_attention",
         "RecurrentSpaceTimePooling",
@@ -172,7 +173,8 @@ class Facts:
         name: for `build`.
         type: its class.
         family, kind, source, aliases, ranks, map_kind, map_meaning, context_meaning,
-            fixed_size, sequential, data_dependent: see `Mechanism`.
+            fixed_size, sequential, data_dependent, weighs_time, learns_by_reward: see
+            `Mechanism`.
         summary: the first line of its documentation.
         formula: the paragraphs of its documentation between that line and the source.
         settings: its constructor's settings -> default.
@@ -191,6 +193,8 @@ class Facts:
     fixed_size: bool
     sequential: bool
     data_dependent: bool
+    weighs_time: bool
+    learns_by_reward: bool
     summary: str
     formula: str
     settings: dict[str, Any]
@@ -303,6 +307,8 @@ def _facts(name: str, found: type[Mechanism]) -> Facts:
         fixed_size=found.fixed_size,
         sequential=found.sequential,
         data_dependent=found.data_dependent,
+        weighs_time=found.weighs_time,
+        learns_by_reward=found.learns_by_reward,
         summary=(found.__doc__ or "").strip().partition("\n")[0],
         formula=_formula(found),
         settings=_settings(found),

@@ -35,6 +35,10 @@ class Mechanism(nn.Module):
         fixed_size: it is made for one size of the positions; another is refused.
         sequential: it goes through time step by step: a graph of it has a fixed T.
         data_dependent: its shapes or steps depend on values: it has no single graph.
+        weighs_time: its clips are weighed along time too, by what images have not: a clip of
+            one frame does not come out as the image does.
+        learns_by_reward: some parameters have no gradient in a forward pass: they learn from a
+            reward, by a loss of their own.
         weights_sum_to_one: whether the weights of an affinity or pooling map are non-negative
             and sum to 1.
         weighs_input: whether a pooler's features are x weighed by its weights; False where it
@@ -56,6 +60,8 @@ class Mechanism(nn.Module):
     fixed_size: ClassVar[bool] = False
     sequential: ClassVar[bool] = False
     data_dependent: ClassVar[bool] = False
+    weighs_time: ClassVar[bool] = False
+    learns_by_reward: ClassVar[bool] = False
     weights_sum_to_one: ClassVar[bool] = True
     weighs_input: ClassVar[bool] = True
 

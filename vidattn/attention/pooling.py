@@ -18,12 +18,13 @@ class PositionScore(nn.Module):
     s = w · tanh(V x + b), or gated, s = w · (tanh(V x + b) ⊙ σ(U x + c)). The last
     map has no bias, which a softmax could not see.
 
-    Source: Ilse, Tomczak, Welling, ICML 2018, equations 8 and 9.
+    Source: Ilse, Tomczak, Welling, Attention-based Deep Multiple Instance Learning, ICML 2018,
+    attention and gated attention.
 
     Args:
         channels: C.
         hidden_channels: rows of V and U.
-        gated: use equation 9.
+        gated: use the second.
     """
 
     def __init__(self, channels: int, *, hidden_channels: int, gated: bool) -> None:
@@ -53,7 +54,9 @@ class AttentionPooling(Mechanism):
     """
 
     kind: ClassVar[Kind] = "pooler"
-    source: ClassVar[str] = "Ilse, Tomczak, Welling, ICML 2018, equations 7 to 9"
+    source: ClassVar[str] = (
+        "Ilse, Tomczak, Welling, Attention-based Deep Multiple Instance Learning, ICML 2018"
+    )
     map_kind: ClassVar[MapKind] = "pooling"
 
     def __init__(self, channels: int, *, hidden_channels: int = 128, gated: bool = False) -> None:

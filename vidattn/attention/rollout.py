@@ -23,7 +23,8 @@ def rollout(
 
     Ã = (1 − r) A + r I with A over heads, rows made to sum to 1; R = Ã_n … Ã_2 Ã_1.
 
-    Source: Abnar, Zuidema, ACL 2020, section 3, equation 1, where r = ½ and heads are averaged.
+    Source: Abnar, Zuidema, Quantifying Attention Flow, ACL 2020, where r = ½ and heads are
+    averaged.
 
     Args:
         affinities: (B, heads, L, L), query by key, from the first layer to the last.

@@ -20,8 +20,7 @@ class RotaryPositions(nn.Module):
     angle p · base^(-2i/D) at position p. Features without one of the axes are not turned in its
     part: a clip of one frame is an image.
 
-    Source: Su et al., RoFormer, 2021, equation 34; cut into three as in Assran et al.,
-    V-JEPA 2, 2025, section 2.1.
+    Source: Su et al., RoFormer, 2021; cut into three as in Assran et al., V-JEPA 2, 2025.
 
     Args:
         width: of one head; at least 6.

@@ -18,6 +18,8 @@ FLAGS = {
     "fixed_size": "one size of positions only",
     "sequential": "goes through time step by step",
     "data_dependent": "shapes or steps depend on values: no single graph",
+    "weighs_time": "a clip of one frame is not an image: it is weighed along time too",
+    "learns_by_reward": "some parameters learn from a reward, by a loss of their own",
 }
 
 
@@ -72,6 +74,8 @@ def record(found: Facts) -> Record:
         "fixed_size": found.fixed_size,
         "sequential": found.sequential,
         "data_dependent": found.data_dependent,
+        "weighs_time": found.weighs_time,
+        "learns_by_reward": found.learns_by_reward,
         "class": f"{found.type.__module__}.{found.type.__qualname__}",
         "verified": None if verified is None else asdict(verified),
     }

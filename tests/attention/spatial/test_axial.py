@@ -89,3 +89,10 @@ def test_a_position_is_reached_in_as_many_steps_as_axes(randomise):
     x.grad = None
     module.along["W"](x)[0, :, 1, 2].sum().backward()
     assert (x.grad.abs().sum(1)[0] > 0).any(1).tolist() == [False, True, False, False]
+
+
+def test_a_single_position_is_left_as_it_is_and_returned_fresh():
+    x = torch.randn(2, 8, 1, 1, 1)
+    out = build("axial", 8, heads=2)(x)
+    assert torch.equal(out, x)
+    assert out.data_ptr() != x.data_ptr()

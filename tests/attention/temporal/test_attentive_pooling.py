@@ -54,3 +54,10 @@ def test_both_sides_of_a_pair_share_one_matrix(randomise):
 def test_context_of_another_shape_is_refused(context):
     with pytest.raises(ValueError, match=r"expected context of shape \(N, 8, T'\), got"):
         build("atp", 8, spatial_dims=1)(torch.zeros(1, 8, 5), context=context)
+
+
+def test_the_match_starts_small():
+    """Uniform in ± 1 / C, so that the largest of many is near it."""
+    start = build("attentive_temporal_pooling", 32, spatial_dims=1).match.weight
+    assert 0.9 / 32 < start.max() <= 1 / 32
+    assert -1 / 32 <= start.min() < -0.9 / 32

@@ -16,7 +16,7 @@ class ConditionalConvolution(Replacement):
 
     r = σ(W mean(x) + b), K = Σ_e r_e K_e, y = K ∗ x.
 
-    Source: Yang, Bender, Le, Ngiam, CondConv, NeurIPS 2019, section 3.
+    Source: Yang, Bender, Le, Ngiam, CondConv, NeurIPS 2019.
 
     Args:
         channels: C.
@@ -30,7 +30,7 @@ class ConditionalConvolution(Replacement):
     """
 
     family: ClassVar[str] = "branch"
-    source: ClassVar[str] = "Yang, Bender, Le, Ngiam, NeurIPS 2019, section 3"
+    source: ClassVar[str] = "Yang, Bender, Le, Ngiam, CondConv, NeurIPS 2019"
     aliases: ClassVar[tuple[str, ...]] = ("condconv",)
     map_meaning: ClassVar[str] = "weight of each expert's kernel, in (0, 1)"
 

@@ -22,7 +22,7 @@ class DynamicConvolution(Replacement):
     τ is a buffer: saved with the weights, never trained. The paper lowers it from 30 to 1 over
     the first ten epochs; do so with `set_temperature`.
 
-    Source: Chen et al., CVPR 2020, section 3. No public code of the authors confirms the
+    Source: Chen et al., Dynamic Convolution, CVPR 2020. No public code of the authors confirms the
     biases of the two layers.
 
     Args:
@@ -39,7 +39,7 @@ class DynamicConvolution(Replacement):
     """
 
     family: ClassVar[str] = "branch"
-    source: ClassVar[str] = "Chen et al., CVPR 2020, section 3"
+    source: ClassVar[str] = "Chen et al., Dynamic Convolution, CVPR 2020"
     aliases: ClassVar[tuple[str, ...]] = ("dynamic_conv", "dyconv")
     map_meaning: ClassVar[str] = "share of each expert's kernel; sums to 1"
 

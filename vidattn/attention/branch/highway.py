@@ -17,8 +17,9 @@ class Highway(Replacement):
     t = σ(K_t ∗ x + b_t), y = t · ReLU(K ∗ x + b) + (1 − t) · x. b_t starts below 0, so that a
     new one mostly lets x pass.
 
-    Source: Srivastava, Greff, Schmidhuber, NeurIPS 2015, equations 2 and 3, with convolutions.
-    No public code confirms the kernel and the start of b_t; the paper reports −1 to −3.
+    Source: Srivastava, Greff, Schmidhuber, Training Very Deep Networks, NeurIPS 2015, with
+    convolutions. No public code confirms the kernel and the start of b_t; the paper reports −1 to
+    −3.
 
     Args:
         channels: C.
@@ -28,7 +29,9 @@ class Highway(Replacement):
     """
 
     family: ClassVar[str] = "branch"
-    source: ClassVar[str] = "Srivastava, Greff, Schmidhuber, NeurIPS 2015, equations 2 and 3"
+    source: ClassVar[str] = (
+        "Srivastava, Greff, Schmidhuber, Training Very Deep Networks, NeurIPS 2015"
+    )
     map_meaning: ClassVar[str] = "shares of the convolution and of x, mean over channels"
 
     def __init__(

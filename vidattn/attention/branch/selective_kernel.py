@@ -19,8 +19,8 @@ class SelectiveKernel(Replacement):
     a = softmax over m of V_m z, for each channel; y = Σ a_m · U_m. W and V have no bias.
     The batch normalisation of z is over the samples: training needs two of them.
 
-    Source: Li, Wang, Hu, Yang, CVPR 2019, equations 1 to 6, with the 5 × 5 kernel as a 3 × 3 one
-    of dilation 2.
+    Source: Li, Wang, Hu, Yang, Selective Kernel Networks, CVPR 2019, with the 5 × 5 kernel as a 3 ×
+    3 one of dilation 2.
 
     Args:
         channels: C.
@@ -35,7 +35,7 @@ class SelectiveKernel(Replacement):
     """
 
     family: ClassVar[str] = "branch"
-    source: ClassVar[str] = "Li, Wang, Hu, Yang, CVPR 2019, equations 1 to 6"
+    source: ClassVar[str] = "Li, Wang, Hu, Yang, Selective Kernel Networks, CVPR 2019"
     aliases: ClassVar[tuple[str, ...]] = ("sk",)
     map_meaning: ClassVar[str] = "share of each dilation, mean over channels; sums to 1"
 

@@ -21,7 +21,7 @@ class SplitAttention(Replacement):
     group, branch, channel. The batch normalisation of z is over the samples: training needs two
     of them.
 
-    Source: Zhang et al., ResNeSt, CVPR Workshops 2022, section 3; order as in the authors' code.
+    Source: Zhang et al., ResNeSt, CVPR Workshops 2022; order as in the authors' code.
 
     Args:
         channels: C.
@@ -37,7 +37,7 @@ class SplitAttention(Replacement):
     """
 
     family: ClassVar[str] = "branch"
-    source: ClassVar[str] = "Zhang et al., CVPR Workshops 2022, section 3"
+    source: ClassVar[str] = "Zhang et al., ResNeSt, CVPR Workshops 2022"
     aliases: ClassVar[tuple[str, ...]] = ("split", "resnest")
     map_meaning: ClassVar[str] = "share of each split, mean over channels; sums to 1"
 

@@ -17,8 +17,8 @@ class ContextEncoding(Gate):
     e_k = Σ_i w_ik (z_i − d_k); e = mean over k of ReLU(BN(e_k)), one normalisation a word;
     y = ReLU(x + x · σ(V e + b)).
 
-    Source: Zhang et al., EncNet, CVPR 2018, section 2; the last line as in the authors' code.
-    Its loss on what is in the scene is a linear layer on `encode`, for the network to add.
+    Source: Zhang et al., EncNet, CVPR 2018; the last line as in the authors' code. Its loss on what
+    is in the scene is a linear layer on `encode`, for the network to add.
 
     Args:
         channels: C.
@@ -26,7 +26,7 @@ class ContextEncoding(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Zhang et al., CVPR 2018, section 2"
+    source: ClassVar[str] = "Zhang et al., EncNet, CVPR 2018"
     aliases: ClassVar[tuple[str, ...]] = ("encnet",)
     map_meaning: ClassVar[str] = "what each feature was multiplied by: 0, or between 1 and 2"
 
@@ -57,7 +57,7 @@ class ContextEncoding(Gate):
         self.check_rank(x)
         weights = zero_padding(self.weights(x, mask, context), mask)
         if self.observer.recording:
-            self.observer(weights * (x > 0), x.shape[2:])
+            self.observer(weights.detach() * (x > 0), x.shape[2:])
         return F.relu(x * weights)
 
     def _residuals(self, tokens: Tensor, mask: Tensor | None, x: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class DenseImplicitAttention(Gate):
     Called as it is, it is the first block. `DenseImplicitStage` takes the state from block to
     block, as `step` does for networks of your own; nothing is kept between calls.
 
-    Source: Huang, Liang, Liang, Yang, DIANet, AAAI 2020, section 3. σ(c'), not tanh(c').
+    Source: Huang, Liang, Liang, Yang, DIANet, AAAI 2020. σ(c'), not tanh(c').
 
     Args:
         channels: C.
@@ -37,7 +37,7 @@ class DenseImplicitAttention(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Huang, Liang, Liang, Yang, AAAI 2020, section 3"
+    source: ClassVar[str] = "Huang, Liang, Liang, Yang, DIANet, AAAI 2020"
     aliases: ClassVar[tuple[str, ...]] = ("dia", "dianet")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 

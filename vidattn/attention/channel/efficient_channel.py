@@ -16,17 +16,17 @@ class EfficientChannelAttention(Gate):
     a = σ(mean(x) ∗ w), a convolution along the channel axis; y = x · a. Beyond the ends of the
     axis there are zeros, or its other end (cECA).
 
-    Source: Wang et al., CVPR 2020, equations 7, 9 and 12. A kernel size that equation 12 makes
-    even goes up to the next odd one, as in the authors' code.
+    Source: Wang et al., ECA-Net, CVPR 2020. A kernel size that the rule makes even goes up to the
+    next odd one, as in the authors' code.
 
     Args:
         channels: C.
-        kernel_size: odd; None for equation 12, |(log₂ C + 1) / 2| made odd.
+        kernel_size: odd; None for |(log₂ C + 1) / 2| made odd, the paper's rule.
         circular: the last channel is the first one's neighbour.
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Wang et al., CVPR 2020, equations 7, 9 and 12"
+    source: ClassVar[str] = "Wang et al., ECA-Net, CVPR 2020"
     aliases: ClassVar[tuple[str, ...]] = ("eca", "efficient_channel_attention")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 

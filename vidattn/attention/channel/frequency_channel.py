@@ -32,8 +32,8 @@ class FrequencyChannelAttention(Gate):
     Features of another size are averaged over the cells of the grid first. Clips: the mean over
     time of z, for the frequencies are of space, which is why there is no form for (T,) alone.
 
-    Source: Qin, Zhang, Wu, Li, FcaNet, ICCV 2021, section 3; pairs and grid as in the
-    authors' code. With padding z counts real positions as if they were all.
+    Source: Qin, Zhang, Wu, Li, FcaNet, ICCV 2021; pairs and grid as in the authors' code. With
+    padding z counts real positions as if they were all.
 
     Args:
         channels: C, a multiple of the number of pairs.
@@ -45,7 +45,7 @@ class FrequencyChannelAttention(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Qin, Zhang, Wu, Li, ICCV 2021, section 3"
+    source: ClassVar[str] = "Qin, Zhang, Wu, Li, FcaNet, ICCV 2021"
     aliases: ClassVar[tuple[str, ...]] = ("fca", "fcanet")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 

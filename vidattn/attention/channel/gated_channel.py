@@ -20,8 +20,8 @@ class GatedChannelTransformation(Gate):
     y = x · (1 + tanh(γ n + β)). A new one (α = 1, γ = β = 0) is the identity. Put before
     convolutions.
 
-    Source: Yang, Zhu, Wu, Yang, CVPR 2020, section 3; l1 and ε = 10⁻⁵ as in the authors'
-    code.
+    Source: Yang, Zhu, Wu, Yang, Gated Channel Transformation, CVPR 2020; l1 and ε = 10⁻⁵ as in the
+    authors' code.
 
     Args:
         channels: C.
@@ -29,7 +29,7 @@ class GatedChannelTransformation(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Yang, Zhu, Wu, Yang, CVPR 2020, section 3"
+    source: ClassVar[str] = "Yang, Zhu, Wu, Yang, Gated Channel Transformation, CVPR 2020"
     aliases: ClassVar[tuple[str, ...]] = ("gct", "gated_channel_transformation")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 2); 1 is neutral"
 

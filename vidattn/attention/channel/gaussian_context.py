@@ -18,9 +18,9 @@ class GaussianContextTransformer(Gate):
     n = (mean(x) − μ) / √(v + ε), with μ and v over all channels; a = exp(−n² / (2 s²)),
     y = x · a. Learnable: s = 3 σ(θ) + 1 with one θ, which starts at 0, s at 2.5.
 
-    Source: Ruan, Wang, Zheng, Zheng, CVPR 2021, section 3. No public code confirms this
-    formula: its text calls s the standard deviation; public copies multiply n² by a constant of
-    2 / 2 instead, which is s = 0.71.
+    Source: Ruan, Wang, Zheng, Zheng, Gaussian Context Transformer, CVPR 2021. No public code
+    confirms this formula: its text calls s the standard deviation; public copies multiply n² by a
+    constant of 2 / 2 instead, which is s = 0.71.
 
     Args:
         channels: C; not used, for the formula is the same for any number.
@@ -29,7 +29,7 @@ class GaussianContextTransformer(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Ruan, Wang, Zheng, Zheng, CVPR 2021, section 3"
+    source: ClassVar[str] = "Ruan, Wang, Zheng, Zheng, Gaussian Context Transformer, CVPR 2021"
     aliases: ClassVar[tuple[str, ...]] = ("gaussian_gct",)
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1]"
 

@@ -18,8 +18,8 @@ class LinearContextTransform(Gate):
     n = (mean(x) − μ) / √(v + ε), with μ and v over the group's channels; a = σ(w n + b), with w
     and b for each channel; y = x · a.
 
-    Source: Ruan, Wen, Zheng, Zheng, AAAI 2020, section 3. No public code confirms this
-    formula, ε = 10⁻⁵ or the start; public copies start with w = 1, b = 0, or w = 0, b = 1.
+    Source: Ruan, Wen, Zheng, Zheng, Linear Context Transform, AAAI 2020. No public code confirms
+    this formula, ε = 10⁻⁵ or the start; public copies start with w = 1, b = 0, or w = 0, b = 1.
 
     Args:
         channels: C.
@@ -30,7 +30,7 @@ class LinearContextTransform(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Ruan, Wen, Zheng, Zheng, AAAI 2020, section 3"
+    source: ClassVar[str] = "Ruan, Wen, Zheng, Zheng, Linear Context Transform, AAAI 2020"
     aliases: ClassVar[tuple[str, ...]] = ("lct", "linear_context_transform")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 

@@ -16,8 +16,8 @@ class SecondOrderChannelAttention(Gate):
     z = ReLU(BN(W x + b)) with d channels at each position; S = covariance of z's channels;
     each row of BN(S) gives four numbers; a = σ(V [numbers] + c), y = x · a.
 
-    Source: Gao, Xie, Wang, Li, GSoP, CVPR 2019, section 3. The authors' code takes the ReLU of
-    x first, which in its blocks is not yet rectified.
+    Source: Gao, Xie, Wang, Li, GSoP, CVPR 2019. The authors' code takes the ReLU of x first, which
+    in its blocks is not yet rectified.
 
     Args:
         channels: C.
@@ -25,7 +25,7 @@ class SecondOrderChannelAttention(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Gao, Xie, Wang, Li, CVPR 2019, section 3"
+    source: ClassVar[str] = "Gao, Xie, Wang, Li, GSoP, CVPR 2019"
     aliases: ClassVar[tuple[str, ...]] = ("gsop", "gsop_channel")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 

@@ -23,9 +23,9 @@ class SecondOrderPositionAttention(Gate):
     channels of all frames, and the 64 weights are the same in each. For (T,) alone the cells
     would depend on how long the clip is.
 
-    Source: Gao, Xie, Wang, Li, GSoP, CVPR 2019, section 3. Spread as in the authors' code: the
-    mean of the cells that a position overlaps. That code centres S with the number of cells in
-    place of the number of observations, which is no covariance; see `compat`.
+    Source: Gao, Xie, Wang, Li, GSoP, CVPR 2019. Spread as in the authors' code: the mean of the
+    cells that a position overlaps. That code centres S with the number of cells in place of the
+    number of observations, which is no covariance; see `compat`.
 
     Args:
         channels: C.
@@ -34,7 +34,7 @@ class SecondOrderPositionAttention(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Gao, Xie, Wang, Li, CVPR 2019, section 3"
+    source: ClassVar[str] = "Gao, Xie, Wang, Li, GSoP, CVPR 2019"
     aliases: ClassVar[tuple[str, ...]] = ("gsop_position",)
     map_meaning: ClassVar[str] = "what each position was multiplied by, in (0, 1)"
 

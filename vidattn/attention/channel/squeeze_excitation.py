@@ -14,7 +14,7 @@ class SqueezeExcitation(Gate):
 
     a = σ(W₂ ReLU(W₁ mean(x) + b₁) + b₂), y = x · a.
 
-    Source: Hu, Shen, Sun, CVPR 2018, equations 2 to 4. With biases, as in the authors' code.
+    Source: Hu, Shen, Sun, Squeeze-and-Excitation, CVPR 2018. With biases, as in the authors' code.
 
     Args:
         channels: C.
@@ -22,7 +22,7 @@ class SqueezeExcitation(Gate):
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Hu, Shen, Sun, CVPR 2018, equations 2 to 4"
+    source: ClassVar[str] = "Hu, Shen, Sun, Squeeze-and-Excitation, CVPR 2018"
     aliases: ClassVar[tuple[str, ...]] = ("se",)
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 

@@ -19,15 +19,15 @@ class StyleRecalibration(Gate):
     at 0; std = √(variance + ε), the variance divided by positions − 1. The batch normalisation
     is over the samples: training needs two of them, or two frames where it is used per frame.
 
-    Source: Lee, Kim, Nam, ICCV 2019, section 3; ε = 10⁻⁵ and the unbiased variance as in
-    the authors' code. A single position has variance 0.
+    Source: Lee, Kim, Nam, SRM, ICCV 2019; ε = 10⁻⁵ and the unbiased variance as in the authors'
+    code. A single position has variance 0.
 
     Args:
         channels: C.
     """
 
     family: ClassVar[str] = "channel"
-    source: ClassVar[str] = "Lee, Kim, Nam, ICCV 2019, section 3"
+    source: ClassVar[str] = "Lee, Kim, Nam, SRM, ICCV 2019"
     aliases: ClassVar[tuple[str, ...]] = ("srm", "style_based_recalibration")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 

@@ -19,9 +19,9 @@ class BottleneckAttention(Gate):
     ReLU(BN(K₀ x)))))), one per position, with K₁ and K₂ dilated; y = x · (1 + σ(c + s)). All
     layers have biases, as in the authors' code.
 
-    Source: Park et al., BMVC 2018, equations 1 to 4. Their code, unlike their text, normalises
-    inside each branch and not at its end, which is done here, and multiplies c and s, which
-    `compat` does; the code's pooling of square inputs only is not repeated.
+    Source: Park et al., BAM, BMVC 2018. Their code, unlike their text, normalises inside each
+    branch and not at its end, which is done here, and multiplies c and s, which `compat` does; the
+    code's pooling of square inputs only is not repeated.
 
     Args:
         channels: C.
@@ -32,7 +32,7 @@ class BottleneckAttention(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Park et al., BMVC 2018, equations 1 to 4"
+    source: ClassVar[str] = "Park et al., BAM, BMVC 2018"
     aliases: ClassVar[tuple[str, ...]] = ("bam", "bottleneck_attention")
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (1, 2)"
 

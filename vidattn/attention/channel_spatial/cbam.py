@@ -18,8 +18,8 @@ class ConvolutionalBlockAttention(Gate):
     c = σ(M(mean x) + M(max x)), with one shared two-layer network M;
     s = σ(BN(K ∗ [max_C(x · c); mean_C(x · c)])); y = x · c · s.
 
-    Source: Woo et al., ECCV 2018, equations 1 to 3. As in the authors' code, M has biases and
-    the convolution is followed by a batch normalisation (momentum 0.01) in place of a bias.
+    Source: Woo et al., CBAM, ECCV 2018. As in the authors' code, M has biases and the convolution
+    is followed by a batch normalisation (momentum 0.01) in place of a bias.
 
     Args:
         channels: C.
@@ -29,7 +29,7 @@ class ConvolutionalBlockAttention(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Woo et al., ECCV 2018, equations 1 to 3"
+    source: ClassVar[str] = "Woo et al., CBAM, ECCV 2018"
     aliases: ClassVar[tuple[str, ...]] = ("cbam",)
     map_meaning: ClassVar[str] = "channel weight times position weight, in (0, 1)"
 
@@ -59,7 +59,7 @@ class ConvolutionalBlockAttention(Gate):
         x = x * channel
         position = zero_padding(self._position_weights(x, mask), mask)
         if self.observer.recording:
-            self.observer(channel * position, x.shape[2:])
+            self.observer(channel.detach() * position.detach(), x.shape[2:])
         return x * position
 
     def _channel_weights(self, x: Tensor, mask: Tensor | None) -> Tensor:

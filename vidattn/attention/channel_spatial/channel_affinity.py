@@ -17,15 +17,15 @@ class ChannelAffinity(Mixer):
     is softmax(-E); y = x + β A X. β starts at 0, so that a new one is the identity. E is computed
     in float32 at least: sums of squares overflow half precision.
 
-    Source: Fu et al., CVPR 2019, equations 3 and 4, with the sign of the authors' code, where
-    the text has softmax(E).
+    Source: Fu et al., DANet, CVPR 2019, with the sign of the authors' code, where the text has
+    softmax(E).
 
     Args:
         channels: C; the formula does not need it.
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Fu et al., CVPR 2019, equations 3 and 4"
+    source: ClassVar[str] = "Fu et al., DANet, CVPR 2019"
     aliases: ClassVar[tuple[str, ...]] = ("cam", "channel_attention_module")
     map_kind: ClassVar[MapKind] = "channel_affinity"
     map_meaning: ClassVar[str] = "attention each channel received, mean over channels; sums to 1"

@@ -16,8 +16,8 @@ class CoordinateAttention(Gate):
     z_k = mean of x over all axes but k; u = h(BN(W [z_T; z_H; z_W] + b)), h the hard swish;
     a_k = σ(W_k u_k + b_k); y = x · a_T · a_H · a_W, with the axes that x has.
 
-    Source: Hou, Zhou, Feng, CVPR 2021, equations 4 to 9, which have H and W; here T is a third
-    axis treated alike. With biases, as in the authors' code.
+    Source: Hou, Zhou, Feng, Coordinate Attention, CVPR 2021, for H and W; here T is a third axis
+    treated alike. With biases, as in the authors' code.
 
     Args:
         channels: C.
@@ -27,9 +27,10 @@ class CoordinateAttention(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Hou, Zhou, Feng, CVPR 2021, equations 4 to 9"
+    source: ClassVar[str] = "Hou, Zhou, Feng, Coordinate Attention, CVPR 2021"
     aliases: ClassVar[tuple[str, ...]] = ("coordinate_attention", "coord")
     map_meaning: ClassVar[str] = "product of one weight per channel and axis, in (0, 1)"
+    weighs_time: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ class DualAttention(Mechanism):
     y = B_p(P(A_p(x))) + B_c(Q(A_c(x))), with P a `PositionAttention`, Q a `ChannelAffinity`,
     and A and B convolutions of size 3 with batch normalisation and ReLU; A narrows the channels.
 
-    Source: Fu et al., CVPR 2019, section 3.4, the head without its last layer.
+    Source: Fu et al., DANet, CVPR 2019, the head without its last layer.
 
     Args:
         channels: C.
@@ -29,7 +29,7 @@ class DualAttention(Mechanism):
 
     family: ClassVar[str] = "channel_spatial"
     kind: ClassVar[Kind] = "replacement"
-    source: ClassVar[str] = "Fu et al., CVPR 2019, section 3.4"
+    source: ClassVar[str] = "Fu et al., DANet, CVPR 2019"
     aliases: ClassVar[tuple[str, ...]] = ("danet", "dual")
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = "two maps: see position_attention and channel_affinity"

@@ -20,8 +20,8 @@ class EfficientLocalAttention(Gate):
     z_k = mean of x over all axes but k; a_k = σ(GN(K_k ∗ z_k)), K_k depthwise without bias;
     y = x · a_T · a_H · a_W, with the axes that x has. No channels are squeezed.
 
-    Source: Xu and Wan, arXiv 2403.01123, equations 5 to 7, which have H and W; here T is a third
-    axis treated alike. The kernel of 7 and 16 groups are the paper's ELA-B.
+    Source: Xu and Wan, arXiv 2403.01123, for H and W; here T is a third axis treated alike. The
+    kernel of 7 and 16 groups are the paper's ELA-B.
 
     Args:
         channels: C.
@@ -32,9 +32,10 @@ class EfficientLocalAttention(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Xu and Wan, arXiv 2403.01123, equations 5 to 7"
+    source: ClassVar[str] = "Xu and Wan, ELA, arXiv 2403.01123"
     aliases: ClassVar[tuple[str, ...]] = ("ela", "efficient_local_attention")
     map_meaning: ClassVar[str] = "product of one weight per channel and axis, in (0, 1)"
+    weighs_time: ClassVar[bool] = True
 
     def __init__(
         self,

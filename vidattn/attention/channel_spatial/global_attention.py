@@ -21,7 +21,7 @@ class GlobalAttention(Gate):
     No public code confirms this formula: it follows the paper's text and figures, in which the
     normalisations of s are named but not placed.
 
-    Source: Liu, Shao, Hoffmann, arXiv 2112.05561, equations 1 and 2 and figures 2 and 3.
+    Source: Liu, Shao, Hoffmann, GAM, arXiv 2112.05561.
 
     Args:
         channels: C.
@@ -31,7 +31,7 @@ class GlobalAttention(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Liu, Shao, Hoffmann, arXiv 2112.05561, equations 1 and 2"
+    source: ClassVar[str] = "Liu, Shao, Hoffmann, GAM, arXiv 2112.05561"
     aliases: ClassVar[tuple[str, ...]] = ("gam",)
     map_meaning: ClassVar[str] = "product of two weights for each feature, in (0, 1)"
 

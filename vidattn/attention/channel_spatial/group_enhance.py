@@ -18,8 +18,8 @@ class SpatialGroupEnhance(Gate):
     c = Σ x · mean(x) over a group's channels; ĉ = (c - μ) / (s + 10⁻⁵), with the mean and the
     standard deviation over positions; a = σ(γ ĉ + β), one γ and β for each group; y = x · a.
 
-    Source: Li, Hu, Yang, arXiv 1905.09646, equations 2 to 6. As in equation 5, s² divides by the
-    number of positions; the authors' code divides by one less.
+    Source: Li, Hu, Yang, Spatial Group-wise Enhance, arXiv 1905.09646. As in the text, s² divides
+    by the number of positions; the authors' code divides by one less.
 
     Args:
         channels: C.
@@ -28,7 +28,7 @@ class SpatialGroupEnhance(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Li, Hu, Yang, arXiv 1905.09646, equations 2 to 6"
+    source: ClassVar[str] = "Li, Hu, Yang, Spatial Group-wise Enhance, arXiv 1905.09646"
     aliases: ClassVar[tuple[str, ...]] = ("sge",)
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0, 1)"
 

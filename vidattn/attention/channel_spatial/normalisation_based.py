@@ -14,8 +14,8 @@ class NormalisationBasedAttention(Gate):
 
     a = σ(BN(x) |γ| / Σ |γ|), with γ the scales of BN, one for each channel; y = x · a.
 
-    Source: Liu et al., arXiv 2111.12419, equations 1 and 2, the channel half, which is the one
-    that the authors published code for. Their penalty on γ belongs to the training.
+    Source: Liu et al., NAM, arXiv 2111.12419, the channel half, which is the one that the authors
+    published code for. Their penalty on γ belongs to the training.
 
     Args:
         channels: C.
@@ -24,7 +24,7 @@ class NormalisationBasedAttention(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Liu et al., arXiv 2111.12419, equations 1 and 2"
+    source: ClassVar[str] = "Liu et al., NAM, arXiv 2111.12419"
     aliases: ClassVar[tuple[str, ...]] = ("nam",)
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0, 1)"
 

@@ -15,7 +15,7 @@ class PositionAttention(Mixer):
     y = x + γ softmax(q kᵀ) v, with q, k, v linear in x, without a scale. γ starts at 0, so that a
     new one is the identity.
 
-    Source: Fu et al., CVPR 2019, equations 1 and 2.
+    Source: Fu et al., DANet, CVPR 2019.
 
     Args:
         channels: C.
@@ -24,7 +24,7 @@ class PositionAttention(Mixer):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Fu et al., CVPR 2019, equations 1 and 2"
+    source: ClassVar[str] = "Fu et al., DANet, CVPR 2019"
     aliases: ClassVar[tuple[str, ...]] = ("pam", "position_attention_module")
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 

@@ -24,7 +24,7 @@ class RelationAwareAttention(Gate):
     Widths are rounded down, at least 1. The layers are as wide as there are positions, which is
     why the size is fixed; time and memory grow with its square.
 
-    Source: Zhang et al., CVPR 2020, equations 1 to 8, with the layers of the authors' code.
+    Source: Zhang et al., RGA, CVPR 2020, with the layers of the authors' code.
 
     Args:
         channels: C.
@@ -34,7 +34,7 @@ class RelationAwareAttention(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Zhang et al., CVPR 2020, equations 1 to 8"
+    source: ClassVar[str] = "Zhang et al., RGA, CVPR 2020"
     aliases: ClassVar[tuple[str, ...]] = ("rga", "relation_aware_global_attention")
     map_meaning: ClassVar[str] = "position weight times channel weight, in (0, 1)"
     fixed_size: ClassVar[bool] = True

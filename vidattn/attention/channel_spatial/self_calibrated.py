@@ -27,7 +27,7 @@ class SelfCalibratedConvolution(Mechanism):
     Windows lie side by side; the last of an axis may be shorter, so that every position is in
     one, and `up` gives each position the number of its own window.
 
-    Source: Liu et al., CVPR 2020, equations 1 to 5.
+    Source: Liu et al., SCNet, CVPR 2020.
 
     Args:
         channels: C, even.
@@ -41,7 +41,7 @@ class SelfCalibratedConvolution(Mechanism):
 
     family: ClassVar[str] = "channel_spatial"
     kind: ClassVar[Kind] = "replacement"
-    source: ClassVar[str] = "Liu et al., CVPR 2020, equations 1 to 5"
+    source: ClassVar[str] = "Liu et al., SCNet, CVPR 2020"
     aliases: ClassVar[tuple[str, ...]] = ("scnet", "scconv", "self_calibrated")
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = "what each feature of the calibrated half was multiplied by"

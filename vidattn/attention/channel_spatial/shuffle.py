@@ -22,7 +22,7 @@ class ShuffleAttention(Mechanism):
     the same in all groups. y is x · a with its two halves of channels interleaved, so
     that groups meet: this changes the order of channels, hence the kind.
 
-    Source: Zhang and Yang, ICASSP 2021, equations 1 to 4.
+    Source: Zhang and Yang, SA-Net, ICASSP 2021.
 
     Args:
         channels: C.
@@ -32,7 +32,7 @@ class ShuffleAttention(Mechanism):
 
     family: ClassVar[str] = "channel_spatial"
     kind: ClassVar[Kind] = "replacement"
-    source: ClassVar[str] = "Zhang and Yang, ICASSP 2021, equations 1 to 4"
+    source: ClassVar[str] = "Zhang and Yang, SA-Net, ICASSP 2021"
     aliases: ClassVar[tuple[str, ...]] = ("sa_net", "shuffle_attention")
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = "what each feature of x, before the shuffle, was multiplied by"

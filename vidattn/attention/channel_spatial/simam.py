@@ -15,8 +15,8 @@ class SimpleAttention(Gate):
     d = (x - μ)², v = Σ d / (V - 1) over the V real positions of a channel;
     a = σ(d / (4 (v + λ)) + ½), y = x · a. It has no parameters. Of a single position v is 0.
 
-    Source: Yang et al., ICML 2021, equations 5 and 6, with the sample variance of the authors'
-    code, where equation 5 divides by V.
+    Source: Yang et al., SimAM, ICML 2021, with the sample variance of the authors' code, where the
+    text divides by V.
 
     Args:
         channels: C; the formula does not need it.
@@ -24,7 +24,7 @@ class SimpleAttention(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Yang et al., ICML 2021, equations 5 and 6"
+    source: ClassVar[str] = "Yang et al., SimAM, ICML 2021"
     aliases: ClassVar[tuple[str, ...]] = ("simam",)
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0.62, 1)"
 

@@ -19,8 +19,8 @@ class SpatialChannelSqueeze(Gate):
     c = σ(W₂ ReLU(W₁ mean(x) + b₁) + b₂), s = σ(w · x + b); y = x · c + x · s, or the larger of
     x · c and x · s, or (x · c) · (x · s).
 
-    Source: Roy, Navab, Wachinger, MICCAI 2018, equations 2 and 3, and TMI 2019, section III, for
-    the three ways to join. With biases. Concatenation, the fourth way, would double C.
+    Source: Roy, Navab, Wachinger, scSE, MICCAI 2018, the two squeezes, and TMI 2019, for the three
+    ways to join. With biases. Concatenation, the fourth way, would double C.
 
     Args:
         channels: C.
@@ -29,7 +29,7 @@ class SpatialChannelSqueeze(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Roy, Navab, Wachinger, MICCAI 2018, equations 2 and 3; TMI 2019"
+    source: ClassVar[str] = "Roy, Navab, Wachinger, scSE, MICCAI 2018; TMI 2019"
     aliases: ClassVar[tuple[str, ...]] = ("scse", "concurrent_squeeze_excitation")
     map_meaning: ClassVar[str] = "joined channel and position weight: added, in (0, 2)"
 

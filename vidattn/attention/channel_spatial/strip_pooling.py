@@ -18,8 +18,8 @@ class StripPooling(Gate):
     z_k = mean of x over all axes but k; u_k = BN(K_k ∗ z_k), K_k without bias;
     a = σ(W ReLU(u_T + u_H + u_W) + b), with the axes that x has; y = x · a.
 
-    Source: Hou, Zhang, Cheng, Feng, CVPR 2020, equations 1 to 4, which have H and W; here T is a
-    third axis treated alike. Normalisations as in the authors' code.
+    Source: Hou, Zhang, Cheng, Feng, Strip Pooling, CVPR 2020, for H and W; here T is a third axis
+    treated alike. Normalisations as in the authors' code.
 
     Args:
         channels: C.
@@ -28,9 +28,10 @@ class StripPooling(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Hou, Zhang, Cheng, Feng, CVPR 2020, equations 1 to 4"
+    source: ClassVar[str] = "Hou, Zhang, Cheng, Feng, Strip Pooling, CVPR 2020"
     aliases: ClassVar[tuple[str, ...]] = ("spm", "strip_pooling_module")
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0, 1)"
+    weighs_time: ClassVar[bool] = True
 
     def __init__(self, channels: int, *, spatial_dims: int = 3, kernel_size: int = 3) -> None:
         super().__init__()

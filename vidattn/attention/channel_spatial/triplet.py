@@ -19,9 +19,8 @@ class TripletAttention(Gate):
     the plane C × k (Z over the other axes). y = x · (mean of all a): three for an image, with
     T a fourth.
 
-    Source: Misra et al., WACV 2021, equations 2 to 4, which have H and W. Batch normalisation
-    has momentum 0.01, as in the authors' code. Of one axis nothing is left to pool, so `ranks`
-    are 2 and 3.
+    Source: Misra et al., Rotate to Attend, WACV 2021, for H and W. Batch normalisation has momentum
+    0.01, as in the authors' code. Of one axis nothing is left to pool, so `ranks` are 2 and 3.
 
     Args:
         channels: C.
@@ -30,9 +29,10 @@ class TripletAttention(Gate):
     """
 
     family: ClassVar[str] = "channel_spatial"
-    source: ClassVar[str] = "Misra et al., WACV 2021, equations 2 to 4"
+    source: ClassVar[str] = "Misra et al., Rotate to Attend, WACV 2021"
     aliases: ClassVar[tuple[str, ...]] = ("triplet_attention",)
     map_meaning: ClassVar[str] = "mean of a position weight and one channel weight per axis"
+    weighs_time: ClassVar[bool] = True
 
     ranks: tuple[int, ...] = (2, 3)
 

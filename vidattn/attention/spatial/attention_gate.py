@@ -18,8 +18,8 @@ class AttentionGate(Gate):
     stride of `stride` over H and W, none over T; g and a are brought to size by linear
     interpolation.
 
-    Source: Oktay et al., MIDL 2018, equations 1 and 2. The authors' code sends y through one
-    more 1×1 convolution and a batch normalisation; those are for the network to add.
+    Source: Oktay et al., Attention U-Net, MIDL 2018. The authors' code sends y through one more 1×1
+    convolution and a batch normalisation; those are for the network to add.
 
     Args:
         channels: C.
@@ -30,7 +30,7 @@ class AttentionGate(Gate):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Oktay et al., MIDL 2018, equations 1 and 2"
+    source: ClassVar[str] = "Oktay et al., Attention U-Net, MIDL 2018"
     map_meaning: ClassVar[str] = "what each position was multiplied by, in (0, 1)"
     context_meaning: ClassVar[str | None] = "gating signal (N, context_channels, *any positions)"
 

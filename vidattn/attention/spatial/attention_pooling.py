@@ -12,13 +12,14 @@ class SpatialAttentionPooling(AttentionPooling):
     `PerFrame(SpatialAttentionPooling(C))`, (N, C, T, H, W) -> features (N, C, T), weights and
     scores (N, T, H, W).
 
-    Source: Ilse, Tomczak, Welling, ICML 2018, equations 7 to 9, with regions as the instances.
-    Their equations have no biases, their code has; here V and U have one.
+    Source: Ilse, Tomczak, Welling, Attention-based Deep Multiple Instance Learning, ICML 2018,
+    attention and gated attention, with regions as the instances. Their equations have no biases,
+    their code has; here V and U have one.
 
     Args:
         channels: C.
         hidden_channels: width of the scoring network.
-        gated: use the gated scoring network, equation 9.
+        gated: use the gated scoring network.
     """
 
     family: ClassVar[str] = "spatial"

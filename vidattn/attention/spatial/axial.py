@@ -16,7 +16,7 @@ class AxialAttention(Mechanism):
     x ← x + MHSA_axis(LN x) for T (in 3-D), H and W in turn: L·(T + H + W) pairs in place of L².
     An axis of one position is left out.
 
-    Source: Ho et al., arXiv 1912.12180, section 3.1, without causal masks.
+    Source: Ho et al., Axial Attention, arXiv 1912.12180, without causal masks.
 
     Args:
         channels: C.
@@ -26,7 +26,7 @@ class AxialAttention(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Ho et al., arXiv 1912.12180, section 3.1"
+    source: ClassVar[str] = "Ho et al., Axial Attention, arXiv 1912.12180"
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = (
         "one map for each axis: attention each position received on its line; sums to 1 there"

@@ -21,7 +21,7 @@ class CrissCross(Mixer):
 
     Its map is that of each pass, one after the other.
 
-    Source: Huang et al., ICCV 2019, equations 1 and 2; in three axes, TPAMI 2023.
+    Source: Huang et al., CCNet, ICCV 2019; in three axes, TPAMI 2023.
 
     Args:
         channels: C.
@@ -30,7 +30,7 @@ class CrissCross(Mixer):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Huang et al., ICCV 2019, equations 1 and 2"
+    source: ClassVar[str] = "Huang et al., CCNet, ICCV 2019"
     aliases: ClassVar[tuple[str, ...]] = ("ccnet",)
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 

@@ -27,8 +27,8 @@ class DeformableAttention(Mechanism):
     and memory grow with L² / stride². Only for images and frames: places are relative to a
     size, which for a clip would be its length.
 
-    Source: Xia et al., CVPR 2022, equations 5 to 9; r and half displacements as in the authors'
-    code.
+    Source: Xia et al., Vision Transformer with Deformable Attention, CVPR 2022; r and half
+    displacements as in the authors' code.
 
     Args:
         channels: C.
@@ -42,7 +42,7 @@ class DeformableAttention(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Xia et al., CVPR 2022, equations 5 to 9"
+    source: ClassVar[str] = "Xia et al., Vision Transformer with Deformable Attention, CVPR 2022"
     aliases: ClassVar[tuple[str, ...]] = ("dat",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = (

@@ -22,7 +22,7 @@ class DeformableConvolution(Mechanism):
     that starts at 0; x is sampled bilinearly and 0 outside. The output is 0 at padding. Only for
     images and frames: the sampling has no form for clips in torchvision.
 
-    Source: Zhu et al., CVPR 2019, equation 1 (deformable convolution v2).
+    Source: Zhu et al., Deformable ConvNets v2, CVPR 2019.
 
     Args:
         channels: C, in and out.
@@ -32,7 +32,7 @@ class DeformableConvolution(Mechanism):
 
     kind: ClassVar[Kind] = "replacement"
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Zhu et al., CVPR 2019, equation 1"
+    source: ClassVar[str] = "Zhu et al., Deformable ConvNets v2, CVPR 2019"
     aliases: ClassVar[tuple[str, ...]] = ("dcn", "dcn_v2")
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = (

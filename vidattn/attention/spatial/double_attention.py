@@ -18,7 +18,7 @@ class DoubleAttention(Mixer):
 
     Its map is of both attentions together: position i reads from j with weight Σ_m V_mi B_mj.
 
-    Source: Chen et al., NeurIPS 2018, sections 3.1 to 3.3.
+    Source: Chen et al., A²-Nets, NeurIPS 2018.
 
     Args:
         channels: C.
@@ -27,7 +27,7 @@ class DoubleAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Chen et al., NeurIPS 2018, sections 3.1 to 3.3"
+    source: ClassVar[str] = "Chen et al., A²-Nets, NeurIPS 2018"
     aliases: ClassVar[tuple[str, ...]] = ("a2",)
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 

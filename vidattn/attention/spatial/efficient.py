@@ -17,7 +17,7 @@ class EfficientAttention(Mixer):
     softmax over the channels, ρ_k one over the positions. The rows of ρ_q ρ_kᵀ sum to 1. Time
     and memory grow with L.
 
-    Source: Shen et al., WACV 2021, equation 3 and section 3.2.
+    Source: Shen et al., Efficient Attention, WACV 2021.
 
     Args:
         channels: C.
@@ -26,7 +26,7 @@ class EfficientAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Shen et al., WACV 2021, equation 3"
+    source: ClassVar[str] = "Shen et al., Efficient Attention, WACV 2021"
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 
     def __init__(self, channels: int, *, key_channels: int | None = None, heads: int = 8) -> None:

@@ -25,7 +25,8 @@ class ExpectationMaximisationAttention(Mixer):
     The first μ is a buffer, `bases`, the same for every input. It learns by a moving average,
     not by gradients: call `update_bases` after each training step.
 
-    Source: Li et al., ICCV 2019: responsibility estimation, likelihood maximisation, re-estimation.
+    Source: Li et al., EMANet, ICCV 2019: responsibility estimation, likelihood maximisation,
+    re-estimation.
 
     Args:
         channels: C.
@@ -36,7 +37,7 @@ class ExpectationMaximisationAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Li et al., ICCV 2019, the unit with its two convolutions"
+    source: ClassVar[str] = "Li et al., EMANet, ICCV 2019, the unit with its two convolutions"
     aliases: ClassVar[tuple[str, ...]] = ("ema", "emanet")
     map_kind: ClassVar[MapKind] = "assignment"
     map_meaning: ClassVar[str] = "share of each base in a position; sums to 1 over the bases"

@@ -23,7 +23,7 @@ class ExternalAttention(Mixer):
 
     Its map shows which slots a position reads; it sums to 1 over the slots.
 
-    Source: Guo, Liu, Mu, Hu, TPAMI 2022, sections 3.1 and 3.2.
+    Source: Guo, Liu, Mu, Hu, External Attention, TPAMI 2022.
 
     Args:
         channels: C.
@@ -33,7 +33,7 @@ class ExternalAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Guo, Liu, Mu, Hu, TPAMI 2022, sections 3.1 and 3.2"
+    source: ClassVar[str] = "Guo, Liu, Mu, Hu, External Attention, TPAMI 2022"
     map_kind: ClassVar[MapKind] = "assignment"
     map_meaning: ClassVar[str] = "share of each memory slot in what a position reads; sums to 1"
 

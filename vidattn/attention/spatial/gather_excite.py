@@ -28,7 +28,7 @@ class GatherExcite(Gate):
     A mean over all positions with M is squeeze-and-excitation. A depth-wise convolution over
     all positions, which would fix the size of x, is left out.
 
-    Source: Hu et al., NeurIPS 2018, sections 2 and 3.
+    Source: Hu et al., Gather-Excite, NeurIPS 2018.
 
     Args:
         channels: C.
@@ -40,7 +40,7 @@ class GatherExcite(Gate):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Hu et al., NeurIPS 2018, sections 2 and 3"
+    source: ClassVar[str] = "Hu et al., Gather-Excite, NeurIPS 2018"
     aliases: ClassVar[tuple[str, ...]] = ("ge",)
     map_meaning: ClassVar[str] = "what each channel was multiplied by at each position, in (0, 1)"
 

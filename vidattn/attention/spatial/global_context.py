@@ -20,7 +20,7 @@ class GlobalContext(Mechanism):
     for every query. W₂ and b₂ start at 0, so that a new one that adds is the identity; one that
     scales halves x. w has no bias, which a softmax could not see.
 
-    Source: Cao et al., ICCV Workshops 2019, equation 5; scaling as in the authors' code.
+    Source: Cao et al., GCNet, ICCV Workshops 2019; scaling as in the authors' code.
 
     Args:
         channels: C.
@@ -31,7 +31,7 @@ class GlobalContext(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Cao et al., ICCV Workshops 2019, equation 5"
+    source: ClassVar[str] = "Cao et al., GCNet, ICCV Workshops 2019"
     aliases: ClassVar[tuple[str, ...]] = ("gc", "gcnet")
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "share of each position in the context; sums to 1"

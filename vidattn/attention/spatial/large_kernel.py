@@ -18,7 +18,7 @@ class LargeKernelAttention(Gate):
     and dilation 3, and P a 1×1 convolution across channels: together as wide as one of size 23.
     a is not bounded: there is no sigmoid.
 
-    Source: Guo et al., Computational Visual Media 2023, section 3.1.
+    Source: Guo et al., Visual Attention Network, Computational Visual Media 2023.
 
     Args:
         channels: C.
@@ -29,7 +29,7 @@ class LargeKernelAttention(Gate):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Guo et al., Computational Visual Media 2023, section 3.1"
+    source: ClassVar[str] = "Guo et al., Visual Attention Network, Computational Visual Media 2023"
     aliases: ClassVar[tuple[str, ...]] = ("lka",)
     map_meaning: ClassVar[str] = "what each channel was multiplied by at each position, any number"
 

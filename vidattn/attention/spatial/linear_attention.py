@@ -17,7 +17,7 @@ class LinearAttention(Mixer):
     y = x + W_o [φ(q) (φ(k)ᵀ v) / φ(q) Σ φ(k)] + b_o, with q, k, v linear in LayerNorm(x) and
     φ(z) = elu(z) + 1.
 
-    Source: Katharopoulos et al., ICML 2020, equations 5 to 7.
+    Source: Katharopoulos et al., Transformers are RNNs, ICML 2020.
 
     Args:
         channels: C.
@@ -25,7 +25,7 @@ class LinearAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Katharopoulos et al., ICML 2020, equations 5 to 7"
+    source: ClassVar[str] = "Katharopoulos et al., Transformers are RNNs, ICML 2020"
     aliases: ClassVar[tuple[str, ...]] = ("linear_transformer",)
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 

@@ -26,9 +26,9 @@ class LocalSelfAttention(Mixer):
     each distance along H, the second along W; the heads share it. Time and memory grow with L
     times 2ᵈⁱᵐˢ kernels.
 
-    Source: Ramachandran et al., NeurIPS 2019, equations 2 and 3, "stand-alone self-attention".
-    The paper has it in place of a convolution; here x is added. In 3-D, r has an additional term
-    of full width for T, which is r in 1-D.
+    Source: Ramachandran et al., Stand-Alone Self-Attention, NeurIPS 2019, "stand-alone
+    self-attention". The paper has it in place of a convolution; here x is added. In 3-D, r has an
+    additional term of full width for T, which is r in 1-D.
 
     Args:
         channels: C.
@@ -42,7 +42,7 @@ class LocalSelfAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Ramachandran et al., NeurIPS 2019, equations 2 and 3"
+    source: ClassVar[str] = "Ramachandran et al., Stand-Alone Self-Attention, NeurIPS 2019"
     aliases: ClassVar[tuple[str, ...]] = ("sasa", "stand_alone_self_attention")
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 

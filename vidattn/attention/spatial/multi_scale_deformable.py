@@ -26,7 +26,7 @@ class MultiScaleDeformableAttention(Mechanism):
     with L times levels times points. Only for images and frames: places are relative to a size,
     which for a clip would be its length.
 
-    Source: Zhu et al., ICLR 2021, equation 3, without position embeddings.
+    Source: Zhu et al., Deformable DETR, ICLR 2021, without position embeddings.
 
     Args:
         channels: C, of all levels.
@@ -37,7 +37,7 @@ class MultiScaleDeformableAttention(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Zhu et al., ICLR 2021, equation 3"
+    source: ClassVar[str] = "Zhu et al., Deformable DETR, ICLR 2021"
     aliases: ClassVar[tuple[str, ...]] = ("msda", "deformable_detr")
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = (

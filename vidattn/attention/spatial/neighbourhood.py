@@ -26,8 +26,8 @@ class NeighbourhoodAttention(Mixer):
     any other. Blocks of queries share their keys: time and memory grow with L times a few kernels
     (2 along each axis).
 
-    Source: Hassani et al., CVPR 2023, equations 1 to 3, without the relative position bias, which
-    the authors' library dropped; dilation: Hassani and Shi, arXiv 2209.15001, equation 1.
+    Source: Hassani et al., Neighborhood Attention Transformer, CVPR 2023, without the relative
+    position bias, which the authors' library dropped; dilation: Hassani and Shi, arXiv 2209.15001.
 
     Args:
         channels: C.
@@ -38,7 +38,7 @@ class NeighbourhoodAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Hassani et al., CVPR 2023, equations 1 to 3"
+    source: ClassVar[str] = "Hassani et al., Neighborhood Attention Transformer, CVPR 2023"
     aliases: ClassVar[tuple[str, ...]] = ("neighborhood", "na", "natten")
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 

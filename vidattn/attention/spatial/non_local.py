@@ -27,9 +27,9 @@ class NonLocal(Mixer):
     The map of the last two forms has rows that do not sum to 1, and dot products have a sign.
     With `subsample` the weight of a pooled key is shown in equal parts at its positions.
 
-    Source: Wang et al., CVPR 2018, equations 1 to 6. The paper's text has no scale, the
-    authors' code has width^-½; unscaled, half precision overflows. They add a batch
-    normalisation after W_z, which an evaluated network can fold into W_z and b_z.
+    Source: Wang et al., Non-local Neural Networks, CVPR 2018. The paper's text has no scale, the
+    authors' code has width^-½; unscaled, half precision overflows. They add a batch normalisation
+    after W_z, which an evaluated network can fold into W_z and b_z.
 
     Args:
         channels: C.
@@ -42,7 +42,7 @@ class NonLocal(Mixer):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Wang et al., CVPR 2018, equations 1 to 6"
+    source: ClassVar[str] = "Wang et al., Non-local Neural Networks, CVPR 2018"
     aliases: ClassVar[tuple[str, ...]] = ("nonlocal",)
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries; sums to 1 in the Gaussian forms"

@@ -22,9 +22,9 @@ class Performer(LinearAttention):
     once, by `redraw` again: the trainer decides when. The 10⁻⁴ draws all weights together, and
     the more the more features there are. Time and memory grow with L.
 
-    Source: Choromanski et al., ICLR 2021, lemma 1 and section 2.4 (FAVOR+), with the stabilisers
-    of the authors' code. The blocks of Ω are uniform among rotations; public code takes them as a
-    QR decomposition leaves them, with signs that bias the expectation.
+    Source: Choromanski et al., Performers, ICLR 2021, positive features, FAVOR+, with the
+    stabilisers of the authors' code. The blocks of Ω are uniform among rotations; public code takes
+    them as a QR decomposition leaves them, with signs that bias the expectation.
 
     Args:
         channels: C.
@@ -33,7 +33,7 @@ class Performer(LinearAttention):
         seed: of Ω.
     """
 
-    source: ClassVar[str] = "Choromanski et al., ICLR 2021, lemma 1 and section 2.4"
+    source: ClassVar[str] = "Choromanski et al., Performers, ICLR 2021, FAVOR+"
     aliases: ClassVar[tuple[str, ...]] = ("favor",)
 
     projection: Tensor

@@ -24,7 +24,7 @@ class PointwiseSpatialAttention(Mixer):
     Its map has two heads, collecting and distributing. It exists in 2-D only: a clip would have
     (2T − 1)(2H − 1)(2W − 1) displacements.
 
-    Source: Zhao et al., ECCV 2018, section 3: the bi-directional form.
+    Source: Zhao et al., PSANet, ECCV 2018, the bi-directional form.
 
     Args:
         channels: C.
@@ -33,7 +33,7 @@ class PointwiseSpatialAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Zhao et al., ECCV 2018, section 3"
+    source: ClassVar[str] = "Zhao et al., PSANet, ECCV 2018"
     aliases: ClassVar[tuple[str, ...]] = ("psanet",)
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 

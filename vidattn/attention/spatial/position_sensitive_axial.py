@@ -21,7 +21,7 @@ class PositionSensitiveAxialAttention(Mechanism):
     [q, k, v] = BN(W x), q and k half as wide as v; the heads share r. There is no other scale.
     An axis of one position is left out. At padding the normalisations see zeros.
 
-    Source: Wang et al., ECCV 2020, equation 4, with the normalisations of the authors' code. The
+    Source: Wang et al., Axial-DeepLab, ECCV 2020, with the normalisations of the authors' code. The
     paper has it in place of a convolution in 2-D; here x is added and T comes first in 3-D.
 
     Args:
@@ -33,7 +33,7 @@ class PositionSensitiveAxialAttention(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Wang et al. (Axial-DeepLab), ECCV 2020, equation 4"
+    source: ClassVar[str] = "Wang et al., Axial-DeepLab, ECCV 2020"
     aliases: ClassVar[tuple[str, ...]] = ("axial_deeplab",)
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = (

@@ -19,8 +19,8 @@ class SelfAttention(Mixer):
     Time and memory grow with L² and L (the fused kernel holds no L × L matrix), L being the
     number of positions.
 
-    Source: Vaswani et al., NeurIPS 2017, equation 1 and section 3.2.2; normalised first as in
-    Dosovitskiy et al., ICLR 2021, equation 2.
+    Source: Vaswani et al., Attention Is All You Need, NeurIPS 2017, multi-head attention;
+    normalised first as in Dosovitskiy et al., ViT, ICLR 2021.
 
     Args:
         channels: C.
@@ -33,7 +33,8 @@ class SelfAttention(Mixer):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = (
-        "Vaswani et al., NeurIPS 2017, equation 1; Dosovitskiy et al., ICLR 2021, equation 2"
+        "Vaswani et al., Attention Is All You Need, NeurIPS 2017; "
+        "Dosovitskiy et al., ViT, ICLR 2021"
     )
     aliases: ClassVar[tuple[str, ...]] = ("mhsa", "multi_head_self_attention")
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"

@@ -23,8 +23,8 @@ class ShiftedWindowAttention(Mixer):
     an axis that one window covers is not shifted, and windows that stick out of x are filled up
     with positions that nobody reads. Time and memory grow with L times the window.
 
-    Source: Liu et al., ICCV 2021, equations 3 and 4 (1-D and 2-D); Liu et al., CVPR 2022,
-    section 3.2 (3-D).
+    Source: Liu et al., Swin Transformer, ICCV 2021 (1-D and 2-D); Liu et al., Video Swin
+    Transformer, CVPR 2022 (3-D).
 
     Args:
         channels: C.
@@ -38,7 +38,9 @@ class ShiftedWindowAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Liu et al., ICCV 2021, equations 3 and 4; Liu et al., CVPR 2022, 3.2"
+    source: ClassVar[str] = (
+        "Liu et al., Swin Transformer, ICCV 2021; Liu et al., Video Swin Transformer, CVPR 2022"
+    )
     aliases: ClassVar[tuple[str, ...]] = ("swin", "window")
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 

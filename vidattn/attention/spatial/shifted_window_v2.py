@@ -22,8 +22,8 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
     r = (i − j) / (window − 1). Windows are as in `ShiftedWindowAttention`. The logits are
     computed in single precision.
 
-    Source: Liu et al., CVPR 2022, equations 2 to 4, and the authors' code for the bounds 100 and
-    16. The paper has 2-D only; in 3-D M sees one more coordinate.
+    Source: Liu et al., Swin Transformer V2, CVPR 2022, with the bounds 100 and 16 of the authors'
+    code. The paper has 2-D only; in 3-D M sees one more coordinate.
 
     Args:
         channels: C.
@@ -35,7 +35,7 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
             as if they held zeros, and in 1-D and 2-D no window is clipped.
     """
 
-    source: ClassVar[str] = "Liu et al. (Swin Transformer V2), CVPR 2022, equations 2 to 4"
+    source: ClassVar[str] = "Liu et al., Swin Transformer V2, CVPR 2022"
     aliases: ClassVar[tuple[str, ...]] = ("swin_v2", "cosine_window")
 
     def __init__(

@@ -26,8 +26,8 @@ class SpatialTransformer(Mechanism):
     0, as in every replacement. There
     is no 1-D form, whose only axis would be time.
 
-    Source: Jaderberg et al., NeurIPS 2015, equations 1, 2 and 5. The paper leaves the network
-    that finds s and t open; this one is ours, for any size of x.
+    Source: Jaderberg et al., Spatial Transformer Networks, NeurIPS 2015. The paper leaves the
+    network that finds s and t open; this one is ours, for any size of x.
 
     Args:
         channels: C.
@@ -36,7 +36,7 @@ class SpatialTransformer(Mechanism):
 
     kind: ClassVar[Kind] = "replacement"
     family: ClassVar[str] = "spatial"
-    source: ClassVar[str] = "Jaderberg et al., NeurIPS 2015, equations 1, 2 and 5"
+    source: ClassVar[str] = "Jaderberg et al., Spatial Transformer Networks, NeurIPS 2015"
     aliases: ClassVar[tuple[str, ...]] = ("stn",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "how often each position was read; 1 where x is left as it is"
@@ -60,7 +60,8 @@ class SpatialTransformer(Mechanism):
         rows = _interpolation(1 + scale, down, x.shape[-2])
         columns = _interpolation(1 + scale, right, x.shape[-1])
         if self.observer.recording:
-            seen = rows.sum(1).unsqueeze(2) * columns.sum(1).unsqueeze(1)
+            read = [matrix.detach().sum(1) for matrix in (rows, columns)]
+            seen = read[0].unsqueeze(2) * read[1].unsqueeze(1)
             self._show(seen, mask, x)
         lifted = (slice(None), *[None] * (x.ndim - 3))
         # Without autocast, which would round what is only moved.

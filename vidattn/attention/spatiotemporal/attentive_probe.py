@@ -23,8 +23,8 @@ class AttentiveProbe(Mechanism):
 
     (N, C, *positions) -> features (N, C), weights and scores (N, *positions).
 
-    Source: Assran et al., V-JEPA 2, 2025, section 4.1 and its attentive probe, without further
-    layers before it; the idea is Lee et al., Set Transformer, ICML 2019, equation 11.
+    Source: Assran et al., V-JEPA 2, 2025, its attentive probe, without further layers before it;
+    the idea is Lee et al., Set Transformer, ICML 2019.
 
     Args:
         channels: C.
@@ -34,7 +34,7 @@ class AttentiveProbe(Mechanism):
 
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Assran et al., V-JEPA 2, 2025; Lee et al., ICML 2019, equation 11"
+    source: ClassVar[str] = "Assran et al., V-JEPA 2, 2025; Lee et al., Set Transformer, ICML 2019"
     aliases: ClassVar[tuple[str, ...]] = ("attentive_pooler", "multi_head_attention_pooling")
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "attention of the learned query, mean over heads; sums to 1"

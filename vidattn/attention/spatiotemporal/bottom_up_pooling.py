@@ -24,7 +24,7 @@ class BottomUpAttentionPooling(Mechanism):
 
     (N, C, *positions) -> features (N, C), weights and scores (N, *positions).
 
-    Source: Girdhar, Ramanan, NeurIPS 2017, equations 4 to 7.
+    Source: Girdhar, Ramanan, Attentional Pooling, NeurIPS 2017.
 
     Args:
         channels: C.
@@ -34,7 +34,7 @@ class BottomUpAttentionPooling(Mechanism):
 
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Girdhar, Ramanan, NeurIPS 2017, equations 4 to 7"
+    source: ClassVar[str] = "Girdhar, Ramanan, Attentional Pooling, NeurIPS 2017"
     aliases: ClassVar[tuple[str, ...]] = ("attentional_pooling", "rank_one_bilinear_pooling")
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "what each position was multiplied by in the sum, of either sign"

@@ -21,7 +21,7 @@ class DifferentialAttention(Mixer):
     and v of 2 d linear in LayerNorm(x), without biases, λ's shared by the heads. Weights may be
     negative; each row sums to 1 − λ.
 
-    Source: Ye et al., Differential Transformer, ICLR 2025, equations 1 to 3.
+    Source: Ye et al., Differential Transformer, ICLR 2025.
 
     Args:
         channels: C.
@@ -30,7 +30,7 @@ class DifferentialAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Ye et al., ICLR 2025, equations 1 to 3"
+    source: ClassVar[str] = "Ye et al., Differential Transformer, ICLR 2025"
     aliases: ClassVar[tuple[str, ...]] = ("differential_transformer", "diff_attention")
     map_meaning: ClassVar[str] = (
         "attention each position received, the second's taken off, mean over queries"

@@ -15,7 +15,7 @@ class DividedSpaceTime(Mechanism):
 
     x₁ = x + MHSA_T(LN x), y = x₁ + MHSA_HW(LN x₁): L·(T + H·W) pairs in place of L².
 
-    Source: Bertasius, Wang, Torresani, ICML 2021, section 3.2, "divided space-time attention",
+    Source: Bertasius, Wang, Torresani, TimeSformer, ICML 2021, "divided space-time attention",
     without its class token and its MLP. Their code passes the temporal result through one more
     linear layer that starts at 0; behind the output projection it folds into it, so here the
     projection starts at 0.
@@ -29,7 +29,7 @@ class DividedSpaceTime(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Bertasius, Wang, Torresani, ICML 2021, section 3.2"
+    source: ClassVar[str] = "Bertasius, Wang, Torresani, TimeSformer, ICML 2021"
     aliases: ClassVar[tuple[str, ...]] = ("timesformer",)
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "affinity"

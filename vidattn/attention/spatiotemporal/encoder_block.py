@@ -9,7 +9,7 @@ from vidattn.errors import ArgumentError
 class EncoderBlock(nn.Module):
     """A layer of a transformer: y = x + MHSA(LN x), then y + MLP(LN y).
 
-    Source: Dosovitskiy et al., ICLR 2021, equations 2 and 3.
+    Source: Dosovitskiy et al., ViT, ICLR 2021.
 
     Args:
         channels: C.

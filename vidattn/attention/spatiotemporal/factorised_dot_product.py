@@ -20,8 +20,7 @@ class FactorisedDotProduct(Mechanism):
     the first half of the heads, Y_t the same among the moments of a site for the other half;
     q, k, v are linear in LayerNorm(x), d = C / heads. L·(T + H·W) / 2 pairs in place of L².
 
-    Source: Arnab et al., ViViT, ICCV 2021, section 3.3, model 4; normalised first as in their
-    equation 2.
+    Source: Arnab et al., ViViT, ICCV 2021, section 3.3, model 4; normalised first, as there.
 
     Args:
         channels: C.
@@ -30,7 +29,7 @@ class FactorisedDotProduct(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Arnab et al., ICCV 2021, section 3.3, model 4"
+    source: ClassVar[str] = "Arnab et al., ViViT, ICCV 2021, section 3.3, model 4"
     aliases: ClassVar[tuple[str, ...]] = ("vivit_factorised_dot_product", "vivit_model_4")
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "affinity"

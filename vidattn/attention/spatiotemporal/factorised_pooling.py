@@ -19,17 +19,20 @@ class FactorisedAttentionPooling(Mechanism):
     frames, the joint score is s + log r, so that `Pooled.frame_scores` is s and
     `region_weights` is r. A frame is scored by its pooled vector, not by its loudest region.
 
-    Source: Ilse, Tomczak, Welling, ICML 2018, equations 7 to 9, twice: regions, then frames.
+    Source: Ilse, Tomczak, Welling, Attention-based Deep Multiple Instance Learning, ICML 2018,
+    attention and gated attention, twice: regions, then frames.
 
     Args:
         channels: C.
         hidden_channels: width of both scoring networks.
-        gated: use the gated scoring network, equation 9.
+        gated: use the gated scoring network.
     """
 
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Ilse, Tomczak, Welling, ICML 2018, equations 7 to 9"
+    source: ClassVar[str] = (
+        "Ilse, Tomczak, Welling, Attention-based Deep Multiple Instance Learning, ICML 2018"
+    )
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "weight of the frame times weight of the region in its frame"

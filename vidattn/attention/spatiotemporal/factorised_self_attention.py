@@ -17,8 +17,8 @@ class FactorisedSelfAttention(Mechanism):
     y₁ = x + MHSA_HW(LN x), y = y₁ + MHSA_T(LN y₁): L·(T + H·W) pairs in place of L². The
     temporal output projection starts at 0, so that a network of images is one of clips.
 
-    Source: Arnab et al., ViViT, ICCV 2021, section 3.3, model 3, equations 4 to 6, without the
-    MLP that follows. The paper found both orders alike.
+    Source: Arnab et al., ViViT, ICCV 2021, section 3.3, model 3, without the MLP that follows. The
+    paper found both orders alike.
 
     Args:
         channels: C.
@@ -28,7 +28,7 @@ class FactorisedSelfAttention(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Arnab et al., ICCV 2021, section 3.3, model 3, equations 4 to 6"
+    source: ClassVar[str] = "Arnab et al., ViViT, ICCV 2021, section 3.3, model 3"
     aliases: ClassVar[tuple[str, ...]] = ("vivit_factorised_self_attention", "vivit_model_3")
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "affinity"

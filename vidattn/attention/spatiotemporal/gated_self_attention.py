@@ -11,8 +11,8 @@ class GatedSelfAttention(SelfAttention):
     y = x + W_o [softmax(q kᵀ / √d) v ⊙ σ(W_g LN(x) + b_g)] + b_o. A position that wants nothing
     closes its gate, in place of reading from a position that means nothing.
 
-    Source: Qiu et al., Gated Attention for Large Language Models, NeurIPS 2025, section 2.2:
-    multiplicative, elementwise, each head its own, behind the dot-product attention (G₁).
+    Source: Qiu et al., Gated Attention for Large Language Models, NeurIPS 2025: multiplicative,
+    elementwise, each head its own, behind the dot-product attention (G₁).
 
     Args:
         channels: C.
@@ -20,7 +20,7 @@ class GatedSelfAttention(SelfAttention):
     """
 
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Qiu et al., NeurIPS 2025, section 2.2"
+    source: ClassVar[str] = "Qiu et al., Gated Attention for Large Language Models, NeurIPS 2025"
     aliases: ClassVar[tuple[str, ...]] = ("gated_attention",)
 
     def __init__(self, channels: int, *, heads: int = 8) -> None:

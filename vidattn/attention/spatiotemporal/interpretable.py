@@ -24,9 +24,9 @@ class InterpretableSpaceTimePooling(Mechanism):
     (N, C, T, H, W) -> features (N, C), weights and scores (N, T, H, W). Frame scores are the
     logits of a, region weights m_t over its sum.
 
-    Source: Meng et al., Interpretable Spatio-temporal Attention, ICCV workshops 2019, equations
-    1 to 5; the mask's convolutions (3 × 3, no bias, to C / 2, C / 4 and 1, batch normalisation
-    and ReLU between them) as in the authors' code. The memory has C channels, theirs C / 4.
+    Source: Meng et al., Interpretable Spatio-temporal Attention, ICCV workshops 2019; the mask's
+    convolutions (3 × 3, no bias, to C / 2, C / 4 and 1, batch normalisation and ReLU between them)
+    as in the authors' code. The memory has C channels, theirs C / 4.
 
     Args:
         channels: C, at least 4.
@@ -34,7 +34,9 @@ class InterpretableSpaceTimePooling(Mechanism):
 
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Meng et al., ICCV workshops 2019, equations 1 to 5"
+    source: ClassVar[str] = (
+        "Meng et al., Interpretable Spatio-temporal Attention, ICCV workshops 2019"
+    )
     aliases: ClassVar[tuple[str, ...]] = ("ista", "interpretable_spatiotemporal_attention")
     ranks: tuple[int, ...] = (3,)
     sequential: ClassVar[bool] = True

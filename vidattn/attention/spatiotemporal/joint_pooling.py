@@ -13,13 +13,14 @@ class JointAttentionPooling(AttentionPooling):
     frame's score is log Σ exp s over its positions, its weight Σ w, and its regions' weights
     are the softmax of s within it, so that w = frame weight × region weight.
 
-    Source: Ilse, Tomczak, Welling, ICML 2018, equations 7 to 9, with positions as the instances.
-    Their equations have no biases, their code has; here V and U have one.
+    Source: Ilse, Tomczak, Welling, Attention-based Deep Multiple Instance Learning, ICML 2018,
+    attention and gated attention, with positions as the instances. Their equations have no biases,
+    their code has; here V and U have one.
 
     Args:
         channels: C.
         hidden_channels: width of the scoring network.
-        gated: use the gated scoring network, equation 9.
+        gated: use the gated scoring network.
     """
 
     family: ClassVar[str] = "spatiotemporal"

@@ -28,9 +28,9 @@ class PoolingAttention(Mixer):
     learned for the distances along one axis, in positions of x. Version 1 has neither r nor
     the q that is added. Time and memory grow with L² divided by the strides.
 
-    Source: Fan et al., ICCV 2021, equations 1 to 3 (version 1); Li et al., CVPR 2022, equations
-    2 to 4 (version 2). Without a class token. The stride of q, by which a network goes from one
-    resolution to the next, is 1: the shape is kept.
+    Source: Fan et al., MViT, ICCV 2021 (version 1); Li et al., MViTv2, CVPR 2022 (version 2).
+    Without a class token. The stride of q, by which a network goes from one resolution to the
+    next, is 1: the shape is kept.
 
     Args:
         channels: C.
@@ -43,7 +43,7 @@ class PoolingAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Fan et al., ICCV 2021, equations 1 to 3; Li et al., CVPR 2022, 2 to 4"
+    source: ClassVar[str] = "Fan et al., MViT, ICCV 2021; Li et al., MViTv2, CVPR 2022"
     aliases: ClassVar[tuple[str, ...]] = ("mvit", "multiscale_attention")
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries; pooled keys share theirs with "

@@ -13,7 +13,7 @@ class RegisterSelfAttention(SelfAttention):
     leave the registers out: what the positions received sums to 1 less the registers' share.
     Here each layer has its own; in the paper they go through all layers of a transformer.
 
-    Source: Darcet et al., Vision Transformers Need Registers, ICLR 2024, section 2.2.
+    Source: Darcet et al., Vision Transformers Need Registers, ICLR 2024.
 
     Args:
         channels: C.
@@ -22,7 +22,7 @@ class RegisterSelfAttention(SelfAttention):
     """
 
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Darcet et al., ICLR 2024, section 2.2"
+    source: ClassVar[str] = "Darcet et al., Vision Transformers Need Registers, ICLR 2024"
     aliases: ClassVar[tuple[str, ...]] = ("register_tokens", "registers")
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries; sums to 1 less what registers took"

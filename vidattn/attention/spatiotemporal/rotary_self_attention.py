@@ -13,8 +13,7 @@ class RotarySelfAttention(SelfAttention):
     that a longer clip or a larger frame needs nothing new. See `RotaryPositions` for which part
     of a head belongs to which axis.
 
-    Source: Su et al., RoFormer, 2021, equation 34; three axes as in Assran et al., V-JEPA 2,
-    2025, section 2.1.
+    Source: Su et al., RoFormer, 2021; three axes as in Assran et al., V-JEPA 2, 2025.
 
     Args:
         channels: C.
@@ -24,7 +23,7 @@ class RotarySelfAttention(SelfAttention):
     """
 
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Su et al., 2021, equation 34; Assran et al., V-JEPA 2, 2025, 2.1"
+    source: ClassVar[str] = "Su et al., RoFormer, 2021; Assran et al., V-JEPA 2, 2025"
     aliases: ClassVar[tuple[str, ...]] = ("rope", "rope_3d")
 
     def __init__(

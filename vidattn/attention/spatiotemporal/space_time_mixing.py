@@ -22,9 +22,8 @@ class SpaceTimeMixing(Mechanism):
     as many again those of the previous one, the rest the frame's own; 0 beyond the ends. The
     query is not shifted. It costs what attention within frames does.
 
-    Source: Bulat et al., Space-time Mixing Attention for Video Transformer (X-ViT), NeurIPS
-    2021, equations 7 and 8, with a window of one frame to each side and without its summary
-    token.
+    Source: Bulat et al., X-ViT, NeurIPS 2021, with a window of one frame to each side and without
+    its summary token.
 
     Args:
         channels: C.
@@ -34,7 +33,7 @@ class SpaceTimeMixing(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Bulat et al., NeurIPS 2021, equations 7 and 8"
+    source: ClassVar[str] = "Bulat et al., X-ViT, NeurIPS 2021"
     aliases: ClassVar[tuple[str, ...]] = ("x_vit", "xvit")
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "affinity"

@@ -23,10 +23,10 @@ class GatedRecurrentPooling(Mechanism):
 
     (N, C, T, H, W) -> features (N, C), weights and scores (N, T, H, W).
 
-    Source: Song et al., STA-LSTM, AAAI 2017, equations 5 to 9. Written from descriptions of the
-    paper; no public code confirms this formula. Theirs weighs the K joints of a skeleton, all at
-    once; here the positions of a grid take their place, all scored by the same weights, so that
-    the grid may have any size, and one layer of memory stands for three.
+    Source: Song et al., STA-LSTM, AAAI 2017. Written from descriptions of the paper; no public code
+    confirms this formula. Theirs weighs the K joints of a skeleton, all at once; here the positions
+    of a grid take their place, all scored by the same weights, so that the grid may have any size,
+    and one layer of memory stands for three.
 
     Args:
         channels: C, of the memories too.
@@ -35,7 +35,7 @@ class GatedRecurrentPooling(Mechanism):
 
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Song et al., AAAI 2017, equations 5 to 9; no public code confirms it"
+    source: ClassVar[str] = "Song et al., STA-LSTM, AAAI 2017; no public code confirms it"
     aliases: ClassVar[tuple[str, ...]] = ("sta_lstm",)
     ranks: tuple[int, ...] = (3,)
     sequential: ClassVar[bool] = True

@@ -26,8 +26,8 @@ class StripeAttentionPooling(Mechanism):
 
     (N, C, T, H, W) -> features (N, C), weights and scores (N, T, H, W).
 
-    Source: Fu et al., STA, AAAI 2019, equations 1 to 4 and section "feature fusion". Sums in
-    place of the mean within stripes give the same a.
+    Source: Fu et al., STA, AAAI 2019, with its feature fusion. Sums in place of the mean within
+    stripes give the same a.
 
     Args:
         channels: C.
@@ -36,7 +36,7 @@ class StripeAttentionPooling(Mechanism):
 
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Fu et al., AAAI 2019, equations 1 to 4"
+    source: ClassVar[str] = "Fu et al., STA, AAAI 2019"
     aliases: ClassVar[tuple[str, ...]] = ("sta", "sta_re_identification")
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "pooling"

@@ -20,8 +20,7 @@ class TrajectoryAttention(Mixer):
     in p's own frame, k̃ and ṽ linear in all its points. Result x + W_o y + b_o; q, k, v are
     linear in LayerNorm(x), d = C / heads. Memory grows with L·T·C.
 
-    Source: Patrick et al., Keeping Your Eye on the Ball (Motionformer), NeurIPS 2021, equations
-    4 to 7, without its class token.
+    Source: Patrick et al., Motionformer, NeurIPS 2021, without its class token.
 
     Args:
         channels: C.
@@ -31,7 +30,7 @@ class TrajectoryAttention(Mixer):
     """
 
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Patrick et al., NeurIPS 2021, equations 4 to 7"
+    source: ClassVar[str] = "Patrick et al., Motionformer, NeurIPS 2021"
     aliases: ClassVar[tuple[str, ...]] = ("motionformer",)
     ranks: tuple[int, ...] = (3,)
     map_meaning: ClassVar[str] = (

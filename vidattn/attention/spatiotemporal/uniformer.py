@@ -20,7 +20,7 @@ class UniformerGlobal(Mechanism):
     two pointwise ones: its affinities are parameters, the same at every position and for every
     input, so that there is no map to show, and it is not here.
 
-    Source: Li et al., UniFormer, ICLR 2022, equations 1, 2 and 5, without the MLP that follows.
+    Source: Li et al., UniFormer, ICLR 2022, without the MLP that follows.
 
     Args:
         channels: C.
@@ -31,7 +31,7 @@ class UniformerGlobal(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatiotemporal"
-    source: ClassVar[str] = "Li et al., ICLR 2022, equations 1, 2 and 5"
+    source: ClassVar[str] = "Li et al., UniFormer, ICLR 2022"
     aliases: ClassVar[tuple[str, ...]] = ("uniformer", "global_relation_aggregator")
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"

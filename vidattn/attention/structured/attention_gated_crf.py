@@ -23,8 +23,9 @@ class AttentionGatedCrf(Mechanism):
     number a channel, for each sender and iteration. Senders of another size are brought to that
     of x by linear interpolation. They may be other stages, or other frame rates.
 
-    Source: Xu et al., CVPR 2018, section 3.3, as the authors' network definition has it (there
-    five iterations and three senders, of which the last is x itself).
+    Source: Xu et al., Structured Attention Guided Convolutional Neural Fields, CVPR 2018, as the
+    authors' network definition has it (there five iterations and three senders, of which the last
+    is x itself).
 
     Args:
         channels: C.
@@ -36,7 +37,9 @@ class AttentionGatedCrf(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "structured"
-    source: ClassVar[str] = "Xu et al., CVPR 2018, section 3.3"
+    source: ClassVar[str] = (
+        "Xu et al., Structured Attention Guided Convolutional Neural Fields, CVPR 2018"
+    )
     aliases: ClassVar[tuple[str, ...]] = ("ag_crf",)
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = (

@@ -20,8 +20,8 @@ class LinearChainAttention(Gate):
     by the forward-backward algorithm in logarithms, in T steps. Of a clip, frames are judged by
     their means over H, W. A chain has one axis, so there is no form for images.
 
-    Source: Kim, Denton, Hoang, Rush, ICLR 2017, section 3.1 and algorithm 1 (segmentation
-    attention). Their context vector is the sum of y over time.
+    Source: Kim, Denton, Hoang, Rush, Structured Attention Networks, ICLR 2017, segmentation
+    attention. Their context vector is the sum of y over time.
 
     Args:
         channels: C.
@@ -29,7 +29,7 @@ class LinearChainAttention(Gate):
     """
 
     family: ClassVar[str] = "structured"
-    source: ClassVar[str] = "Kim, Denton, Hoang, Rush, ICLR 2017, section 3.1"
+    source: ClassVar[str] = "Kim, Denton, Hoang, Rush, Structured Attention Networks, ICLR 2017"
     aliases: ClassVar[tuple[str, ...]] = ("linear_chain_crf", "segmentation_attention")
     map_meaning: ClassVar[str] = "probability that each frame is attended to, in (0, 1)"
     sequential: ClassVar[bool] = True

@@ -21,10 +21,10 @@ class MeanFieldAttention(Gate):
     learned guide (α, β); both without a position itself, rows summing to 1. y = x · q(attended).
     Distances count positions, of time as of space. Time and memory grow with L².
 
-    Source: Zheng et al., ICCV 2015, algorithm 1, whose filters are normalised too. There images
-    guide, of 500 pixels: α = 160, β = 3, γ = 3; here features of few positions. Signs are the
-    paper's: μ is a penalty, 0 for equal labels and 1 for different ones at the start. (Popular
-    code adds m itself: the same as long as w₁ and w₂ are equal for both labels.)
+    Source: Zheng et al., CRF-RNN, ICCV 2015, the mean-field iteration, whose filters are normalised
+    too. There images guide, of 500 pixels: α = 160, β = 3, γ = 3; here features of few positions.
+    Signs are the paper's: μ is a penalty, 0 for equal labels and 1 for different ones at the start.
+    (Popular code adds m itself: the same as long as w₁ and w₂ are equal for both labels.)
 
     Args:
         channels: C.
@@ -35,7 +35,7 @@ class MeanFieldAttention(Gate):
     """
 
     family: ClassVar[str] = "structured"
-    source: ClassVar[str] = "Zheng et al., ICCV 2015, algorithm 1"
+    source: ClassVar[str] = "Zheng et al., CRF-RNN, ICCV 2015, the mean-field iteration"
     aliases: ClassVar[tuple[str, ...]] = ("crf_as_rnn", "mean_field_crf")
     map_meaning: ClassVar[str] = "probability that each position is attended to, in (0, 1)"
 

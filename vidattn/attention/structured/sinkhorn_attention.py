@@ -18,8 +18,8 @@ class SinkhornAttention(Mixer):
     normalised in turn, rows first and last, in logarithms. With one iteration it is
     `self_attention`. Time and memory grow with L² (P is held).
 
-    Source: Sander, Ablin, Blondel, Peyré, AISTATS 2022, equations 4 and 5; the normalisation is
-    that of Mena et al., ICLR 2018, section 2.1.
+    Source: Sander, Ablin, Blondel, Peyré, Sinkformers, AISTATS 2022; the normalisation is that of
+    Mena et al., ICLR 2018.
 
     Args:
         channels: C.
@@ -29,7 +29,7 @@ class SinkhornAttention(Mixer):
     """
 
     family: ClassVar[str] = "structured"
-    source: ClassVar[str] = "Sander, Ablin, Blondel, Peyré, AISTATS 2022, equations 4 and 5"
+    source: ClassVar[str] = "Sander, Ablin, Blondel, Peyré, Sinkformers, AISTATS 2022"
     aliases: ClassVar[tuple[str, ...]] = ("sinkhorn", "sinkformer")
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries: near 1 / L, the more iterations "
@@ -63,7 +63,7 @@ class SinkhornAttention(Mixer):
             affinity = sinkhorn(scores, mask, iterations=self.iterations)
         if self.observer.recording:
             count = affinity.shape[2] if mask is None else mask.sum(1).clamp(min=1)[:, None, None]
-            received = affinity.sum(2) / count
+            received = affinity.detach().sum(2) / count
             whole = affinity.detach() if self.observer.wants_affinity else None
             self.observer(received.unflatten(2, grid), grid, affinity=whole)
         mixed = affinity.to(value.dtype) @ value

@@ -31,8 +31,8 @@ class TemporalAdaptive(Mechanism):
 
     x is (N, C, T) or (N, C, T, H, W). T is fixed, because V₁ reads all of it.
 
-    Source: Liu et al., ICCV 2021, local and global branch. As in the authors' code: no
-    biases, and the batch normalisation of the global branch is over samples and channels.
+    Source: Liu et al., TAM, ICCV 2021, local and global branch. As in the authors' code: no biases,
+    and the batch normalisation of the global branch is over samples and channels.
 
     Args:
         channels: C.
@@ -44,7 +44,7 @@ class TemporalAdaptive(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Liu et al., ICCV 2021, local and global branch"
+    source: ClassVar[str] = "Liu et al., TAM, ICCV 2021, local and global branch"
     aliases: ClassVar[tuple[str, ...]] = ("tam",)
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = (

@@ -11,13 +11,14 @@ class TemporalAttentionPooling(AttentionPooling):
     (N, C, T) -> features (N, C), weights (N, T), scores (N, T). Features that still have height
     and width are pooled over space first, by `SpatialAttentionPooling` or a mean.
 
-    Source: Ilse, Tomczak, Welling, ICML 2018, equations 7 to 9, with frames as the instances.
-    Their equations have no biases, their code has; here V and U have one.
+    Source: Ilse, Tomczak, Welling, Attention-based Deep Multiple Instance Learning, ICML 2018,
+    attention and gated attention, with frames as the instances. Their equations have no biases,
+    their code has; here V and U have one.
 
     Args:
         channels: C.
         hidden_channels: width of the scoring network.
-        gated: use the gated scoring network, equation 9.
+        gated: use the gated scoring network.
     """
 
     family: ClassVar[str] = "temporal"

@@ -58,7 +58,7 @@ class MotionExcitation(Gate):
 
     x is (N, C, T) or (N, C, T, H, W). A difference with a padded position counts as none.
 
-    Source: Li et al., CVPR 2020, motion excitation. As in the authors' code: no biases, and a
+    Source: Li et al., TEA, CVPR 2020, motion excitation. As in the authors' code: no biases, and a
     batch normalisation before the sigmoid.
 
     Args:
@@ -68,7 +68,7 @@ class MotionExcitation(Gate):
     """
 
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Li et al., CVPR 2020, motion excitation"
+    source: ClassVar[str] = "Li et al., TEA, CVPR 2020, motion excitation"
     aliases: ClassVar[tuple[str, ...]] = ("tea", "me")
     map_meaning: ClassVar[str] = "what each channel of each frame was multiplied by, in (0.5, 1.5)"
     ranks: tuple[int, ...] = RANKS

@@ -65,5 +65,6 @@ class MultiViewFusion(Mechanism):
             fused = fused + filter_axis(seen, self.kernels[axis - 2 : axis - 1], axis=axis)
         fused = F.hardswish(self.norm(fused))
         if self.observer.recording:
-            self.observer(zero_padding(fused, mask).abs().mean(1, keepdim=True), x.shape[2:])
+            size = fused.detach().abs().mean(1, keepdim=True)
+            self.observer(zero_padding(size, mask), x.shape[2:])
         return unless_padding(torch.cat([fused, rest], 1), x, mask)

@@ -53,8 +53,8 @@ class TemporalShift(Mechanism):
 
     x is (N, C, T) or (N, C, T, H, W).
 
-    Source: Lin, Gan, Han, ICCV 2019, bi-directional shift; learned as in Li et al., CVPR 2020,
-    and Wang, She, Smolic, CVPR 2021.
+    Source: Lin, Gan, Han, TSM, ICCV 2019, bi-directional shift; learned as in Li et al., TEA, CVPR
+    2020, and Wang, She, Smolic, CVPR 2021.
 
     Args:
         channels: C.
@@ -63,7 +63,7 @@ class TemporalShift(Mechanism):
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Lin, Gan, Han, ICCV 2019, bi-directional shift"
+    source: ClassVar[str] = "Lin, Gan, Han, TSM, ICCV 2019, bi-directional shift"
     aliases: ClassVar[tuple[str, ...]] = ("tsm",)
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = (

@@ -65,7 +65,8 @@ class ShortTermDifference(Mechanism):
         read = F.relu(self.norm(self.convolution(halved(changes))))
         added = F.interpolate(read, size=x.shape[2:])
         if self.observer.recording:
-            self.observer(zero_padding(added, mask).abs().mean(1, keepdim=True), x.shape[2:])
+            size = added.detach().abs().mean(1, keepdim=True)
+            self.observer(zero_padding(size, mask), x.shape[2:])
         return unless_padding(x + added, x, mask)
 
     def _changes(self, x: Tensor, mask: Tensor | None) -> Tensor:

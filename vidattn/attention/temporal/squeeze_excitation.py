@@ -20,7 +20,8 @@ class TemporalSqueezeExcitation(Gate):
 
     x is (N, C, T) or (N, C, T, H, W).
 
-    Source: Hu, Shen, Sun, CVPR 2018, equations 2 to 4, with time in the place of the channels.
+    Source: Hu, Shen, Sun, Squeeze-and-Excitation, CVPR 2018, with time in the place of the
+    channels.
 
     Args:
         channels: C; the weights do not depend on it.
@@ -30,7 +31,7 @@ class TemporalSqueezeExcitation(Gate):
     """
 
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Hu, Shen, Sun, CVPR 2018, equations 2 to 4, over time"
+    source: ClassVar[str] = "Hu, Shen, Sun, Squeeze-and-Excitation, CVPR 2018, over time"
     aliases: ClassVar[tuple[str, ...]] = ("temporal_se",)
     map_meaning: ClassVar[str] = "what each frame was multiplied by, in (0, 1)"
     ranks: tuple[int, ...] = RANKS

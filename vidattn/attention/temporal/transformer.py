@@ -25,8 +25,8 @@ class TemporalTransformer(Mixer):
     x is (N, C, T): of a clip, `scope="time"` gives every site its own sequence; to treat frames
     as wholes, pool over space first.
 
-    Source: Vaswani et al., NeurIPS 2017, equation 1 and section 3.5, over time; normalised first
-    as in Dosovitskiy et al., ICLR 2021, equations 2 and 3.
+    Source: Vaswani et al., Attention Is All You Need, NeurIPS 2017, with its encoding of positions,
+    over time; normalised first as in Dosovitskiy et al., ViT, ICLR 2021.
 
     Args:
         channels: C.
@@ -39,7 +39,7 @@ class TemporalTransformer(Mixer):
     """
 
     family: ClassVar[str] = "temporal"
-    source: ClassVar[str] = "Vaswani et al., NeurIPS 2017, equation 1 and section 3.5, over time"
+    source: ClassVar[str] = "Vaswani et al., Attention Is All You Need, NeurIPS 2017, over time"
     aliases: ClassVar[tuple[str, ...]] = ("temporal_self_attention",)
     map_meaning: ClassVar[str] = "attention each frame received, mean over queries; sums to 1"
     ranks: tuple[int, ...] = (1,)

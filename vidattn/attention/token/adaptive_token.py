@@ -16,8 +16,8 @@ class AdaptiveToken(Gate):
     Training: w is 1 or 0, drawn with the gradient of σ((s + g₁ − g₂) / τ), s = v · x + b and g
     Gumbel noise. Evaluation: w = 1 where s > 0. y = x · w; `keep_rate_loss` of w holds the rate.
 
-    Source: Meng et al., CVPR 2022, equations 4 to 6, the policy for patches. Theirs for heads and
-    for blocks belong to the transformer; a dropped position there still attends to itself.
+    Source: Meng et al., AdaViT, CVPR 2022, the policy for patches. Theirs for heads and for blocks
+    belong to the transformer; a dropped position there still attends to itself.
 
     Args:
         channels: C.
@@ -25,7 +25,7 @@ class AdaptiveToken(Gate):
     """
 
     family: ClassVar[str] = "token"
-    source: ClassVar[str] = "Meng et al., CVPR 2022, equations 4 to 6"
+    source: ClassVar[str] = "Meng et al., AdaViT, CVPR 2022"
     aliases: ClassVar[tuple[str, ...]] = ("adavit",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "1 at the positions that were kept"

@@ -49,7 +49,7 @@ def policy_softmax(scores: Tensor, policy: Tensor, *, epsilon: float = 1e-6) -> 
     With G = policy of the key, or 1 where key and query are the same position:
     (exp(s − max s) G + ε / L) / (Σ exp(s − max s) G + ε). The policy gets a gradient.
 
-    Source: Rao et al., NeurIPS 2021, equations 8 to 10, and ε of their code.
+    Source: Rao et al., DynamicViT, NeurIPS 2021, with ε of their code.
 
     Args:
         scores: (N, heads, L, L), query by key.

@@ -22,9 +22,9 @@ class ConvolutionalTokenLearner(Reducer):
 
     (N, C, *positions) -> features (N, C, K), source (N, K, *positions), valid (N, K).
 
-    Source: Ryoo et al., NeurIPS 2021, equation 2 and section 2.1, in the form that the authors'
-    code calls version 1; GELU is the tanh approximation, as there. The paper pools by the mean
-    over positions, the code by the sum.
+    Source: Ryoo et al., TokenLearner, NeurIPS 2021, in the form that the authors' code calls
+    version 1; GELU is the tanh approximation, as there. The paper pools by the mean over positions,
+    the code by the sum.
 
     Args:
         channels: C.
@@ -33,7 +33,7 @@ class ConvolutionalTokenLearner(Reducer):
         pooling: "sum", or "mean", which divides by the number of real positions.
     """
 
-    source: ClassVar[str] = "Ryoo et al., NeurIPS 2021, equation 2, version 1 of the code"
+    source: ClassVar[str] = "Ryoo et al., TokenLearner, NeurIPS 2021, version 1 of the code"
     aliases: ClassVar[tuple[str, ...]] = ("token_learner_v1",)
     map_kind: ClassVar[MapKind] = "assignment"
     map_meaning: ClassVar[str] = "what each position was multiplied by in each token"

@@ -30,14 +30,14 @@ class DynamicSparsification(Reducer):
 
     (N, C, *positions) -> K tokens in evaluation, L in training, in their order.
 
-    Source: Rao et al., NeurIPS 2021, equations 2 to 7. There K = rate · L.
+    Source: Rao et al., DynamicViT, NeurIPS 2021. There K = rate · L.
 
     Args:
         channels: C.
         tokens: K.
     """
 
-    source: ClassVar[str] = "Rao et al., NeurIPS 2021, equations 2 to 7"
+    source: ClassVar[str] = "Rao et al., DynamicViT, NeurIPS 2021"
     aliases: ClassVar[tuple[str, ...]] = ("dynamicvit",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "one choice a token: 1 at the position that it took"

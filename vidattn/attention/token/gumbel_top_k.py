@@ -19,8 +19,8 @@ class GumbelTopK(TopK):
 
     (N, C, *positions) -> features (N, C, K), source (N, K, *positions), valid (N, K).
 
-    Source: Kool, van Hoof, Welling, ICML 2019, section 2.3 (the draw); Xie, Ermon, IJCAI 2019,
-    equations 5 to 7 (its relaxation). The scores, given there, come from a `PositionScore`.
+    Source: Kool, van Hoof, Welling, Stochastic Beams, ICML 2019 (the draw); Xie, Ermon, IJCAI 2019
+    (its relaxation). The scores, given there, come from a `PositionScore`.
 
     Args:
         channels: C.
@@ -32,7 +32,7 @@ class GumbelTopK(TopK):
     """
 
     source: ClassVar[str] = (
-        "Kool, van Hoof, Welling, ICML 2019, section 2.3; Xie, Ermon, IJCAI 2019, equations 5 to 7"
+        "Kool, van Hoof, Welling, Stochastic Beams, ICML 2019; Xie, Ermon, IJCAI 2019"
     )
     aliases: ClassVar[tuple[str, ...]] = ("relaxed_top_k",)
 

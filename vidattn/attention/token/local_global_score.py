@@ -14,7 +14,7 @@ class LocalGlobalScore(nn.Module):
     h = GELU(W₁ LayerNorm(x)); the upper half of h's channels becomes its mean over positions;
     s = W₄ GELU(W₃ GELU(W₂ h)), from C to C / 2, C / 4 and `outputs` channels. All with biases.
 
-    Source: Rao et al., NeurIPS 2021, equations 2 to 5; Wang et al., ECCV 2022, section 3.2.
+    Source: Rao et al., DynamicViT, NeurIPS 2021; Wang et al., STTS, ECCV 2022.
 
     Args:
         channels: C.

@@ -19,8 +19,8 @@ class PerturbedTopK(TopK):
 
     (N, C, *positions) -> features (N, C, K), source (N, K, *positions), valid (N, K).
 
-    Source: Cordonnier et al., CVPR 2021, equations 3 to 6; Berthet et al., NeurIPS 2020,
-    proposition 3.1. Their scorer is a network of its own; ours is a `PositionScore`.
+    Source: Cordonnier et al., Differentiable Patch Selection, CVPR 2021; Berthet et al., NeurIPS
+    2020. Their scorer is a network of its own; ours is a `PositionScore`.
 
     Args:
         channels: C.
@@ -31,7 +31,7 @@ class PerturbedTopK(TopK):
             and the scores get no gradient.
     """
 
-    source: ClassVar[str] = "Cordonnier et al., CVPR 2021, equations 3 to 6"
+    source: ClassVar[str] = "Cordonnier et al., Differentiable Patch Selection, CVPR 2021"
     aliases: ClassVar[tuple[str, ...]] = ("differentiable_patch_selection",)
 
     def __init__(

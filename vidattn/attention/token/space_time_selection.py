@@ -29,8 +29,8 @@ class SpaceTimeSelection(Reducer):
     image there is one frame, of a sequence (N, C, T) one position a frame. Tokens of a region
     that lie on padding, or outside of an image that is smaller, are missing.
 
-    Source: Wang et al., ECCV 2022, sections 3.2 to 3.4, both choices at once; in the paper
-    transformer blocks may lie between them.
+    Source: Wang et al., STTS, ECCV 2022, both choices at once; in the paper transformer blocks may
+    lie between them.
 
     Args:
         channels: C.
@@ -41,7 +41,7 @@ class SpaceTimeSelection(Reducer):
         sigma: of the noise. An attribute, to be lowered while training.
     """
 
-    source: ClassVar[str] = "Wang et al., ECCV 2022, sections 3.2 to 3.4"
+    source: ClassVar[str] = "Wang et al., STTS, ECCV 2022"
     aliases: ClassVar[tuple[str, ...]] = ("stts",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "one choice a token: 1 at the position that it took"

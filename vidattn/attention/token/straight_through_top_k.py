@@ -17,8 +17,8 @@ class StraightThroughTopK(TopK):
 
     (N, C, *positions) -> features (N, C, K), source (N, K, *positions), valid (N, K).
 
-    Source: Bengio, Léonard, Courville, arXiv:1308.3432, section 4 (the straight-through
-    estimator), for each of the K positions.
+    Source: Bengio, Léonard, Courville, arXiv:1308.3432 (the straight-through estimator), for each
+    of the K positions.
 
     Args:
         channels: C.
@@ -28,7 +28,7 @@ class StraightThroughTopK(TopK):
             those of the others the other way.
     """
 
-    source: ClassVar[str] = "Bengio, Léonard, Courville, arXiv:1308.3432, section 4"
+    source: ClassVar[str] = "Bengio, Léonard, Courville, arXiv:1308.3432"
 
     def __init__(
         self,

@@ -18,8 +18,8 @@ class TokenFusion(Mixer):
     y = x + B t′ with B = σ(W₂ GELU(W₁ LayerNorm(x) + b₁) + b₂), K weights a position. W and b
     start at 0, so that a new one is the identity. Time and memory grow with L · K.
 
-    Source: Ryoo et al., NeurIPS 2021, sections 2.1 and 2.2 (TokenLearner and TokenFuser), as in
-    the authors' code; there transformer blocks lie between the two, here nothing.
+    Source: Ryoo et al., TokenLearner, NeurIPS 2021, with its TokenFuser, as in the authors' code;
+    there transformer blocks lie between the two, here nothing.
 
     Args:
         channels: C.
@@ -28,7 +28,7 @@ class TokenFusion(Mixer):
     """
 
     family: ClassVar[str] = "token"
-    source: ClassVar[str] = "Ryoo et al., NeurIPS 2021, sections 2.1 and 2.2"
+    source: ClassVar[str] = "Ryoo et al., TokenLearner, NeurIPS 2021"
     aliases: ClassVar[tuple[str, ...]] = ("token_fuser",)
     map_kind: ClassVar[MapKind] = "assignment"
     map_meaning: ClassVar[str] = (

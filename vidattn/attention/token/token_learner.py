@@ -20,7 +20,7 @@ class TokenLearner(Reducer):
 
     (N, C, *positions) -> features (N, C, K), source (N, K, *positions), valid (N, K).
 
-    Source: Ryoo et al., NeurIPS 2021, section 2.1, in the form that the authors' code calls
+    Source: Ryoo et al., TokenLearner, NeurIPS 2021, in the form that the authors' code calls
     version 1.1; GELU is the tanh approximation, as there.
 
     Args:
@@ -29,7 +29,7 @@ class TokenLearner(Reducer):
         hidden_channels: rows of W₁.
     """
 
-    source: ClassVar[str] = "Ryoo et al., NeurIPS 2021, section 2.1, version 1.1 of the code"
+    source: ClassVar[str] = "Ryoo et al., TokenLearner, NeurIPS 2021, version 1.1 of the code"
     aliases: ClassVar[tuple[str, ...]] = ("token_learner_v11",)
     map_kind: ClassVar[MapKind] = "assignment"
     map_meaning: ClassVar[str] = "share of each position in each token; a token's shares sum to 1"

@@ -25,7 +25,7 @@ class TokenMerging(Mechanism):
 
     (N, C, *positions) -> features (N, C, L − r), source (N, L − r, *positions), valid (N, L − r).
 
-    Source: Bolya et al., ICLR 2023, section 3, "bipartite soft matching". The paper measures
+    Source: Bolya et al., Token Merging, ICLR 2023, "bipartite soft matching". The paper measures
     likeness by the keys of attention: give them as `likeness`; without it x itself serves.
     Attention among merged tokens is `proportional_attention`.
 
@@ -36,7 +36,7 @@ class TokenMerging(Mechanism):
 
     kind: ClassVar[Kind] = "reducer"
     family: ClassVar[str] = "token"
-    source: ClassVar[str] = "Bolya et al., ICLR 2023, section 3"
+    source: ClassVar[str] = "Bolya et al., Token Merging, ICLR 2023"
     aliases: ClassVar[tuple[str, ...]] = ("tome",)
     map_kind: ClassVar[MapKind] = "assignment"
     map_meaning: ClassVar[str] = "share of each position in each token; a token's shares sum to 1"
@@ -131,7 +131,7 @@ def proportional_attention(
 
     softmax(scale · q kᵀ + log sizes) v.
 
-    Source: Bolya et al., ICLR 2023, equation 1.
+    Source: Bolya et al., Token Merging, ICLR 2023.
 
     Args:
         query: (N, heads, Q, width).

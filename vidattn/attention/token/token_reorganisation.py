@@ -22,8 +22,8 @@ class TokenReorganisation(Reducer):
 
     (N, C, *positions) -> K + 1 tokens, the fused one last.
 
-    Source: Liang et al., ICLR 2022, equations 2 to 4. There K = ⌈rate · L⌉; a number is the same
-    for padded and unpadded inputs. The class token is the context, or else a learned one.
+    Source: Liang et al., EViT, ICLR 2022. There K = ⌈rate · L⌉; a number is the same for padded and
+    unpadded inputs. The class token is the context, or else a learned one.
 
     Args:
         channels: C.
@@ -32,7 +32,7 @@ class TokenReorganisation(Reducer):
         fuse: False drops the rest, and leaves q and k without a gradient.
     """
 
-    source: ClassVar[str] = "Liang et al., ICLR 2022, equations 2 to 4"
+    source: ClassVar[str] = "Liang et al., EViT, ICLR 2022"
     aliases: ClassVar[tuple[str, ...]] = ("evit",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "1 at each kept position; for the fused token, its weights"
