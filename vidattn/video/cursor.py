@@ -34,6 +34,7 @@ class DecodingCursor:
     def __init__(self, path: str, file: Path, limits: Limits) -> None:
         self._path, self._file, self._limits = path, file, limits
         self._container: Any = None
+        self._demuxer: Any = None
         self.last_timestamp: int | None = None
         self.rewind()
 
@@ -52,7 +53,7 @@ class DecodingCursor:
         self.close()
         self._container, self._stream = open_container(self._path, self._file, self._limits)
         self._skipping = False
-        self._start(self._container.demux(self._stream))
+        self._start()
         self.sought = False
 
     def seek(self, start: int) -> None:
@@ -112,7 +113,7 @@ class DecodingCursor:
     def close(self) -> None:
         """Close the file."""
         self._ready: deque[Any] = deque()
-        self._packets: Any = iter(())
+        self._stop_reading()
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -122,14 +123,22 @@ class DecodingCursor:
         """Whether the decoder is at its end or has failed, so that it gives no more frames."""
         return self._drained and not self._ready
 
-    def _start(self, packets: Any) -> None:
-        self._packets = packets
+    def _start(self) -> None:
+        self._stop_reading()
+        self._demuxer = self._packets = self._container.demux(self._stream)
         self._ready = deque()
         self._drained = self.emptied = self.astray = False
         self.position = 0
         self.emitted = 0
         self.last_timestamp = None
         self.passed: set[int] = set()
+
+    def _stop_reading(self) -> None:
+        """End the demuxer's generator: PyAV leaks memory of one that is dropped before its end."""
+        self._packets: Any = iter(())
+        if self._demuxer is not None:
+            self._demuxer.close()
+            self._demuxer = None
 
     def _decode_one(self, wanted: Container[int] | None) -> None:
         packet = next(self._packets, None)
@@ -161,7 +170,7 @@ class DecodingCursor:
         try:
             with typed_errors(self._path, "cannot seek"):
                 self._container.seek(int(times[key]), stream=self._stream)
-            self._start(self._container.demux(self._stream))
+            self._start()
             return self._skip_to(start)
         except DecodeError:  # no seeking in this file: the caller starts from its beginning
             return False

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -59,8 +60,10 @@ class PacketTable:
     def scan(cls, path: str, container: Any, stream: Any, limits: Limits) -> PacketTable:
         """Read all packets without decoding any."""
         rows: list[PacketRow] = []
-        with typed_errors(path, "cannot read its packets"):
-            for packet in container.demux(stream):
+        # Closed, because PyAV leaks memory of a generator that is dropped before its end.
+        demuxer = closing(container.demux(stream))
+        with typed_errors(path, "cannot read its packets"), demuxer as packets:
+            for packet in packets:
                 if packet.size == 0 and packet.dts is None:
                     continue  # the demuxer's mark for the end
                 rows.append(packet_row(packet))

@@ -103,7 +103,7 @@ class LenientDecoder:
 
     def close(self) -> None:
         """Close the file."""
-        self._packets = iter(())
+        self._packets.close()  # PyAV leaks memory of one that is dropped before its end
         self._second = None
         self._container.close()
 
@@ -114,6 +114,7 @@ class LenientDecoder:
                     packet = next(self._packets, None)
             except Exception as error:  # PyAV raises what it likes on damaged files
                 self._lose(f"cannot be read: {error}")
+                self._packets.close()
                 self._packets = self._container.demux(self._stream)
                 continue
             if messages:
