@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 
 import vidattn
 from vidattn.data import ClipDataset, read_annotations
+from vidattn.data.workers import WorkerError
 from vidattn.errors import AnnotationError, ArgumentError, UnknownNameError
 from vidattn.jobs import compare, evaluation_run
 from vidattn.jobs.clip_scores import spread
@@ -48,6 +51,21 @@ def test_figures_json_and_page(
     assert "Calibration" in page
     assert page.count("data:image/jpeg") == 6  # a strip of each of the worst videos
     assert "100.0 %" in page
+
+
+def test_a_worker_that_dies_is_named_with_its_video(
+    folder: Path, loaded_brightness: LoadedRecogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ClipDataset.__getitem__
+
+    def dying(dataset: ClipDataset, draw: int) -> object:
+        if draw == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(dataset, draw)
+
+    monkeypatch.setattr(ClipDataset, "__getitem__", dying)
+    with pytest.raises(WorkerError, match="killed by SIGKILL"):
+        vidattn.evaluate(loaded_brightness, folder, workers=1, progress=False)
 
 
 @pytest.mark.parametrize("name", ["timesformer-1x3", "swin-4x3"])

@@ -44,3 +44,18 @@ def test_what_does_not_fit_is_refused(changes: dict[str, object], message: str) 
     Frames(**parts())  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match=message):
         Frames(**parts(**changes))  # type: ignore[arg-type]
+
+
+def test_neighbours_are_a_view() -> None:
+    frames = Frames(
+        torch.arange(5 * 3 * 2 * 2, dtype=torch.uint8).reshape(5, 3, 2, 2),
+        torch.arange(5, dtype=torch.float64),
+        torch.arange(10, 15),
+        (2, 2),
+        valid=torch.tensor([True, False, True, True, False]),
+    )
+    part = frames.part(slice(1, 4))
+    assert part.indices.tolist() == [11, 12, 13]
+    assert part.valid.tolist() == [False, True, True]
+    assert part.pixels.data_ptr() == frames.pixels[1].data_ptr()
+    assert frames.take([4, 1]).valid.tolist() == [False, False]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -192,7 +192,7 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         for number, generator in enumerate(generators):
             part = slice(number * self.spec.frames, (number + 1) * self.spec.frames)
             top, left = generator.integers(np.array(frames.size) - side + 1).tolist()
-            shown = _part(frames, part)
+            shown = frames.part(part)
             position = CropPosition(top, left)
             clips.append(self._clip(draw.index, shown, valid[part], position, side, number))
         return clips
@@ -233,15 +233,6 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             video_id=self.samples[index].video_id,
             view=view,
         )
-
-
-def _part(frames: Frames, part: slice) -> Frames:
-    return replace(
-        frames,
-        pixels=frames.pixels[part],
-        seconds=frames.seconds[part],
-        indices=frames.indices[part],
-    )
 
 
 def _nobody_asks(index: int | None) -> None:

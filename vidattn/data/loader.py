@@ -163,15 +163,24 @@ def training_loader(
 def evaluation_loader(
     dataset: ClipDataset,
     *,
-    batch_size: int,
+    batch_size: int = 1,
+    batches: Sequence[Sequence[int]] | None = None,
     workers: int = 0,
     pin_memory: bool = False,
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> ClipLoader:
-    """All clips in order; `batch_size` counts videos, each of views × crops clips."""
-    return ClipLoader(
-        dataset, batch_size=batch_size, **_settings(workers, pin_memory, timeout_seconds)
-    )
+    """All clips in order.
+
+    Args:
+        dataset: not in training.
+        batch_size: videos a batch; each gives views × crops clips.
+        batches: instead of it, the videos of each batch.
+        workers, pin_memory, timeout_seconds: see `training_loader`.
+    """
+    order: dict[str, Any] = {"batch_size": batch_size}
+    if batches is not None:
+        order = {"batch_sampler": [list(batch) for batch in batches]}
+    return ClipLoader(dataset, **order, **_settings(workers, pin_memory, timeout_seconds))
 
 
 def _settings(workers: int, pin_memory: bool, timeout_seconds: float) -> dict[str, Any]:

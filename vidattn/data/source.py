@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from vidattn.data.framing import fit, resize
 from vidattn.data.spec import Aspect
@@ -61,7 +59,7 @@ class FrameSource:
         if self.keep:
             video = self.load(path)
             indices, valid = choose(len(video.frames), video.fps)
-            return _at(video.frames, torch.from_numpy(indices.ravel())), valid.ravel()
+            return video.frames.take(indices.ravel()), valid.ravel()
         from vidattn.video import open_video
 
         with open_video(str(path), decoder=self.decoder) as reader:
@@ -111,14 +109,3 @@ def _length(path: Path, count: int) -> int:
     if count < 1:
         raise DecodeError(path, "no frame can be decoded")
     return count
-
-
-def _at(frames: Frames, indices: torch.Tensor) -> Frames:
-    # Indexing the T·H·W·3 storage keeps that order; indexing the permuted view might not.
-    rows = frames.pixels.permute(0, 2, 3, 1)[indices]
-    return replace(
-        frames,
-        pixels=rows.permute(0, 3, 1, 2),
-        seconds=frames.seconds[indices],
-        indices=frames.indices[indices],
-    )

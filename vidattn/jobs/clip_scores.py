@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from vidattn import evaluation, models
 from vidattn.data import ClipBatch, ClipDataset, EvaluationTransform, Sample
-from vidattn.data.collate import collate_clips
 from vidattn.data.evaluation_clips import EvaluationClips
-from vidattn.data.loader import ClipLoader
+from vidattn.data.loader import evaluation_loader
 from vidattn.errors import ArgumentError
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.work import Groups, Record
@@ -87,12 +86,7 @@ class Recognition:
             loaded = models.load(loaded, device=shard.device(self.device))
         network = _Network(loaded, self.batch_size)
         dataset = self.dataset()
-        loader = ClipLoader(
-            dataset,
-            batch_sampler=[list(group) for group in groups],
-            num_workers=self.workers,
-            collate_fn=collate_clips,
-        )
+        loader = evaluation_loader(dataset, batches=groups, workers=self.workers)
         numbers = {sample.video_id: number for number, sample in enumerate(self.samples)}
         waiting = [number for group in groups for number in group]
         for batch in loader:

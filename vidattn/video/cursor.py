@@ -35,6 +35,7 @@ class DecodingCursor:
         self._path, self._file, self._limits = path, file, limits
         self._container: Any = None
         self._demuxer: Any = None
+        self._packets: Any = iter(())
         self.last_timestamp: int | None = None
         self.rewind()
 
@@ -135,7 +136,7 @@ class DecodingCursor:
 
     def _stop_reading(self) -> None:
         """End the demuxer's generator: PyAV leaks memory of one that is dropped before its end."""
-        self._packets: Any = iter(())
+        self._packets = iter(())
         if self._demuxer is not None:
             self._demuxer.close()
             self._demuxer = None

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,7 +64,7 @@ class Frames:
         """(height, width) of `pixels`."""
         return self.pixels.shape[2], self.pixels.shape[3]
 
-    def take(self, places: Sequence[int]) -> Frames:
+    def take(self, places: Sequence[int] | np.ndarray) -> Frames:
         """Frames by their place in this object, in the order asked for; copies."""
         rows = torch.as_tensor(places, dtype=torch.int64)
         # Through the stored order: selecting from the permuted view would lose it.
@@ -74,6 +75,17 @@ class Frames:
             source_size=self.source_size,
             timestamps_made_up=self.timestamps_made_up,
             valid=self.valid[rows],
+        )
+
+    def part(self, places: slice) -> Frames:
+        """Neighbouring frames, by their places in this object; views, not copies."""
+        return Frames(
+            self.pixels[places],
+            self.seconds[places],
+            self.indices[places],
+            self.source_size,
+            self.timestamps_made_up,
+            self.valid[places],
         )
 
     @classmethod
