@@ -8,7 +8,7 @@ CPU time is what the workers used. "4 a decode" draws four clips of each video a
 whose groups of pictures are as long as x264 makes them, so that those of the clips overlap.
 
 Example:
-  python tools/bench_loader.py --sources ../shared/data/{fights,shots,localisation}
+  python tools/bench_loader.py --sources my/videos more/videos
 """
 
 from __future__ import annotations
