@@ -22,6 +22,7 @@ from vidattn.backbones.conversion.convert import layout
 from vidattn.backbones.pretrained import WeightsMismatchError
 from vidattn.backbones.video_transformer import sine_positions
 from vidattn.errors import ArgumentError, CheckpointError, UnknownNameError
+from vidattn.sampling.protocols import protocol_names
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("*.json"))
 QUICK = {
@@ -259,6 +260,6 @@ def test_every_layout_knows_its_networks_and_protocols():
         assert known.name == name
         for network, conversion in known.networks.items():
             assert network in backbones.names()
-            assert conversion.protocol
+            assert conversion.protocol in protocol_names()
         assert set(known.refused) <= set(backbones.names())
         assert not set(known.refused) & set(known.networks)

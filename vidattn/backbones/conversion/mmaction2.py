@@ -202,12 +202,14 @@ def _x3d_conversion(frames: int, stride: int, size: int) -> Conversion:
 
 
 def _swin_conversion(figure: str = "") -> Conversion:
-    return Conversion(_swin(), clip=_dense(32, 2, 224, 224), figure=figure, protocol="swin-4x3")
+    return Conversion(
+        _swin(), clip=_dense(32, 2, 224, 224), figure=figure, protocol="mmaction2-swin-4x3"
+    )
 
 
 def _vit(figure: str = "") -> Conversion:
     return Conversion(
-        VIT, clip=_VIT_CLIP, figure=figure, protocol="videomae-5x3", prepare=join_biases
+        VIT, clip=_VIT_CLIP, figure=figure, protocol="mmaction2-videomae-5x3", prepare=join_biases
     )
 
 
@@ -251,7 +253,7 @@ LAYOUT = Layout(
             MVIT,
             clip=_dense(16, 4, 224, 224),
             figure="81.1 top-1",
-            protocol="mvit-5x1",
+            protocol="mmaction2-mvit-5x1",
             prepare=flatten_tokens,
         ),
         "videomae_s": _vit(),

@@ -20,13 +20,13 @@ def _at(frames: int, rate: float, short_side: int, crop_size: int, **norm: Any) 
     }
 
 
-def _network(figure: str = "", **clip: Any) -> Conversion:
-    return Conversion(SAME, clip=clip, figure=figure, protocol="torchvision-5")
+def _network(figure: str = "", *, protocol: str = "torchvision-5", **clip: Any) -> Conversion:
+    return Conversion(SAME, clip=clip, figure=figure, protocol=protocol)
 
 
 _SMALL = _at(16, 15, 128, 112, **KINETICS)
-_SWIN = _at(32, 15, 256, 224, **IMAGENET)
-_MVIT = _at(16, 7.5, 256, 224, **HALVES)
+_SWIN = _at(32, 15, 256, 224, **IMAGENET) | {"protocol": "torchvision-swin-12"}
+_MVIT = _at(16, 7.5, 256, 224, **HALVES) | {"protocol": "torchvision-mvit-5"}
 
 LAYOUT = Layout(
     "torchvision",
