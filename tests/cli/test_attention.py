@@ -31,7 +31,7 @@ def test_show_says_all_about_one(capsys: pytest.CaptureFixture[str]) -> None:
     for part in (
         "convolutional_block_attention: First one weight per channel",
         "c = σ(M(mean x) + M(max x))",
-        "Woo et al., ECCV 2018, equations 1 to 3",
+        "Woo et al., CBAM, ECCV 2018",
         "(T,), (H, W), (T, H, W)",
         "reduction=16, spatial_kernel=7",
         "cbam",
