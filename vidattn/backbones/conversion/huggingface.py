@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch
 
 from vidattn.backbones.conversion.name_map import Conversion, Layout, NameMap, State
+from vidattn.backbones.conversion.videomae import CLIP, NETWORKS
 
 _LAYER = r"videomae\.encoder\.layer\.(\d+)\."
 NAMES = NameMap(
@@ -47,14 +48,7 @@ def _network() -> Conversion:
     return Conversion(
         NAMES,
         settings={"norm_epsilons": [1e-12, 1e-5]},
-        clip={
-            "mean": (0.485, 0.456, 0.406),
-            "std": (0.229, 0.224, 0.225),
-            "frames": 16,
-            "frame_stride": 4,
-            "short_side": 224,
-            "crop_size": 224,
-        },
+        clip=CLIP,
         protocol="videomae-5x3",
         prepare=join_attention,
     )
@@ -64,5 +58,5 @@ LAYOUT = Layout(
     "huggingface",
     "transformers' VideoMAEForVideoClassification, as a torch file",
     (r"^videomae\.encoder\.", r"^classifier\."),
-    {name: _network() for name in ("videomae_s", "videomae_b", "videomae_l", "videomae_h")},
+    {name: _network() for name in NETWORKS},
 )

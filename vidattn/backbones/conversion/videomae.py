@@ -19,6 +19,18 @@ NAMES = NameMap(
 )
 
 
+NETWORKS = ("videomae_s", "videomae_b", "videomae_l", "videomae_h")
+# What all of them were fine-tuned on.
+CLIP = {
+    "mean": (0.485, 0.456, 0.406),
+    "std": (0.229, 0.224, 0.225),
+    "frames": 16,
+    "frame_stride": 4,
+    "short_side": 224,
+    "crop_size": 224,
+}
+
+
 def join_biases(state: State) -> State:
     """One bias for queries, keys and values: the source has none for keys.
 
@@ -48,14 +60,7 @@ def _are_sines(table: torch.Tensor) -> bool:
 def _network() -> Conversion:
     return Conversion(
         NAMES,
-        clip={
-            "mean": (0.485, 0.456, 0.406),
-            "std": (0.229, 0.224, 0.225),
-            "frames": 16,
-            "frame_stride": 4,
-            "short_side": 224,
-            "crop_size": 224,
-        },
+        clip=CLIP,
         protocol="videomae-5x3",
         prepare=join_biases,
     )
@@ -65,5 +70,5 @@ LAYOUT = Layout(
     "videomae",
     "MCG-NJU/VideoMAE, fine-tuned",
     (r"^blocks\.\d+\.attn\.qkv\.weight$", r"^fc_norm\.weight$"),
-    {name: _network() for name in ("videomae_s", "videomae_b", "videomae_l", "videomae_h")},
+    {name: _network() for name in NETWORKS},
 )
