@@ -55,5 +55,6 @@ def test_two_thousand_batches(small_set: Path):
     settled = np.array(memory[EPOCHS // 4 :], np.float64)
     slopes = np.polyfit(np.arange(len(settled)), settled, 1)[0] * EPOCHS / MEGABYTE
     assert (slopes < 2).all(), f"megabytes in {given} batches: {slopes}"
-    settled = np.array(files[EPOCHS // 4 :])
-    assert (settled.max(0) - settled.min(0) <= 2).all(), files
+    # A batch on its way is an open file too, so single looks differ; what is usual does not grow.
+    early, late = np.array(files[EPOCHS // 4 : EPOCHS // 2]), np.array(files[-EPOCHS // 4 :])
+    assert (np.median(late, 0) <= np.median(early, 0)).all(), files
