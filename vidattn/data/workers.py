@@ -153,7 +153,9 @@ class _TypedDeaths:
             if _expected.is_set():
                 return
             for loader in list(_watched):
-                if failure := loader.worker_error():
+                failure = loader.worker_error()
+                # Workers of a loader that is done end too, with code 0.
+                if failure and any(state.exit_code for state in failure.workers):
                     raise failure from error
             raise
 

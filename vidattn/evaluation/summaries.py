@@ -171,8 +171,8 @@ def people_f1(references: ArrayLike) -> FloatArray:
 
     The mean over all pairs, and the mean over people of their highest, is how well people do.
 
-    >>> people_f1([[1, 1, 0], [0, 1, 1]])[0, 1]
-    np.float64(0.5)
+    >>> float(people_f1([[1, 1, 0], [0, 1, 1]])[0, 1])
+    0.5
     """
     people = (np.asarray(references) > 0).astype(np.float64)
     shared = people @ people.T
