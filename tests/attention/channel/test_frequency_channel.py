@@ -90,6 +90,10 @@ def test_all_pairs_differ():
     assert len({tuple(pair) for pair in frequencies.tolist()}) == 32
 
 
+def test_weights_are_those_of_squeeze_excitation():
+    assert set(build("fca", 32).state_dict()) == {"squeeze.weight", "excite.weight"}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
