@@ -11,7 +11,7 @@ CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 @pytest.mark.parametrize("grid", [(7,), (5, 6), (4, 5, 3)])
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("kernel_size", [1, 3])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
 def test_equals_formula(grid, training, kernel_size, randomise):
     module = build("highway", 6, spatial_dims=len(grid), kernel_size=kernel_size)
     randomise(module).double().train(training)

@@ -77,9 +77,21 @@ def test_own_pairs(randomise):
     torch.testing.assert_close(module(x), x * weights[..., None, None], atol=1e-12, rtol=1e-10)
 
 
+def test_a_constant_has_no_higher_frequency_under_autocast_either():
+    module = build("fca", 4, spatial_dims=2, frequencies=[(0, 2), (2, 0), (4, 6), (6, 4)])
+    module.squeeze.weight, module.excite.weight = (torch.nn.Parameter(torch.eye(4)),) * 2
+    x = torch.tensor([1000.0, -1000.0]).reshape(2, 1, 1, 1).expand(2, 4, 7, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(module(x), x / 2, rtol=0.01, atol=0)
+
+
 def test_all_pairs_differ():
     frequencies = build("fca", 32, frequencies=32).frequencies
     assert len({tuple(pair) for pair in frequencies.tolist()}) == 32
+
+
+def test_weights_are_those_of_squeeze_excitation():
+    assert set(build("fca", 32).state_dict()) == {"squeeze.weight", "excite.weight"}
 
 
 @pytest.mark.parametrize(

@@ -49,3 +49,13 @@ def test_half_precision_stays_finite():
     torch.nn.init.ones_(module.strength)
     x = torch.randn(1, 4, 8, 8, dtype=torch.float16) * 100
     assert module(x).isfinite().all()
+
+
+def test_the_affinity_is_exact_under_autocast():
+    module = build("cam", 6, spatial_dims=2)
+    x = torch.randn(2, 6, 4, 5)
+    with torch.autocast("cpu", torch.bfloat16), record_maps(module, affinities="full") as maps:
+        module(x)
+    for n, rows in enumerate(x.flatten(2).double().numpy()):
+        expected = softmax(-rows @ rows.T, axis=1)
+        np.testing.assert_allclose(maps[0].affinity[n, 0], expected, atol=1e-5)

@@ -77,3 +77,8 @@ def test_per_frame_folds_the_context(randomise):
 def test_without_context_it_says_what_it_needs():
     with pytest.raises(ValueError, match="expected context, a gating signal"):
         build("attention_gate", 8)(torch.zeros(1, 8, 2, 4, 4))
+
+
+def test_half_the_channels_are_compared():
+    assert build("attention_gate", 8).score.in_channels == 4
+    assert build("attention_gate", 1).score.in_channels == 1

@@ -100,6 +100,8 @@ def reference(module, x, stride):
 def test_equals_point_by_point(settings, training, randomise):
     settings = {"heads": 4, "groups": 4, "size": (4, 6), **settings}
     module = randomise(build("dat", 8, spatial_dims=2, **settings)).double().train(training)
+    sizes = {3: (5, 5), (4, 6): (7, 11)}[settings["size"]]
+    assert module.position_bias.shape == (1, 4, *sizes)
     x = torch.randn(2, 8, 6, 7, dtype=torch.float64)
     with record_maps(module) as maps:
         out = module(x)

@@ -131,6 +131,15 @@ def test_mean_of_everything_is_squeeze_and_excitation(randomise):
     torch.testing.assert_close(ours(x, mask=mask), theirs(x, mask=mask))
 
 
+def test_means_are_exact_under_autocast():
+    module = build("ge", 8, spatial_dims=2, gather="mean", extent=2, reduction=None)
+    x = torch.randn(2, 8, 5, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = module(x)
+    expected = excite(x.double().numpy(), mean_cells(x.double().numpy(), (2, 2)), (2, 2))
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
 @pytest.mark.oracle
 @pytest.mark.parametrize("extent", [None, 2, 4])
 def test_equals_timm_without_parameters(extent):

@@ -163,6 +163,23 @@ def test_map_is_the_mean_row_and_padding_is_not_in_it(form, step, randomise):
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_map_in_pieces_is_the_mean_row(form, randomise, monkeypatch):
+    monkeypatch.setattr("vidattn.attention.spatial.non_local.CHUNK", 2 * 20 * 3)  # three queries
+    module = randomise(build("non_local", 8, spatial_dims=2, pairwise=form)).double()
+    w = {name: value.numpy() for name, value in module.state_dict().items()}
+    x = torch.randn(2, 8, 4, 5, dtype=torch.float64)
+    with record_maps(module) as maps:
+        module(x)
+    for n, tokens in enumerate(x.flatten(2).transpose(1, 2).numpy()):
+        theta = phi = tokens
+        if form != "gaussian":
+            theta = tokens @ w["query.weight"].T + w["query.bias"]
+            phi = tokens @ w["key.weight"].T + w["key.bias"]
+        rows = pairs(form, theta, phi, w, module.scale)
+        np.testing.assert_allclose(maps[0].values[n].flatten(), rows.mean(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_trainable_compiled_and_exported(form, randomise):
     module = randomise(build("non_local", 8, pairwise=form, subsample=2)).double()
     x = torch.randn(2, 8, 2, 4, 4, dtype=torch.float64, requires_grad=True)

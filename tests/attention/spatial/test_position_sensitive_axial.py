@@ -81,6 +81,16 @@ def test_maps_sum_to_one_on_each_line(randomise):
         torch.testing.assert_close(sums, torch.ones_like(sums))
 
 
+def test_maps_are_those_of_what_is_left_without_padding(randomise):
+    module = randomise(build("axial_deeplab", 8, spatial_dims=2, heads=2)).double().eval()
+    x = torch.randn(2, 8, 1, 5, dtype=torch.float64)
+    with record_maps(module) as maps:
+        module(x, mask=torch.arange(5).lt(3).reshape(1, 1, 1, 5))
+        module(x[..., :3])
+    torch.testing.assert_close(maps[0].values[..., :3], maps[1].values)
+    assert (maps[0].values[..., 3:] == 0).all()
+
+
 def test_smaller_axes_use_the_middle_of_the_table(randomise):
     large = randomise(build("axial_deeplab", 8, spatial_dims=2, heads=2, span=9)).double().eval()
     small = build("axial_deeplab", 8, spatial_dims=2, heads=2, span=5).double().eval()

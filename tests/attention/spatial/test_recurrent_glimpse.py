@@ -110,6 +110,17 @@ def test_equals_loops(grid, training, randomise):
     assert ours.locations.abs().max() <= 1
 
 
+def test_places_are_exact_under_autocast(randomise):
+    module = randomise(build("ram", 6, spatial_dims=2, glimpses=4, hidden_channels=7)).eval()
+    w = {name: value.detach().double().numpy() for name, value in module.state_dict().items()}
+    x = torch.randn(1, 6, 5, 8, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module.look(x).locations[0]
+    noise = np.zeros((3, 2))
+    _, _, places, *_ = by_loops(x[0].double().numpy(), w, noise, g=3, scales=2, deviation=0.1)
+    np.testing.assert_allclose(found, places, atol=1e-5)
+
+
 def test_the_last_real_position_is_one_and_nothing_is_read_beyond_it(randomise):
     module = randomise(build("ram", 4, spatial_dims=2, hidden_channels=5)).double().eval()
     x = torch.randn(1, 4, 6, 8, dtype=torch.float64)

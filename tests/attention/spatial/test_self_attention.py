@@ -39,6 +39,22 @@ def test_whole_affinity_equals_torch_weights(randomise):
     torch.testing.assert_close(maps[0].values, expected, atol=1e-12, rtol=1e-12)
 
 
+def test_a_gate_weighs_what_torch_reads_of_registers_too(randomise):
+    ours = build("self_attention", 16, spatial_dims=1, heads=4, gated=True, registers=2)
+    randomise(ours).double()
+    with torch.no_grad():
+        ours.output.weight.copy_(torch.eye(16))
+        ours.output.bias.zero_()
+    theirs = torch_twin(ours, 16, 4)
+    x = torch.randn(3, 16, 6, dtype=torch.float64)
+    tokens = torch.cat((x.transpose(1, 2), ours.registers.expand(3, -1, -1)), 1)
+    seen = F.layer_norm(tokens, (16,), ours.norm.weight, ours.norm.bias)
+    normed = seen[:, :6]
+    read, _ = theirs(normed, seen, seen)
+    gate = 1 / (1 + torch.exp(-normed @ ours.gate.weight.T - ours.gate.bias))
+    torch.testing.assert_close(ours(x), x + (read * gate).transpose(1, 2), atol=1e-12, rtol=1e-12)
+
+
 def test_permuting_positions_permutes_the_result(randomise):
     module = randomise(build("self_attention", 16, spatial_dims=1)).double()
     x = torch.randn(2, 16, 9, dtype=torch.float64)

@@ -39,6 +39,10 @@ def test_scores_of_one_head_are_its_logits(randomise, close):
     close(module(longer).scores[:, :5], module(x).scores)
 
 
+def test_the_feed_forward_is_four_times_as_wide():
+    assert build("attentive_probe", 8, heads=2).feed_forward.widen.out_features == 32
+
+
 @pytest.mark.oracle
 def test_equals_hugging_face(randomise, close):
     transformers = pytest.importorskip("transformers")

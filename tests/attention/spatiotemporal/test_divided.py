@@ -51,6 +51,13 @@ def test_equals_formula_and_maps_are_laid_out_in_the_clip(training, randomise):
     torch.testing.assert_close(maps.named("spatial.module").values, in_space, **close)
 
 
+def test_a_new_one_changes_nothing_over_time():
+    module = build("divided_space_time", 8, heads=2)
+    x = torch.randn(2, 8, 4, 3, 5)
+    assert torch.equal(module.temporal(x), x)
+    assert torch.equal(module(x), module.spatial(x))
+
+
 @pytest.mark.oracle
 def test_equals_timesformer(randomise):
     """With one register in the place of the class token, which each frame sees a copy of."""

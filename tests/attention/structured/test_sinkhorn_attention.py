@@ -51,6 +51,19 @@ def test_equals_reference(grid, iterations, training, randomise):
             torch.testing.assert_close(got, expected, atol=1e-10, rtol=1e-10)
 
 
+def test_what_comes_of_rounded_queries_is_exact_under_autocast(randomise):
+    module = randomise(build("sinkhorn", 8, spatial_dims=1, heads=2)).requires_grad_(False)
+    x = torch.randn(1, 8, 6)
+    with torch.autocast("cpu", torch.bfloat16), record_maps(module, affinities="full") as maps:
+        module(x)
+        rounded = module.query_key_value(module.norm(x.transpose(1, 2)))[0].double()
+    for head in range(2):
+        query, key = (rounded[:, start + 4 * head : start + 4 * head + 4] for start in (0, 8))
+        expected = normalise_by_turns((query @ key.T / 2).exp(), 3)
+        found = maps[0].affinity[0, head].double()
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 def test_rows_and_columns_sum_to_one_in_the_end():
     scores = torch.randn(2, 3, 7, 7, dtype=torch.float64)
     mask = torch.tensor([[True] * 7, [True, False, True, True, False, True, True]])

@@ -41,6 +41,11 @@ def test_new_one_starts_with_the_shift_of_the_paper():
     assert weight[8:].tolist() == [[0, 1, 0]] * 8
 
 
+def test_the_gates_see_a_sixteenth_of_the_channels():
+    assert build("action", 32).channel_squeeze.out_channels == 2
+    assert build("action", 8).channel_squeeze.out_channels == 1
+
+
 def reference(state, x, normalise, *, training):
     """The shifted clip, and the three gates, each (N, C or 1, T, H or 1, W or 1)."""
     x = x.reshape(*x.shape[:3], *(x.shape[3:] or (1, 1)))

@@ -11,13 +11,15 @@ from vidattn.attention import build
 @pytest.mark.parametrize("frames", [1, 6])
 @pytest.mark.parametrize("normaliser", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("compat", [True, False])
+@pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("training", [True, False])
-def test_equals_the_formula_in_loops(frames, normaliser, compat, training, randomise):
+def test_equals_the_formula_in_loops(frames, normaliser, compat, kernel, training, randomise):
     module = build(
         "gao_nevatia",
         8,
         spatial_dims=1,
         hidden_channels=5,
+        kernel=kernel,
         normaliser=normaliser,
         compat=compat,
     )
@@ -61,8 +63,9 @@ def frame_scores(state, frames):
     scores = []
     for t in range(frames.shape[1]):
         score = float(state["score.bias"])
-        for k in range(3):
-            if 0 <= t + k - 1 < frames.shape[1]:
-                score += float(state["score.weight"][0, :, k] @ hidden[:, t + k - 1])
+        for k, taps in enumerate(state["score.weight"][0].T):
+            seen = t + k - state["score.weight"].shape[2] // 2
+            if 0 <= seen < frames.shape[1]:
+                score += float(taps @ hidden[:, seen])
         scores.append(score)
     return scores

@@ -73,3 +73,14 @@ def test_without_rest_nothing_is_fused():
 def test_heads_must_divide_channels():
     with pytest.raises(ValueError, match="heads: expected a divisor of 20 channels, got 8"):
         build("evit", 20)
+
+
+def test_what_comes_of_rounded_queries_is_exact_under_autocast(randomise):
+    module = randomise(build("evit", 4, spatial_dims=1, tokens=1, heads=1)).requires_grad_(False)
+    x = torch.randn(1, 4, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module.attention(x, None, None)[0].double()
+        tokens = module.norm(torch.cat((module.class_token.reshape(1, 1, 4), x.mT), 1))
+        query, keys = module.query(tokens[:, :1]).double(), module.key(tokens).double()
+    powers = (keys[0] @ query[0, 0] / 2).exp()
+    torch.testing.assert_close(found, powers[1:] / powers.sum(), atol=1e-5, rtol=0)
