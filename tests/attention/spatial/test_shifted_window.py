@@ -148,3 +148,8 @@ def copy_weights(ours, theirs) -> None:
         theirs.proj.load_state_dict(ours.output.state_dict())
         table = ours.position_bias[0].flatten(1).T
         theirs.relative_position_bias_table.copy_(table)
+
+
+def test_a_bias_for_each_difference_of_places_and_no_more():
+    module = build("shifted_window", 8, spatial_dims=3, heads=2, window=(2, 3, 5))
+    assert module.position_bias.shape == (1, 2, 3, 5, 9)
