@@ -163,6 +163,8 @@ def summarise(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _summary(runs: Sequence[dict[str, Any]], arm: str) -> dict[str, Any]:
     own = [one for one in runs if one["arm"] == arm]
+    seeds = {one["seed"] for one in own}
+    plain = [one for one in runs if one["arm"] == NOTHING and one["seed"] in seeds]
     found: dict[str, Any] = {
         "mechanism": ARMS[arm] and ARMS[arm][0],
         "scope": ARMS[arm] and ARMS[arm][1],
@@ -171,8 +173,8 @@ def _summary(runs: Sequence[dict[str, Any]], arm: str) -> dict[str, Any]:
         "centre": float(np.mean([one["centre"] for one in own])),
     }
     for figure in FIGURES:
-        values = _over_seeds(runs, arm, figure)
-        beside = _over_seeds(runs, NOTHING, figure)
+        values = _over_seeds(own, figure)
+        beside = _over_seeds(plain, figure)
         found[figure] = {
             "by_seed": [round(float(np.mean(one[figure])), 4) for one in own],
             "mean": evaluation.bootstrap_mean(values, seed=0)._asdict(),
@@ -183,9 +185,9 @@ def _summary(runs: Sequence[dict[str, Any]], arm: str) -> dict[str, Any]:
     return found
 
 
-def _over_seeds(runs: Sequence[dict[str, Any]], arm: str, figure: str) -> NDArray[np.float64]:
-    """(videos,): the mean over the arm's runs."""
-    return np.mean([one[figure] for one in runs if one["arm"] == arm] or [[]], axis=0)
+def _over_seeds(runs: Sequence[dict[str, Any]], figure: str) -> NDArray[np.float64]:
+    """(videos,): the mean over runs; empty where there are none."""
+    return np.mean([one[figure] for one in runs] or [[]], axis=0)
 
 
 # -- time ------------------------------------------------------------------------------------
