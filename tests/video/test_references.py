@@ -77,7 +77,7 @@ def test_what_nobody_refers_to_is_left_out(film: Path) -> None:
         inside = [] if cursor.emptied else cursor.stream.codec_context.decode(None)
         decoded = cursor.emitted + len(cursor._ready) + len(inside)
         assert decoded == needed(film, wanted)
-        assert reader._frugal
+        assert reader._source.may_be_held
         everything = sum(time <= reader._index.timestamps[61] for time, _ in pictures(film))
     assert (decoded < 0.7 * everything) == any(not referred for _, referred in pictures(film))
 
@@ -88,7 +88,9 @@ def test_the_file_is_opened_once_and_nothing_is_decoded_to_learn_its_size(
     film = encode(tmp_path / "film.mp4", COUNT, g="24", bf="3")
     opened = []
     monkeypatch.setattr(
-        cursor_module, "open_container", lambda *given: opened.append(1) or open_container(*given)
+        cursor_module,
+        "open_container",
+        lambda *given, **how: opened.append(1) or open_container(*given, **how),
     )
     with PyavReader(film) as reader:
         frames = reader.frames_at([50]).pixels.permute(0, 2, 3, 1).numpy()
@@ -133,6 +135,6 @@ def test_temporal_layers_of_hevc(tmp_path: Path) -> None:
             **{"x265-params": f"temporal-layers={layers}:log-level=none:pools=none"},
         )
         with PyavReader(path) as reader:
-            assert reader._leaves_out == leaves_out
+            assert reader._cursor.may_leave_out == leaves_out
             frames = reader.frames_at([3, 10, 20]).pixels.permute(0, 2, 3, 1).numpy()
             assert [read_number(frame) for frame in frames] == [3, 10, 20]

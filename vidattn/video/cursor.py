@@ -9,30 +9,43 @@ from typing import Any
 import numpy as np
 
 from vidattn.errors import DecodeError
-from vidattn.video.demuxer import open_container, typed_errors
+from vidattn.video.demuxer import decode_in_threads, open_container, typed_errors
 from vidattn.video.index import MISSING, PacketTable
 from vidattn.video.index_cache import load_table
 from vidattn.video.limits import Limits
+from vidattn.video.references import unreferred_test
+
+# To a key packet this near one reads on: seeking takes as long as reading so many packets.
+_NEAR = 24
 
 
 class DecodingCursor:
     """One decoder in one open file: a place in the packets, and the frames that come from there.
 
+    Args:
+        path: as the caller named it, for messages.
+        file: absolute.
+        limits: what the file may ask for.
+
     Attributes:
+        path: see above.
         position: of the next packet to be decoded, in decoding order.
         emitted: frames handed out since the last rewind or seek.
         sought: whether it came here by a seek, not from the beginning.
         last_timestamp: of the last frame handed out; None after a rewind or seek.
-        passed: presentation times of packets that it may have left out since then.
+        passed: presentation times of packets that it left out since then.
         emptied: whether its decoder was emptied before the end of the packets.
         astray: whether the packets were read without the decoder: it must be moved first.
         table: all packets, once they were read.
+        may_leave_out: whether packets tell that no other picture refers to theirs.
     """
 
     table: PacketTable
 
     def __init__(self, path: str, file: Path, limits: Limits) -> None:
-        self._path, self._file, self._limits = path, file, limits
+        self.path = path
+        self._file, self._limits = file, limits
+        self._threads, self._hasty = 1, True
         self._container: Any = None
         self._demuxer: Any = None
         self._packets: Any = iter(())
@@ -49,11 +62,31 @@ class DecodingCursor:
         """Its video stream."""
         return self._stream
 
-    def rewind(self) -> None:
-        """Start over with a fresh decoder; some keep old pictures after their end."""
+    @property
+    def threads(self) -> int:
+        """How many frames its decoder may decode at a time."""
+        return self._threads
+
+    def use_threads(self, count: int) -> None:
+        """Set `threads`, for this decoder if it has not been used yet, and for later ones."""
+        self._threads = count
+        if not self._stream.codec_context.is_open:
+            decode_in_threads(self._stream.codec_context, count)
+
+    def rewind(self, *, thorough: bool = False) -> None:
+        """Start over with a fresh decoder; some keep old pictures after their end.
+
+        Args:
+            thorough: from now on, open the file as `hasty` in `open_container` does not.
+        """
         self.close()
-        self._container, self._stream = open_container(self._path, self._file, self._limits)
-        self._skipping = False
+        self._hasty = self._hasty and not thorough
+        self._container, self._stream = open_container(
+            self.path, self._file, self._limits, hasty=self._hasty
+        )
+        self.use_threads(self._threads)
+        self._unreferred = unreferred_test(self._stream.codec_context)
+        self.may_leave_out = self._unreferred is not None
         self._start()
         self.sought = False
 
@@ -64,6 +97,9 @@ class DecodingCursor:
         really is, and an earlier place is tried, at last the beginning of the file. There a
         fresh decoder starts, unless this one has not been used yet.
         """
+        if 0 <= start - self.position <= _NEAR and self._step_to(start):
+            self.sought = self.sought or start > 0
+            return
         keys = np.flatnonzero(self.table.keys[: start + 1])
         for key in keys[::-1][:3] if start > keys[0] or self.astray else []:
             if self._seek_to(int(key), start):
@@ -75,10 +111,10 @@ class DecodingCursor:
         """The table of all packets: the one kept from before, or else read now."""
         kept = load_table(self._file)
         if kept is not None:
-            self._limits.check_packets(self._path, len(kept))
+            self._limits.check_packets(self.path, len(kept))
             self.table = kept
         else:
-            self.table = PacketTable.scan(self._path, self._container, self._stream, self._limits)
+            self.table = PacketTable.scan(self.path, self._container, self._stream, self._limits)
             self.astray = True
         return self.table
 
@@ -98,7 +134,7 @@ class DecodingCursor:
             LimitError: the frame is larger than allowed.
         """
         while not self._ready and not self._drained:
-            with typed_errors(self._path, f"cannot decode packet {self.position}"):
+            with typed_errors(self.path, f"cannot decode packet {self.position}"):
                 if last is not None and self.position > last:
                     self._drain()
                 else:
@@ -106,7 +142,7 @@ class DecodingCursor:
         if not self._ready:
             return None
         frame = self._ready.popleft()
-        self._limits.check_size(self._path, frame.height, frame.width)
+        self._limits.check_size(self.path, frame.height, frame.width)
         self.emitted += 1
         self.last_timestamp = frame.pts
         return frame
@@ -116,6 +152,8 @@ class DecodingCursor:
         self._ready: deque[Any] = deque()
         self._stop_reading()
         if self._container is not None:
+            # Threads are at rest then, and need nothing that who waits for their end may hold.
+            self._stream.codec_context.flush_buffers()
             self._container.close()
             self._container = None
 
@@ -127,9 +165,13 @@ class DecodingCursor:
     def _start(self) -> None:
         self._stop_reading()
         self._demuxer = self._packets = self._container.demux(self._stream)
-        self._ready = deque()
-        self._drained = self.emptied = self.astray = False
+        self.astray = False
         self.position = 0
+        self._start_decoder()
+
+    def _start_decoder(self) -> None:
+        self._ready = deque()
+        self._drained = self.emptied = False
         self.emitted = 0
         self.last_timestamp = None
         self.passed: set[int] = set()
@@ -146,21 +188,31 @@ class DecodingCursor:
         if packet is None:
             self._drained = True
             return
-        # Packet by packet: left on, it would drop wanted frames too.
-        skipping = wanted is not None and packet.pts is not None and packet.pts not in wanted
-        if skipping:
+        self.position += 1
+        if wanted is not None and packet.pts not in wanted and self._left_out(packet):
             self.passed.add(packet.pts)
-        if skipping != self._skipping:
-            self._stream.codec_context.skip_frame = "NONREF" if skipping else "DEFAULT"
-            self._skipping = skipping
+            return
         self._drained = True  # stays so if the decoder fails
         self._ready.extend(packet.decode())
         self._drained = packet.size == 0 and packet.dts is None
-        self.position += 1
+
+    def _left_out(self, packet: Any) -> bool:
+        return packet.pts is not None and self._unreferred is not None and self._unreferred(packet)
 
     def _drain(self) -> None:
         self._drained = self.emptied = True
         self._ready.extend(self._stream.codec_context.decode(None))
+
+    def _step_to(self, start: int) -> bool:
+        """Read on to a key packet not far ahead, and start the decoder afresh there."""
+        if self.astray or (self.spent and not self.emptied):
+            return False
+        self._stream.codec_context.flush_buffers()
+        self._start_decoder()
+        try:
+            return self._skip_to(start)
+        except DecodeError:
+            return False
 
     def _seek_to(self, key: int, start: int) -> bool:
         table = self.table
@@ -169,7 +221,7 @@ class DecodingCursor:
         if self.spent and not self.emptied:
             self.rewind()
         try:
-            with typed_errors(self._path, "cannot seek"):
+            with typed_errors(self.path, "cannot seek"):
                 self._container.seek(int(times[key]), stream=self._stream)
             self._start()
             return self._skip_to(start)
@@ -179,7 +231,7 @@ class DecodingCursor:
     def _skip_to(self, start: int) -> bool:
         """Read packets without decoding them until the next one is `start`; False if past it."""
         names = self.table.names
-        with typed_errors(self._path, "cannot read its packets"):
+        with typed_errors(self.path, "cannot read its packets"):
             for packet in self._packets:
                 found = names.get((packet.pts, packet.size))
                 if found == start:

@@ -18,6 +18,9 @@ CONTAINERS = (
     "h264,hevc,vvc,m4v,av1,obu,ivf,mxf,nut,dv,rm,wtv,mjpeg,apng,y4m,yuv4mpegpipe,h261,h263,vc1"
 )
 
+# Codecs whose decoders gain by threads: those of MPEG-2 and MPEG-4 take longer with them.
+_FRAME_THREADED = {"h264", "hevc", "vp9"}
+
 # For `VideoReformatter.reformat`, which otherwise starts a thread for every core: loaders run
 # one worker a core already. Older releases of PyAV use one thread and have no such argument.
 ONE_THREAD = {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
@@ -36,13 +39,18 @@ def typed_errors(path: str, doing: str, kind: type[VideoError] = DecodeError) ->
         raise kind(path, f"{doing}: {_reason(error)}") from error
 
 
-def open_container(path: str, file: Path, limits: Limits) -> tuple[Any, Any]:
+def open_container(
+    path: str, file: Path, limits: Limits, *, hasty: bool = False
+) -> tuple[Any, Any]:
     """Open a file for reading: (container, its first video stream that is not a cover picture).
 
     Args:
         path: as the caller named it, for messages.
         file: absolute, so that FFmpeg sees no protocol.
         limits: what it may ask for.
+        hasty: decode nothing to complete what an MP4's header says, which takes as long as all
+            else. The pixel format is then not known before the first frame, nor the shape of
+            pixels or the depth of reordering where the header does not tell them.
 
     Raises:
         NotAVideoError: not a media file, not an allowed container, or without a video stream.
@@ -56,19 +64,38 @@ def open_container(path: str, file: Path, limits: Limits) -> tuple[Any, Any]:
         "protocol_whitelist": "file",
         "max_pixels": most,
     }
+    if hasty and _is_mp4(file):
+        options["skip_frame"] = "all"
     with typed_errors(path, "not a video file that can be read", NotAVideoError):
         container = av.open(str(file), metadata_errors="ignore", options=options)
     try:
         with typed_errors(path, "cannot read the header", NotAVideoError):
             stream = _first_video(path, container)
             _check_header(path, container, stream, limits)
-            # One thread: frame threads hang when a loop over them ends early.
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": most}
     except BaseException:
         container.close()
         raise
     return container, stream
+
+
+def _is_mp4(file: Path) -> bool:
+    with open(file, "rb") as opened:
+        return opened.read(8)[4:] == b"ftyp"
+
+
+def decode_in_threads(context: Any, threads: int) -> None:
+    """Let a decoder that has not started yet decode several frames at a time, where it can.
+
+    Whatever is wrong in a packet then raises: a hole could not be patched as one thread does it,
+    since the pictures that it is patched from are not finished yet.
+    """
+    context.thread_count = 1
+    if threads > 1 and context.name in _FRAME_THREADED:
+        # One more than shall run at a time, as FFmpeg itself does: some wait for others' pictures.
+        context.thread_count, context.thread_type = threads + 1, "FRAME"
+        context.options = {**context.options, "err_detect": "explode"}
 
 
 def _first_video(path: str, container: Any) -> Any:

@@ -27,6 +27,7 @@ def open_video(
     fps: float = 25.0,
     limits: Limits = DEFAULT_LIMITS,
     salvage: bool = False,
+    threads: int | None = None,
 ) -> VideoReader:
     """Open a video file, or a folder of frame images, for exact random access.
 
@@ -38,6 +39,8 @@ def open_video(
         limits: what the file may ask for before it is refused.
         salvage: give what is left of a damaged file, and say in `Frames.valid` which frames are
             as they were encoded; by pyav alone. Without it damage raises.
+        threads: how many frames pyav may decode at a time; None for as many as torch uses, at
+            most four, which is one in a loader's workers. The others have one.
 
     Raises:
         VideoNotFoundError: there is nothing.
@@ -46,7 +49,8 @@ def open_video(
         LimitError: too many pixels, packets or seconds.
         DecodeError: no frame can be decoded.
         UnknownNameError: no such decoder.
-        ArgumentError: salvage is asked of another decoder, or of a folder of images.
+        ArgumentError: salvage is asked of another decoder, or of a folder of images; threads are
+            asked of another decoder, or with salvage, or are fewer than one.
         DecoderUnavailableError: the decoder is not installed or cannot load.
     """
     reader = _reader(decoder)
@@ -54,13 +58,15 @@ def open_video(
         raise ArgumentError(
             f"salvage: only pyav gives what is left of damaged files, got {decoder}"
         )
+    if threads is not None and (salvage or decoder != "pyav"):
+        raise ArgumentError("threads: only pyav takes several, and not where it salvages")
     if checked_path(path).is_dir():
         if salvage:
             raise ArgumentError(f"{os.fspath(path)}: salvage is for video files, not for folders")
         return ImageFolderReader(path, fps=fps, limits=limits)
     if salvage:
         return getattr(import_module(_SALVAGING[0]), _SALVAGING[1])(path, limits=limits)
-    return reader(path, limits=limits)
+    return reader(path, limits=limits, **({} if threads is None else {"threads": threads}))
 
 
 def available_decoders() -> list[str]:

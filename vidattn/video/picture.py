@@ -1,15 +1,97 @@
-"""From the planes that a decoder gives to an upright RGB picture of the size asked for."""
+"""From the planes that a decoder gives to upright RGB pictures of the size asked for."""
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from vidattn.errors import DecodeError
 from vidattn.video.demuxer import ONE_THREAD, typed_errors
 from vidattn.video.orientation import Orientation
-from vidattn.video.resize import resize_area
+from vidattn.video.resize import resize_area, resized_size
+
+
+class ShownSize:
+    """How the frames of one video are shown: as the first that is seen tells; all must agree.
+
+    Args:
+        path: of the video, for messages.
+
+    Attributes:
+        orientation: how the stored picture is turned; None before the first frame.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._stored: tuple[int, int] | None = None
+        self.orientation: Orientation | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) as shown; None before the first frame."""
+        if self._stored is None or self.orientation is None:
+            return None
+        return self.orientation.shown_size(self._stored)
+
+    def learn(self, frame: Any) -> None:
+        """Look at an `av.VideoFrame`.
+
+        Raises:
+            DecodeError: its size is another than that of the frames before.
+        """
+        size = (frame.height, frame.width)
+        if self._stored is None:
+            self.orientation, self._stored = Orientation.of(frame), size
+        elif size != self._stored:
+            expected = "x".join(map(str, self._stored[::-1]))
+            raise DecodeError(
+                self._path,
+                f"the picture changes from {expected} to {frame.width}x{frame.height} pixels "
+                f"at {frame.time or 0:.3f} s; such videos must be split first",
+            )
+
+
+class RgbRows:
+    """Upright RGB pictures side by side in memory of our own; several threads may write.
+
+    Args:
+        path: of the video, for messages.
+        shown: of the video; it learns from each frame.
+        count: of pictures.
+        short_side: see `VideoReader.frames_at`.
+
+    Attributes:
+        pixels: uint8 (count, H, W, 3); without pictures before the first frame came.
+    """
+
+    def __init__(self, path: str, shown: ShownSize, count: int, short_side: int | None) -> None:
+        self._path, self._shown = path, shown
+        self._count, self._short_side = count, short_side
+        self._lock = Lock()
+        self.pixels = np.empty((0, 0, 0, 3), np.uint8)
+
+    def put(self, place: int, frame: Any, reformatter: VideoReformatter) -> None:
+        """Convert a frame in one pass; each thread has a reformatter of its own.
+
+        Raises:
+            DecodeError: its size is another than that of the frames before, or FFmpeg cannot
+                convert it.
+        """
+        with self._lock:
+            self._shown.learn(frame)
+            size, orientation = self._shown.size, self._shown.orientation
+            assert size is not None
+            assert orientation is not None
+            if not len(self.pixels):
+                size = resized_size(size, self._short_side)
+                self.pixels = np.empty((self._count, *size, 3), np.uint8)
+        height, width = self.pixels.shape[1:3]
+        self.pixels[place] = rgb_picture(
+            self._path, frame, (height, width), orientation=orientation, reformatter=reformatter
+        )
 
 
 def rgb_picture(

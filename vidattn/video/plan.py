@@ -8,6 +8,11 @@ import numpy as np
 
 from vidattn.video.index import FrameIndex
 
+# Packets: opening the file once more for another decoder takes as long as decoding some.
+_WORTH_A_DECODER = 5
+# Beyond it, one decoder that overlaps frames is done as early.
+_LONGEST_SHARE = 0.7
+
 
 @dataclass(frozen=True)
 class WantedTimes:
@@ -69,3 +74,26 @@ class DecodingPlan:
             lasts = {start: None if last == final else last for start, last in lasts.items()}
         times = frozenset(index.timestamps[chosen].tolist())
         return cls(WantedTimes(times, read_on), tuple(lasts[start] for start in starts.tolist()))
+
+
+def fair_shares(index: FrameIndex, positions: Sequence[int], count: int) -> list[list[int]]:
+    """Divide ascending positions into runs that take about equally long to decode.
+
+    Args:
+        index: of the video.
+        positions: of the wanted frames.
+        count: of runs, at most; one where several would not be done much earlier. They are cut
+            between groups of pictures, and what takes time is the packets of a group up to the
+            last wanted one.
+    """
+    chosen = np.asarray(positions, np.int64)
+    starts, groups = np.unique(index.starts[chosen], return_inverse=True)
+    lengths = np.zeros(len(starts), np.int64)
+    np.maximum.at(lengths, groups, index.packets[chosen] + 1 - starts[groups])
+    middles = np.cumsum(lengths) - lengths / 2
+    runs = (middles * count / lengths.sum()).astype(np.int64)
+    longest = np.bincount(runs, lengths).max()
+    saved = lengths.sum() - longest
+    if saved < _WORTH_A_DECODER or longest > _LONGEST_SHARE * lengths.sum():
+        return [list(positions)]
+    return [chosen[runs[groups] == run].tolist() for run in np.unique(runs)]

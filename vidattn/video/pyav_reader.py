@@ -1,26 +1,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterator, Sequence
-from functools import cached_property
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from vidattn.errors import DecodeError
+from vidattn.errors import ArgumentError, DecodeError
 from vidattn.video.cursor import DecodingCursor
-from vidattn.video.index import FrameIndex, suspicion
+from vidattn.video.frame_count import FrameCount
+from vidattn.video.frame_search import FrameSearch
+from vidattn.video.index import FrameIndex, PacketTable, suspicion
 from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.orientation import Orientation
 from vidattn.video.paths import checked_path
-from vidattn.video.picture import rgb_picture
-from vidattn.video.plan import DecodingPlan
-from vidattn.video.references import may_leave_out
-from vidattn.video.resize import resized_size
+from vidattn.video.picture import RgbRows, ShownSize
+from vidattn.video.plan import fair_shares
+from vidattn.video.threads import available_threads
 from vidattn.video.timing import duration_seconds, filled, frame_rate
+
+# Packets a key packet from which on one decoder gains by threads.
+_LONG_GROUPS = 4
+# Decoded frames that may wait to be converted.
+_HELD_FRAMES = 2
 
 
 class PyavReader(IndexedReader):
@@ -38,9 +45,10 @@ class PyavReader(IndexedReader):
     Args:
         path: a video file.
         limits: what the file may ask for.
+        threads: how many frames may be decoded at a time; None for `available_threads`. Groups
+            of pictures that lie apart are decoded side by side, frames of one group overlap.
 
     Attributes:
-        sample_aspect_ratio: width of a pixel over its height.
         full_decode_reason: why the packets were not trusted; None where they were.
         damage: what the decoder refused while it counted; None where it refused nothing. The
             frames that the packets promise count in `len`, and asking for them raises.
@@ -51,129 +59,113 @@ class PyavReader(IndexedReader):
 
     Raises:
         VideoNotFoundError, NotAVideoError, UnsafePathError, LimitError: as they say.
+        ArgumentError: fewer threads than one.
         DecodeError: its packets cannot be read, or no frame can be decoded.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        threads: int | None = None,
+    ) -> None:
         self.path = os.fspath(path)
         self.decoder = f"pyav {av.__version__}"
         self._limits = limits
-        self._reformatter = VideoReformatter()
-        self._orientation: Orientation | None = None
-        self._stored_size: tuple[int, int] | None = None
+        self._file = checked_path(path)
+        self._threads = available_threads() if threads is None else threads
+        if self._threads < 1:
+            raise ArgumentError(f"threads: expected at least 1, got {threads}")
+        self._reformatters = [VideoReformatter() for _ in range(self._threads)]
+        self._shown = ShownSize(self.path)
         self.damage: str | None = None
-        self._seekable = True
-        self._leaves_out = False
-        self._reads_on = False
+        self._goes_on = False
         self._previous: int | None = None
-        self._frugal = True
-        self._cursor = DecodingCursor(self.path, checked_path(path), limits)
+        self._cursor = DecodingCursor(self.path, self._file, limits)
+        self._helpers: dict[int, FrameSearch] = {}
         try:
             self._read_index()
         except BaseException:
             self.close()
             raise
 
-    @cached_property
+    @property
     def size(self) -> tuple[int, int]:  # type: ignore[override]
         """(height, width) as shown; decodes the first frame where none was yet."""
-        if self._orientation is None:
-            self._cursor.rewind()
-            self._learn(self._next_frame(0))
-        assert self._orientation is not None
-        assert self._stored_size is not None
-        return self._orientation.shown_size(self._stored_size)
+        if self._shown.size is None:
+            self._shown.learn(next(self._source.frames([0], read_on=False)))
+        assert self._shown.size is not None
+        return self._shown.size
 
     @property
     def orientation(self) -> Orientation:
         """How the stored picture is turned to be shown; applied already."""
         self.size  # noqa: B018 - learns it from the first frame
-        assert self._orientation is not None
-        return self._orientation
+        assert self._shown.orientation is not None
+        return self._shown.orientation
+
+    @property
+    def sample_aspect_ratio(self) -> float:
+        """Width of a pixel over its height: the container's, or else the decoder's."""
+        self.size  # noqa: B018 - decodes a frame
+        stream = self._cursor.stream
+        return float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
 
     def close(self) -> None:
         """Release the file; asking for frames afterwards is an error."""
         self._closed = True
-        if hasattr(self, "_cursor"):
-            self._cursor.close()
+        self._cursor.close()
+        for helper in self._helpers.values():
+            helper.cursor.close()
 
     # -- opening ---------------------------------------------------------------------------
 
     def _read_index(self) -> None:
-        stream = self._cursor.stream
+        cursor = self._cursor
+        stream, container = cursor.stream, cursor.container
+        time_base = stream.time_base
         self.stream_index = stream.index
-        self.container_format = self._cursor.container.format.name
+        self.container_format = container.format.name
         self.codec = stream.codec_context.name
-        self.sample_aspect_ratio = float(stream.sample_aspect_ratio or 1)
         self._declared_frames = stream.frames
         declared_rate = float(stream.average_rate or stream.guessed_rate or 0)
-        table = self._cursor.scan()
-        time_base = stream.time_base
-        self.packet_table = table
-        self.full_decode_reason = suspicion(table, self._cursor.container, stream)
-        self._index: FrameIndex | None = None
+        self.packet_table = table = cursor.scan()
+        self.full_decode_reason = suspicion(table, container, stream)
         if self.full_decode_reason is None:
-            self._index = FrameIndex.build(table)
-            self._seconds = _seconds(self._index.timestamps.tolist(), time_base)
-            self._keys = np.flatnonzero(table.keys[self._index.packets])
-            tail = int(table.durations[self._index.packets[-1]]) * time_base
-            self._lost = len(self)
-            self._leaves_out = may_leave_out(stream.codec_context)
+            last = self._trust_packets(cursor, table)
         else:
-            times = self._decode_all()
-            tail = int(table.durations[table.presentation.argmax()]) * time_base
-            self.timestamps_made_up = None in times
-            step = 1 / (declared_rate or 25.0)
-            self._seconds = filled(times, step, max(self._promised() - len(times), 0))
+            last = self._count_frames(cursor, table, 1 / (declared_rate or 25.0))
+        tail = float(int(table.durations[last]) * time_base)
         self.fps = frame_rate(self._seconds, declared_rate)
-        self.duration_seconds = duration_seconds(self._seconds, float(tail), self.fps)
+        self.duration_seconds = duration_seconds(self._seconds, tail, self.fps)
         self._limits.check_seconds(self.path, self.duration_seconds)
 
-    def _decode_all(self) -> list[float | None]:
-        """Time of every frame that decodes, in the decoder's order."""
-        self._cursor.rewind()
-        times: list[float | None] = []
-        keys: list[int] = []
-        while (frame := self._next_or_damage(first=not times)) is not None:
-            self._learn(frame)
-            if frame.key_frame:
-                keys.append(len(times))
-            times.append(None if frame.pts is None else frame.time)
-            del frame
-        self._lost = len(times)
-        self._keys = np.array(keys, np.int64)
-        if not times:
-            raise DecodeError(self.path, "it has a video stream, but no frame that can be decoded")
-        self._cursor.rewind()
-        return times
+    def _trust_packets(self, cursor: DecodingCursor, table: PacketTable) -> int:
+        """Frames are what the packets say; position of the packet that is shown last."""
+        self._index: FrameIndex | None = FrameIndex.build(table)
+        self._seconds = _seconds(self._index.timestamps, cursor.stream.time_base)
+        self._keys = np.flatnonzero(table.keys[self._index.packets])
+        if len(table) >= _LONG_GROUPS * len(self._keys):
+            cursor.use_threads(self._threads)
+        self._source: FrameSearch | FrameCount = FrameSearch(cursor, self._index)
+        return int(self._index.packets[-1])
 
-    def _next_or_damage(self, *, first: bool) -> Any | None:
-        try:
-            return self._cursor.next_frame()
-        except DecodeError as error:
-            if first:
-                raise
-            self.damage = error.reason
-            return None
-
-    def _promised(self) -> int:
-        """How many frames complete packets stand for, where the decoder refused one of them."""
-        if self.damage is None or self.packet_table.damaged.any():
-            return 0  # nothing refused, or only what the end of the file cuts off
-        return int((~self.packet_table.discarded).sum())
-
-    def _learn(self, frame: Any) -> None:
-        size = (frame.height, frame.width)
-        if self._stored_size is None:
-            self._stored_size = size
-            self._orientation = Orientation.of(frame)
-        elif size != self._stored_size:
-            expected = "x".join(map(str, self._stored_size[::-1]))
-            raise DecodeError(
-                self.path,
-                f"the picture changes from {expected} to {frame.width}x{frame.height} pixels "
-                f"at {frame.time or 0:.3f} s; such videos must be split first",
-            )
+    def _count_frames(self, cursor: DecodingCursor, table: PacketTable, step: float) -> int:
+        """Frames are those that a decoder gives; position of the packet that is shown last."""
+        self._index = None
+        counted = FrameCount(cursor, self._shown.learn)
+        self.damage = counted.damage
+        self.timestamps_made_up = None in counted.times
+        # Complete packets promise frames, where the decoder refused one of them; what the end of
+        # the file cuts off promises none.
+        promised = 0
+        if counted.damage is not None and not table.damaged.any():
+            promised = int((~table.discarded).sum())
+        self._seconds = filled(counted.times, step, max(promised - len(counted.times), 0))
+        self._keys = np.array(counted.keys, np.int64)
+        self._source = counted
+        return int(table.presentation.argmax())
 
     # -- decoding --------------------------------------------------------------------------
 
@@ -188,15 +180,19 @@ class PyavReader(IndexedReader):
         return super()._checked(indices)
 
     def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
-        rows: Any = None  # the first frame tells their size
-        for place, frame in enumerate(self.decoded_frames(indices.tolist())):
-            self._learn(frame)
-            if rows is None:
-                size = resized_size(self.size, short_side)
-                rows = np.empty((len(indices), *size, 3), np.uint8)
-            self._convert(frame, rows[place])
-            del frame
-        return rows
+        positions = indices.tolist()
+        read_on = self._is_going_on(positions)
+        rows = RgbRows(self.path, self._shown, len(indices), short_side)
+        shares = [positions] if read_on else self._shares(positions)
+        if len(shares) > 1:
+            self._read_side_by_side(shares, rows)
+        elif self._threads > 1 and self._source.may_be_held:
+            self._read_overlapping(positions, rows, read_on=read_on)
+        else:
+            for place, frame in enumerate(self._source.frames(positions, read_on=read_on)):
+                rows.put(place, frame, self._reformatters[0])
+                del frame  # before the next is decoded
+        return rows.pixels
 
     def decoded_frames(self, positions: Sequence[int]) -> Iterator[Any]:
         """Frames as the decoder gives them (`av.VideoFrame`): native planes, not yet turned.
@@ -210,114 +206,62 @@ class PyavReader(IndexedReader):
         Args:
             positions: ascending; other orders are right too, but slower.
         """
-        if self._index is None:
-            for position in positions:
-                yield self._count_to(self._kept(position))
-            return
-        # A reader that goes on once will do so again: what it decodes ahead is then not lost.
-        self._reads_on |= self._goes_on(positions, self._index)
-        plan = DecodingPlan.make(self._index, positions, read_on=self._reads_on)
-        for position, last in zip(positions, plan.lasts, strict=True):
-            yield self._find(self._kept(position), self._index, plan.wanted, last)
+        yield from self._source.frames(positions, read_on=self._is_going_on(positions))
 
-    def _kept(self, position: int) -> int:
-        if position >= self._lost:
-            raise DecodeError(self.path, f"frame {position}: {self.damage}")
-        return position
+    def _read_side_by_side(self, shares: Sequence[Sequence[int]], rows: RgbRows) -> None:
+        """Each share by a decoder of its own; all but the first open the file once more."""
+        firsts = np.cumsum([0, *map(len, shares)]).tolist()
 
-    def _goes_on(self, positions: Sequence[int], index: FrameIndex) -> bool:
-        """Whether these frames follow those of the request before, in the same group."""
-        if not len(positions):
-            return self._reads_on
-        before, self._previous = self._previous, positions[-1]
-        return (
-            before is not None
-            and before < positions[0]
-            and (index.starts[positions[0]] == index.starts[before])
-        )
+        def read(number: int) -> None:
+            source = self._helper(number) if number else self._source
+            for place, frame in enumerate(
+                source.frames(shares[number], read_on=False), firsts[number]
+            ):
+                rows.put(place, frame, self._reformatters[number])
+                del frame  # before the next is decoded
 
-    def _count_to(self, position: int) -> Any:
-        if self._cursor.spent or self._cursor.emitted > position:
-            self._cursor.rewind()
-        while self._cursor.emitted < position:
-            self._next_frame(position)
-        return self._next_frame(position)
+        with ThreadPoolExecutor(len(shares)) as pool:
+            list(pool.map(read, range(len(shares))))
 
-    def _find(
-        self, position: int, index: FrameIndex, wanted: Container[int], last: int | None
-    ) -> Any:
-        """The frame, by the cheapest way that gives it: each failure rules a way out for good."""
-        start = int(index.starts[position])
-        if self._frugal:
-            try:
-                return self._search(
-                    position, index, start, wanted if self._leaves_out else None, last
-                )
-            except DecodeError:  # what was left out changed the order in which frames come out
-                self._frugal = False
-                self._cursor.rewind()
-        if self._seekable:
-            try:
-                return self._search(position, index, start)
-            except DecodeError:
-                if not self._cursor.sought:
-                    raise
-            # That key packet was no clean start (gradual refresh, lost references).
-            self._seekable = False
-            self._cursor.rewind()
-        return self._search(position, index, 0)
+    def _helper(self, number: int) -> FrameSearch:
+        if number not in self._helpers:
+            assert self._index is not None
+            cursor = DecodingCursor(self.path, self._file, self._limits)
+            cursor.table = self.packet_table
+            self._helpers[number] = FrameSearch(cursor, self._index)
+        return self._helpers[number]
 
-    def _search(
-        self,
-        position: int,
-        index: FrameIndex,
-        start: int,
-        wanted: Container[int] | None = None,
-        last: int | None = None,
-    ) -> Any:
-        time, cursor = int(index.timestamps[position]), self._cursor
-        behind = cursor.last_timestamp is not None and cursor.last_timestamp >= time
-        gone = cursor.emptied and cursor.position <= index.packets[position]
-        if (
-            cursor.astray
-            or behind
-            or gone
-            or cursor.spent
-            or start > cursor.position
-            or time in cursor.passed
-        ):
-            cursor.seek(start)
-        while True:
-            frame = self._next_frame(position, wanted, last)
-            late = frame.pts is not None and frame.pts > time
-            if late or (cursor.sought and frame.is_corrupt):
-                raise DecodeError(
-                    self.path, f"frame {position}: nothing decodes at {self._seconds[position]} s"
-                )
-            if frame.pts == time:
-                return frame
-            del frame  # before the next is decoded
+    def _read_overlapping(self, positions: Sequence[int], rows: RgbRows, *, read_on: bool) -> None:
+        """Each frame is converted while the next ones are decoded."""
+        with ThreadPoolExecutor(1) as pool:
+            pending: deque[Future[None]] = deque()
+            for place, frame in enumerate(self._source.frames(positions, read_on=read_on)):
+                pending.append(pool.submit(rows.put, place, frame, self._reformatters[0]))
+                if len(pending) > _HELD_FRAMES:
+                    pending.popleft().result()
+            for converted in pending:
+                converted.result()
 
-    def _next_frame(
-        self, position: int, wanted: Container[int] | None = None, last: int | None = None
-    ) -> Any:
-        frame = self._cursor.next_frame(wanted, last=last)
-        if frame is None:
-            raise DecodeError(self.path, f"frame {position}: the video ends before it")
-        return frame
+    def _shares(self, positions: Sequence[int]) -> list[list[int]]:
+        if self._index is None or self._threads == 1:
+            return [list(positions)]
+        return fair_shares(self._index, positions, self._threads)
 
-    def _convert(self, frame: Any, row: np.ndarray) -> None:
-        """Write a decoded frame into `row` (H, W, 3): one pass from its planes to small RGB."""
-        assert self._orientation is not None
-        row[:] = rgb_picture(
-            self.path,
-            frame,
-            (row.shape[0], row.shape[1]),
-            orientation=self._orientation,
-            reformatter=self._reformatter,
-        )
+    def _is_going_on(self, positions: Sequence[int]) -> bool:
+        """Whether these frames follow those of the request before, in the same group.
+
+        A reader that goes on once will do so again: what it decodes ahead is then not lost.
+        """
+        if self._index is not None and len(positions):
+            before, self._previous = self._previous, positions[-1]
+            starts = self._index.starts
+            self._goes_on |= (
+                before is not None
+                and before < positions[0]
+                and bool(starts[positions[0]] == starts[before])
+            )
+        return self._goes_on
 
 
-def _seconds(timestamps: Sequence[int], time_base: Any) -> np.ndarray:
-    times = np.array(timestamps, np.float64)
-    return times * time_base.numerator / time_base.denominator
+def _seconds(timestamps: np.ndarray, time_base: Any) -> np.ndarray:
+    return timestamps.astype(np.float64) * time_base.numerator / time_base.denominator
