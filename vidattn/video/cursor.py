@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ class DecodingCursor:
     Attributes:
         path: see above.
         position: of the next packet to be decoded, in decoding order.
-        emitted: frames handed out since the last rewind or seek.
+        fed: packets that were decoded since the last rewind or seek and stand for a frame.
+        emitted: frames handed out since then.
         sought: whether it came here by a seek, not from the beginning.
         last_timestamp: of the last frame handed out; None after a rewind or seek.
         passed: presentation times of packets that it left out since then.
@@ -147,6 +148,26 @@ class DecodingCursor:
         self.last_timestamp = frame.pts
         return frame
 
+    def look_ahead(self, time: int, wanted: Container[int] | None) -> Iterator[Any]:
+        """The frames up to the first one that is shown at `time` or later.
+
+        They will be handed out all the same.
+
+        Args:
+            wanted: see `next_frame`.
+        """
+        seen = 0
+        while True:
+            while seen == len(self._ready) and not self._drained:
+                with typed_errors(self.path, f"cannot decode packet {self.position}"):
+                    self._decode_one(wanted)
+            if seen == len(self._ready):
+                return
+            yield self._ready[seen]
+            if self._ready[seen].pts is not None and self._ready[seen].pts >= time:
+                return
+            seen += 1
+
     def close(self) -> None:
         """Close the file."""
         self._ready: deque[Any] = deque()
@@ -172,7 +193,7 @@ class DecodingCursor:
     def _start_decoder(self) -> None:
         self._ready = deque()
         self._drained = self.emptied = False
-        self.emitted = 0
+        self.fed = self.emitted = 0
         self.last_timestamp = None
         self.passed: set[int] = set()
 
@@ -192,6 +213,7 @@ class DecodingCursor:
         if wanted is not None and packet.pts not in wanted and self._left_out(packet):
             self.passed.add(packet.pts)
             return
+        self.fed += packet.size > 0 and not packet.is_discard
         self._drained = True  # stays so if the decoder fails
         self._ready.extend(packet.decode())
         self._drained = packet.size == 0 and packet.dts is None

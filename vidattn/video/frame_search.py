@@ -10,50 +10,61 @@ from vidattn.video.index import FrameIndex
 from vidattn.video.plan import DecodingPlan
 
 
+class DoubtError(Exception):
+    """Frames handed out before may have been patched: they must be asked for once more."""
+
+
 @dataclass(frozen=True)
 class _Way:
     """How frames are looked for.
 
     Attributes:
-        threads: of the decoder.
         frugal: pictures that no other one refers to are not decoded, unless they are wanted, and
             the decoder is emptied behind the last wanted one.
         seeks: decoding starts at the key frame before the wanted one; if not, at the first frame,
             with a decoder that was told all that can be known of the stream.
     """
 
-    threads: int
     frugal: bool
     seeks: bool
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A frame that was handed out, with what is decoded beside it."""
+
+    position: int
+    wanted: Container[int]
+    last: int | None
 
 
 class FrameSearch:
     """Finds frames of an indexed video with one decoder, by the cheapest way that gives them.
 
     A way that fails is given up for good, unless all others fail too: what is left out may
-    change the order in which a decoder gives frames, a key packet may be no clean start (gradual
-    refresh, lost references), and decoders with threads refuse what those with one patch up.
+    change the order in which a decoder gives frames, and a key packet may be no clean start
+    (gradual refresh, lost references).
+
+    A decoder with threads patches damaged pictures otherwise than one without. So what it gives
+    counts only once all that was decoded for it has come out whole; where it does not, threads
+    are given up, and `frames` raises `DoubtError`.
 
     Args:
         cursor: at any place; nobody else may move it.
         index: of the video.
+
+    Attributes:
+        may_be_held: whether frames may be held while others are decoded: not once anything has
+            failed. Decoders patch holes in damaged pictures from recycled memory: holding frames
+            back changes what they find there.
     """
 
     def __init__(self, cursor: DecodingCursor, index: FrameIndex) -> None:
         self.cursor = cursor
+        self.may_be_held = True
         self._index = index
-        ways = [(cursor.threads, True, True), (1, True, True), (1, False, True), (1, False, False)]
-        self._ways = [_Way(*way) for way in dict.fromkeys(ways)]
-        self._best = self._ways[0]
-
-    @property
-    def may_be_held(self) -> bool:
-        """Whether frames may be held while others are decoded: not once a way has failed.
-
-        Decoders patch holes in damaged pictures from recycled memory: holding frames back changes
-        what they find there.
-        """
-        return self._ways[0] == self._best
+        self._ways = [_Way(True, True), _Way(False, True), _Way(False, False)]
+        self._unconfirmed: _Given | None = None
 
     def frames(self, positions: Sequence[int], *, read_on: bool) -> Iterator[Any]:
         """Frames as the decoder gives them; each must be released before the next is asked for.
@@ -61,41 +72,67 @@ class FrameSearch:
         Args:
             positions: of the frames; ascending is fastest.
             read_on: the next request will go on behind the last of them.
+
+        Raises:
+            DecodeError: a frame cannot be decoded.
+            DoubtError: ask once more for all of them. Only where the decoder has threads.
         """
         plan = DecodingPlan.make(self._index, positions, read_on=read_on)
         for position, last in zip(positions, plan.lasts, strict=True):
-            yield self._find(position, plan.wanted, last)
+            frame = self._find(_Given(position, plan.wanted, last))
+            yield frame
+            del frame  # before the next is decoded
+        self._confirm()
 
-    def _find(self, position: int, wanted: Container[int], last: int | None) -> Any:
+    def use_one_thread(self) -> None:
+        """Decode as one thread does, from now on."""
+        self._unconfirmed = None
+        if self.cursor.threads > 1:
+            self.cursor.use_threads(1)
+            self._start_over()
+
+    def _find(self, given: _Given) -> Any:
         tried: list[_Way] = []
         while True:
-            way = self._ways[0]
             try:
-                return self._search(position, way, wanted, last)
+                return self._search(given, self._ways[0])
             except DecodeError:
+                self.may_be_held = False
+                if self.cursor.threads > 1:
+                    self.use_one_thread()
+                    raise DoubtError from None
                 tried.append(self._ways.pop(0))
                 hopeless = not self._ways
                 self._ways = self._ways or tried
-                self.cursor.use_threads(self._ways[0].threads)
-                self.cursor.rewind(thorough=not self._ways[0].seeks)
+                self._start_over()
                 if hopeless:  # the frame is to blame, not the ways
                     raise
 
-    def _search(self, position: int, way: _Way, wanted: Container[int], last: int | None) -> Any:
-        index, cursor = self._index, self.cursor
+    def _start_over(self) -> None:
+        self.cursor.rewind(thorough=not self._ways[0].seeks)
+
+    def _search(self, given: _Given, way: _Way) -> Any:
+        index, cursor, position = self._index, self.cursor, given.position
         time = int(index.timestamps[position])
         start = int(index.starts[position]) if way.seeks else 0
         if self._must_move(time, start, int(index.packets[position])):
+            self._confirm()
             cursor.seek(start)
+        doubted = cursor.sought or cursor.threads > 1
         while True:
-            frame = cursor.next_frame(wanted, last=last) if way.frugal else cursor.next_frame()
+            frame = (
+                cursor.next_frame(given.wanted, last=given.last)
+                if way.frugal
+                else cursor.next_frame()
+            )
             if frame is None:
                 raise DecodeError(cursor.path, f"frame {position}: the video ends before it")
             late = frame.pts is not None and frame.pts > time
-            if late or (cursor.sought and frame.is_corrupt):
+            if late or (doubted and frame.is_corrupt):
                 seconds = float(time * cursor.stream.time_base)
                 raise DecodeError(cursor.path, f"frame {position}: nothing decodes at {seconds} s")
             if frame.pts == time:
+                self._unconfirmed = given if cursor.threads > 1 else None
                 return frame
             del frame  # before the next is decoded
 
@@ -111,3 +148,29 @@ class FrameSearch:
             or start > cursor.position
             or time in cursor.passed
         )
+
+    def _confirm(self) -> None:
+        """Look at what was decoded for the frames handed out and is shown after them."""
+        given, self._unconfirmed = self._unconfirmed, None
+        if given is None:
+            return
+        try:
+            whole = self._is_whole(given)
+        except DecodeError:
+            whole = False
+        if not whole:
+            self.may_be_held = False
+            self.use_one_thread()
+            raise DoubtError
+
+    def _is_whole(self, given: _Given) -> bool:
+        cursor, index = self.cursor, self._index
+        if given.last is None:  # the rest is not lost: the next request goes on there
+            group = slice(index.starts[given.position], index.packets[given.position] + 1)
+            latest = int(cursor.table.presentation[group].max())
+            coming = cursor.look_ahead(latest, given.wanted)
+            return not any(frame.is_corrupt for frame in coming)
+        whole = True
+        while (frame := cursor.next_frame(given.wanted, last=given.last)) is not None:
+            whole &= not frame.is_corrupt
+        return whole and cursor.emitted == cursor.fed

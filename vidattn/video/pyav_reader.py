@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from vidattn.errors import ArgumentError, DecodeError
 from vidattn.video.cursor import DecodingCursor
 from vidattn.video.frame_count import FrameCount
-from vidattn.video.frame_search import FrameSearch
+from vidattn.video.frame_search import DoubtError, FrameSearch
 from vidattn.video.index import FrameIndex, PacketTable, suspicion
 from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
@@ -186,16 +186,15 @@ class PyavReader(IndexedReader):
         shares = [positions] if read_on else self._shares(positions)
         if len(shares) > 1:
             self._read_side_by_side(shares, rows)
-        elif self._threads > 1 and self._source.may_be_held:
-            self._read_overlapping(positions, rows, read_on=read_on)
-        else:
-            for place, frame in enumerate(self._source.frames(positions, read_on=read_on)):
-                rows.put(place, frame, self._reformatters[0])
-                del frame  # before the next is decoded
+            return rows.pixels
+        try:
+            self._read(positions, rows, read_on=read_on)
+        except DoubtError:
+            self._read(positions, rows, read_on=read_on)
         return rows.pixels
 
     def decoded_frames(self, positions: Sequence[int]) -> Iterator[Any]:
-        """Frames as the decoder gives them (`av.VideoFrame`): native planes, not yet turned.
+        """Frames as one decoder thread gives them (`av.VideoFrame`): native planes, not turned.
 
         Between the first wanted frame's key frame and the last wanted one, frames that are not
         wanted are decoded only if others refer to them.
@@ -206,7 +205,29 @@ class PyavReader(IndexedReader):
         Args:
             positions: ascending; other orders are right too, but slower.
         """
+        if isinstance(self._source, FrameSearch):
+            self._source.use_one_thread()
         yield from self._source.frames(positions, read_on=self._is_going_on(positions))
+
+    def _read(self, positions: Sequence[int], rows: RgbRows, *, read_on: bool) -> None:
+        frames = self._source.frames(positions, read_on=read_on)
+        if self._threads > 1 and self._source.may_be_held:
+            self._convert_overlapping(frames, rows)
+            return
+        for place, frame in enumerate(frames):
+            rows.put(place, frame, self._reformatters[0])
+            del frame  # before the next is decoded
+
+    def _convert_overlapping(self, frames: Iterator[Any], rows: RgbRows) -> None:
+        """Each frame is converted while the next ones are decoded."""
+        with ThreadPoolExecutor(1) as pool:
+            pending: deque[Future[None]] = deque()
+            for place, frame in enumerate(frames):
+                pending.append(pool.submit(rows.put, place, frame, self._reformatters[0]))
+                if len(pending) > _HELD_FRAMES:
+                    pending.popleft().result()
+            for converted in pending:
+                converted.result()
 
     def _read_side_by_side(self, shares: Sequence[Sequence[int]], rows: RgbRows) -> None:
         """Each share by a decoder of its own; all but the first open the file once more."""
@@ -214,14 +235,19 @@ class PyavReader(IndexedReader):
 
         def read(number: int) -> None:
             source = self._helper(number) if number else self._source
-            for place, frame in enumerate(
-                source.frames(shares[number], read_on=False), firsts[number]
-            ):
+            frames = source.frames(shares[number], read_on=False)
+            for place, frame in enumerate(frames, firsts[number]):
                 rows.put(place, frame, self._reformatters[number])
                 del frame  # before the next is decoded
 
+        def read_surely(number: int) -> None:
+            try:
+                read(number)
+            except DoubtError:
+                read(number)
+
         with ThreadPoolExecutor(len(shares)) as pool:
-            list(pool.map(read, range(len(shares))))
+            list(pool.map(read_surely, range(len(shares))))
 
     def _helper(self, number: int) -> FrameSearch:
         if number not in self._helpers:
