@@ -15,7 +15,7 @@ from itertools import count
 
 import numpy as np
 
-MOST_BYTES = 2**26  # of a moov box
+MOST_BYTES = 2**25  # of a moov box
 _MOST_BOXES = 1024  # side by side
 # FFmpeg takes no notice of these.
 _UNREAD = {
@@ -26,9 +26,9 @@ _UNREAD = {
 # one that matters may occur there, nor a handler (but of metadata), nor anything encrypted.
 _OTHER = {b"udta", b"meta"}
 _OBEYED = re.compile(
-    rb"m(?:dia|inf|dhd|vhd|oov|oof|vex)|t(?:rak|khd)|st(?:bl|sd|ts|ss|ps|sz|z2|sc|co)|co64|ctts"
-    rb"|e(?:lst|dts|nc[avt])|cmov|sbgp|sgpd|sdtp|sinf|iloc|sidx|dref|v?d[vc][ad][au]|c608"
-    rb"|hdlr(?!.{8}md(?:ir|ta))",
+    rb"moov|moof|mvex|mvhd|mdia|mdhd|minf|trak|tkhd|tfhd|trun|edts|elst|dref|cmov|sidx|iloc|sinf"
+    rb"|stbl|stsd|stts|ctts|stss|stps|stsz|stz2|stsc|stco|co64|sbgp|sgpd|sdtp|enc[avt]|c608"
+    rb"|dvca|vdva|hdlr(?!.{8}md(?:ir|ta))",
     re.DOTALL,
 )
 
@@ -63,8 +63,8 @@ def read_moov(descriptor: int, file_bytes: int) -> memoryview:
             sure(len(moov) == size - start)
         found.add(name)
         place += size
-    sure(moov is not None and b"mdat" in found and place == file_bytes)
-    assert moov is not None
+    if moov is None or b"mdat" not in found or place != file_bytes:
+        raise UnsureError
     return moov
 
 

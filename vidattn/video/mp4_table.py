@@ -54,7 +54,7 @@ def read_mp4_table(file: Path, stream: Any, limits: Limits) -> PacketTable | Non
     Args:
         file: an MP4 or MOV file that FFmpeg took for one.
         stream: PyAV's stream of it whose packets are wanted.
-        limits: how many packets are allowed; of more nothing is said here.
+        limits: how many packets are allowed, of all tracks together; of more nothing is said here.
 
     Source: ISO/IEC 14496-12, section 8, which the functions below cite by number.
     """
@@ -62,6 +62,8 @@ def read_mp4_table(file: Path, stream: Any, limits: Limits) -> PacketTable | Non
         with _opened(file) as descriptor:
             return _read(descriptor, stream, limits)
     except (UnsureError, OSError):
+        return None
+    except (ValueError, LookupError, ArithmeticError):  # the long way is there for any file
         return None
 
 
@@ -81,8 +83,10 @@ def _read(descriptor: int, stream: Any, limits: Limits) -> PacketTable:
     sure(next(iter(moov), b"") == b"mvhd" and len(headers) == 1 and len(boxes) <= _MOST_TRACKS)
     # The demuxer reads all tracks in turn: one that ends early would end the others too.
     tracks: dict[int, Track] = {}
+    room = limits.maximum_packets
     for box in boxes:
-        track = read_track(box, file_bytes, limits.maximum_packets, stream.id)
+        track = read_track(box, file_bytes, room, stream.id)
+        room -= len(track.sizes)
         sure(tracks.setdefault(track.number, track) is track)
     sure(stream.id in tracks)
     return _table(descriptor, stream, tracks[stream.id], timescale_of(headers[0]))
@@ -120,7 +124,7 @@ def _times(tables: dict[bytes, memoryview], count: int) -> _Times:
     """Decoding time to sample, composition time to sample (sections 8.6.1.2 and 8.6.1.3)."""
     sure(b"stts" in tables)
     runs, steps = table_in(tables[b"stts"], 2)
-    sure((runs > 0).all() and runs.sum() == count and (steps > 0).all())
+    sure((runs > 0).all() and runs.sum() == count and (steps > 0).all() and steps.max() < 2**31)
     sure((runs * steps).sum() < 2**32)  # FFmpeg's sums are of 32 bits in places
     durations = np.repeat(steps, runs)
     decoding = np.cumsum(durations) - durations
@@ -164,6 +168,7 @@ def _delay(edits: memoryview | None, rate: Fraction, times: _Times, synced: np.n
     rows = np.frombuffer(edits, row, offset=8).tolist()
     sure(all(speed == 2**16 and length < 2**40 for length, _, speed in rows))
     lengths = [int(length * rate + Fraction(1, 2)) for length, _, _ in rows]
+    sure(max(lengths) < 2**62)
     empty = lengths[0] if rows[0][1] == -1 else 0
     sure(count == 1 or rows[0][1] == -1)
     start, shown = rows[-1][1], times.composition

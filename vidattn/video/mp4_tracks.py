@@ -51,15 +51,17 @@ def read_track(box: memoryview, file_bytes: int, most_samples: int, wanted: int)
     Args:
         box: its content.
         file_bytes: size of the file; all samples must lie in it.
-        most_samples: that are allowed.
+        most_samples: how many it may have.
         wanted: id of the track that matters in the end.
     """
     parts = only(boxes_in(box, (b"tkhd", b"edts", b"tref", b"mdia")))
     sure(b"tkhd" in parts and b"mdia" in parts)
     # A track of chapter pictures is no film to FFmpeg.
     references = bytes(parts.get(b"tref", b""))
+    sure(0 < wanted < 2**31)
     sure(b"chap" not in references or wanted.to_bytes(4, "big") not in references)
-    edits = only(boxes_in(parts[b"edts"], (b"elst",)))[b"elst"] if b"edts" in parts else None
+    edits = only(boxes_in(parts[b"edts"], (b"elst",))) if b"edts" in parts else {}
+    sure(edits or b"edts" not in parts)
     media = only(boxes_in(parts[b"mdia"], (b"mdhd", b"hdlr", b"minf")))
     sure(list(media) == [b"mdhd", b"hdlr", b"minf"])  # FFmpeg needs them in this order
     handler = bytes(media[b"hdlr"][8:12])
@@ -72,7 +74,7 @@ def read_track(box: memoryview, file_bytes: int, most_samples: int, wanted: int)
     offsets = _offsets(tables, sizes)
     sure((offsets + sizes <= file_bytes).all())
     number = number_in(parts[b"tkhd"], 20 if number_in(parts[b"tkhd"], 0, 1) == 1 else 12)
-    return Track(number, timescale_of(media[b"mdhd"]), edits, tables, offsets, sizes)
+    return Track(number, timescale_of(media[b"mdhd"]), edits.get(b"elst"), tables, offsets, sizes)
 
 
 def timescale_of(header: memoryview) -> int:
@@ -117,21 +119,19 @@ def _check_groups(descriptions: list[memoryview], maps: list[memoryview], sample
 
     The other one ('sync') changes where it seeks to, but no packet, as long as it is sound.
     """
+    for box in (*descriptions, *maps):
+        sure(bytes(box[4:8]) in (*_IGNORED_GROUPS, b"sync"))
     for box in descriptions:
         if bytes(box[4:8]) == b"sync":
             version, size = number_in(box, 0, 1), number_in(box, 8)
             start = 16 if version == 1 else 20
-            sure(
-                version in (1, 2) and size and len(box) - start == size * number_in(box, start - 4)
-            )
-        else:
-            sure(bytes(box[4:8]) in _IGNORED_GROUPS)
+            sure(version in (1, 2) and size)
+            sure(len(box) == start + size * number_in(box, start - 4))
     for box in maps:
         if bytes(box[4:8]) == b"sync":
-            sure(number_in(box, 0, 1) == 0 and len(box) == 12 + 8 * number_in(box, 8))
+            count = number_in(box, 8)
+            sure(number_in(box, 0, 1) == 0 and count and len(box) == 12 + 8 * count)
             sure(np.frombuffer(box, ">u4", offset=12)[::2].sum(dtype=np.int64) <= samples)
-        else:
-            sure(bytes(box[4:8]) in _IGNORED_GROUPS)
 
 
 def _sizes(tables: dict[bytes, memoryview], most_samples: int) -> np.ndarray:
