@@ -188,6 +188,16 @@ def test_doubtful_films_are_not_read(name: str, tmp_path: Path) -> None:
         assert read_mp4_table(changed, stream, DEFAULT_LIMITS) is None
 
 
+def test_packets_without_duration_or_bytes(tmp_path: Path) -> None:
+    film = PLAIN["variable_rate"](tmp_path / "film.mp4")
+    path = tmp_path / "changed.mp4"
+    path.write_bytes(with_table(film.read_bytes(), b"stts", lambda step: 0, 4))
+    assert read(path) is None
+    film = PLAIN["mpeg4"](tmp_path / "film.mp4")
+    path.write_bytes(with_table(film.read_bytes(), b"stsz", lambda size: 0, 3))
+    assert read(path) is None
+
+
 def test_sound_that_ends_early_ends_the_film(tmp_path: Path) -> None:
     path = encode(tmp_path / "film.mp4", audio=True)
     data = path.read_bytes()
