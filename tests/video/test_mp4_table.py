@@ -146,6 +146,20 @@ def test_keys_of_h264_are_those_of_its_packets(tmp_path: Path) -> None:
     assert_equal(table, scan(path))
 
 
+def test_broken_configurations(tmp_path: Path) -> None:
+    """Where FFmpeg does not understand the parameter sets, it finds no key packets at all."""
+    film = encode(tmp_path / "film.mp4", bf="2", g="8")
+    data, path = film.read_bytes(), tmp_path / "changed.mp4"
+    start, seen = data.index(b"avcC") + 4, Counter[bool]()
+    for place in range(start, start + struct.unpack_from(">I", data, start - 8)[0] - 8):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
+        table = read(path)
+        if table is not None:
+            assert_equal(table, scan(path))
+        seen[table is not None] += 1
+    assert min(seen[True], seen[False]) > 5
+
+
 def test_keys_of_hevc_are_those_of_its_table(tmp_path: Path) -> None:
     path = encode(tmp_path / "film.mp4", codec="libx265", **X265)
     path.write_bytes(with_table(path.read_bytes(), b"stss", lambda number: number + 1, 2))

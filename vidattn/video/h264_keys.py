@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from vidattn.video.mp4_boxes import sure
 _SLICE, _IDR, _SEI = 1, 5, 6
 _NO_PICTURE = {_SEI, 7, 8, 9, 12}  # also parameter sets, delimiters, filler
 _RECOVERY_POINT = 6  # type of a message
-_WINDOW = 4096  # bytes of a sample that are looked at
+_START_CODE = re.compile(rb"\0\0[\0-\2]")  # must not occur in a unit
+_WINDOW = 2048  # bytes of a sample that are looked at
 _HEAD = np.dtype([("size", ">u4"), ("header", "u1")])
 
 
@@ -40,9 +42,10 @@ def h264_keys(
     lengths, kinds = units["size"].astype(np.int64), units["header"] & 31
     sure(((lengths > 1) & (lengths + 4 <= sizes)).all())
     keys = kinds == _IDR
-    for index in np.flatnonzero(~keys & (kinds != _SLICE)).tolist():
-        size = int(sizes[index])
-        keys[index] = _is_key(os.pread(descriptor, min(size, _WINDOW), int(offsets[index])))
+    others = np.flatnonzero(~keys & (kinds != _SLICE))
+    windows = np.minimum(sizes[others], _WINDOW)
+    for index, size, offset in np.stack([others, windows, offsets[others]], 1).tolist():
+        keys[index] = _is_key(os.pread(descriptor, size, offset))
     return keys
 
 
@@ -57,8 +60,9 @@ def _is_key(sample: bytes) -> bool:
             return recovery or kind == _IDR
         unit = sample[place + 5 : end]
         sure(kind in _NO_PICTURE and unit and end <= len(sample))
-        sure(not any(code in unit for code in (b"\0\0\0", b"\0\0\1", b"\0\0\2")))
-        recovery |= kind == _SEI and _recovers(unit.replace(b"\0\0\3", b"\0\0"))
+        sure(not _START_CODE.search(unit))
+        if kind == _SEI and not recovery:
+            recovery = _recovers(unit.replace(b"\0\0\3", b"\0\0"))
         place = end
 
 

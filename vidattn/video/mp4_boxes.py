@@ -15,7 +15,7 @@ from itertools import count
 
 import numpy as np
 
-MOST_BYTES = 2**25  # of a moov box
+_MOST_BYTES = 2**25  # of the moov box
 _MOST_BOXES = 1024  # side by side
 # FFmpeg takes no notice of these.
 _UNREAD = {
@@ -58,7 +58,7 @@ def read_moov(descriptor: int, file_bytes: int) -> memoryview:
         sure(name in (b"ftyp", b"mdat", b"moov", b"free", b"skip", b"wide"))
         sure(start <= size <= file_bytes - place and not (name == b"wide" and size > 8))
         if name == b"moov":
-            sure(moov is None and size <= MOST_BYTES)
+            sure(moov is None and size <= _MOST_BYTES)
             moov = memoryview(os.pread(descriptor, size - start, place + start))
             sure(len(moov) == size - start)
         found.add(name)
