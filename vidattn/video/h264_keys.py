@@ -43,23 +43,23 @@ def h264_keys(
     sure(((lengths > 1) & (lengths + 4 <= sizes)).all())
     keys = kinds == _IDR
     others = np.flatnonzero(~keys & (kinds != _SLICE))
-    windows = np.minimum(sizes[others], _WINDOW)
-    for index, size, offset in np.stack([others, windows, offsets[others]], 1).tolist():
-        keys[index] = _is_key(os.pread(descriptor, size, offset))
+    for index, offset, size in np.stack([others, offsets[others], sizes[others]], 1).tolist():
+        keys[index] = _is_key(os.pread(descriptor, min(size, _WINDOW), offset), size)
     return keys
 
 
-def _is_key(sample: bytes) -> bool:
-    """Walk to the first unit of the picture."""
+def _is_key(sample: bytes, size: int) -> bool:
+    """Walk to the first unit of the picture, given the beginning of a sample of `size` bytes."""
     place, recovery = 0, False
     while True:
         sure(place + 5 < len(sample))
         end = place + 4 + int.from_bytes(sample[place : place + 4], "big")
         kind = sample[place + 4] & 31
+        sure(place + 5 < end <= size)
         if kind in (_SLICE, _IDR):
             return recovery or kind == _IDR
         unit = sample[place + 5 : end]
-        sure(kind in _NO_PICTURE and unit and end <= len(sample))
+        sure(kind in _NO_PICTURE and end <= len(sample))
         sure(not _START_CODE.search(unit))
         if kind == _SEI and not recovery:
             recovery = _recovers(unit.replace(b"\0\0\3", b"\0\0"))
@@ -67,17 +67,17 @@ def _is_key(sample: bytes) -> bool:
 
 
 def _recovers(messages: bytes) -> bool:
-    """Whether the first message is a recovery point; none may follow later."""
-    place, first = 0, True
-    while place < len(messages) - 1:  # a trailing byte ends them
+    """Whether the only message is a recovery point; if there are others, none may be."""
+    place, first, last = 0, True, len(messages) - 1  # a trailing byte ends them
+    while place < last:
         kind, place = _extended(messages, place)
         size, place = _extended(messages, place)
         if kind == _RECOVERY_POINT:
             # Up to 7 leading zeros: a number of frames that surely is a legal one.
-            sure(first and size and place < len(messages) and messages[place])
+            sure(first and size and place + size == last and messages[place])
             return True
         place, first = place + size, False
-    sure(place == len(messages) - 1)
+    sure(place == last)
     return False
 
 
