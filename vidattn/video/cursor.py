@@ -13,6 +13,7 @@ from vidattn.video.demuxer import decode_in_threads, open_container, typed_error
 from vidattn.video.index import MISSING, PacketTable
 from vidattn.video.index_cache import load_table
 from vidattn.video.limits import Limits
+from vidattn.video.mp4_table import read_mp4_table
 from vidattn.video.references import unreferred_test
 
 # To a key packet this near one reads on: seeking takes as long as reading so many packets.
@@ -109,8 +110,10 @@ class DecodingCursor:
         self.rewind()
 
     def scan(self) -> PacketTable:
-        """The table of all packets: the one kept from before, or else read now."""
+        """The table of all packets: kept from before, in the file itself, or else read now."""
         kept = load_table(self._file)
+        if kept is None and self._container.format.name.startswith("mov"):
+            kept = read_mp4_table(self._file, self._stream, self._limits)
         if kept is not None:
             self._limits.check_packets(self.path, len(kept))
             self.table = kept

@@ -183,8 +183,8 @@ def _delay(edits: memoryview | None, rate: Fraction, times: _Times, synced: np.n
 def _keys(descriptor: int, context: Any, track: Track, synced: np.ndarray) -> np.ndarray:
     """bool (n,): packets that FFmpeg takes for key packets."""
     if context.name == "h264":
-        # Else it may not have understood the configuration, and then finds no key packets at all.
-        sure(context.pix_fmt is not None)
+        # Else it has not understood the configuration, and then finds no key packets at all.
+        sure(context.field_order)
         return h264_keys(descriptor, track.offsets, track.sizes, bytes(context.extradata or b""))
     sure(context.name in _BY_TABLE or (context.name in _ALL_KEYS and synced.all()))
     return synced
