@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Container, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
-from vidattn.errors import DecodeError
+from vidattn.errors import ArgumentError, DecodeError
 from vidattn.video.demuxer import decode_in_threads, open_container, typed_errors
 from vidattn.video.index import MISSING, PacketTable
 from vidattn.video.index_cache import load_table
@@ -18,6 +20,11 @@ from vidattn.video.references import unreferred_test
 
 # To a key packet this near one reads on: seeking takes as long as reading so many packets.
 _NEAR = 24
+
+# What a forked process inherits is never released there: that would wait for threads which only
+# the parent has.
+_CURSORS: WeakSet[DecodingCursor] = WeakSet()
+_INHERITED: list[Any] = []
 
 
 class DecodingCursor:
@@ -31,8 +38,9 @@ class DecodingCursor:
     Attributes:
         path: see above.
         position: of the next packet to be decoded, in decoding order.
-        fed: packets that were decoded since the last rewind or seek and stand for a frame.
-        emitted: frames handed out since then.
+        emitted: frames handed out since the last rewind or seek.
+        owed: packets decoded since then whose frames have not been handed out; without those that
+            are shown before the key frame where it began, of which decoders give none.
         sought: whether it came here by a seek, not from the beginning.
         last_timestamp: of the last frame handed out; None after a rewind or seek.
         passed: presentation times of packets that it left out since then.
@@ -49,6 +57,8 @@ class DecodingCursor:
         self._file, self._limits = file, limits
         self._threads, self._hasty = 1, True
         self._container: Any = None
+        self._process = os.getpid()
+        _CURSORS.add(self)
         self._demuxer: Any = None
         self._packets: Any = iter(())
         self.last_timestamp: int | None = None
@@ -99,6 +109,7 @@ class DecodingCursor:
         really is, and an earlier place is tried, at last the beginning of the file. There a
         fresh decoder starts, unless this one has not been used yet.
         """
+        self._check_process()
         if 0 <= start - self.position <= _NEAR and self._step_to(start):
             self.sought = self.sought or start > 0
             return
@@ -136,7 +147,9 @@ class DecodingCursor:
         Raises:
             DecodeError: the decoder refuses a packet; the cursor must then be moved.
             LimitError: the frame is larger than allowed.
+            ArgumentError: another process opened the file.
         """
+        self._check_process()
         while not self._ready and not self._drained:
             with typed_errors(self.path, f"cannot decode packet {self.position}"):
                 if last is not None and self.position > last:
@@ -148,6 +161,7 @@ class DecodingCursor:
         frame = self._ready.popleft()
         self._limits.check_size(self.path, frame.height, frame.width)
         self.emitted += 1
+        self.owed -= self._counts(frame)
         self.last_timestamp = frame.pts
         return frame
 
@@ -170,6 +184,11 @@ class DecodingCursor:
             if self._ready[seen].pts is not None and self._ready[seen].pts >= time:
                 return
             seen += 1
+
+    def keep_inherited(self) -> None:
+        """In a process forked from the one that opened the file: let go of it unreleased."""
+        _INHERITED.append((self._container, self._stream, self._demuxer, self._packets))
+        self._container, self._demuxer, self._packets = None, None, iter(())
 
     def close(self) -> None:
         """Close the file."""
@@ -196,9 +215,16 @@ class DecodingCursor:
     def _start_decoder(self) -> None:
         self._ready = deque()
         self._drained = self.emptied = False
-        self.fed = self.emitted = 0
+        self.emitted = self.owed = 0
+        self._begin = MISSING
         self.last_timestamp = None
         self.passed: set[int] = set()
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            raise ArgumentError(
+                f"{self.path}: another process opened this reader; open it inside the worker"
+            )
 
     def _stop_reading(self) -> None:
         """End the demuxer's generator: PyAV leaks memory of one that is dropped before its end."""
@@ -216,10 +242,15 @@ class DecodingCursor:
         if wanted is not None and packet.pts not in wanted and self._left_out(packet):
             self.passed.add(packet.pts)
             return
-        self.fed += packet.size > 0 and not packet.is_discard
+        if packet.size and not packet.is_discard:
+            self.owed += self._counts(packet)
         self._drained = True  # stays so if the decoder fails
         self._ready.extend(packet.decode())
         self._drained = packet.size == 0 and packet.dts is None
+
+    def _counts(self, packet_or_frame: Any) -> bool:
+        time = packet_or_frame.pts
+        return time is not None and time >= self._begin
 
     def _left_out(self, packet: Any) -> bool:
         return packet.pts is not None and self._unreferred is not None and self._unreferred(packet)
@@ -261,8 +292,17 @@ class DecodingCursor:
                 found = names.get((packet.pts, packet.size))
                 if found == start:
                     self._packets = chain([packet], self._packets)
-                    self.position = start
+                    self.position, self._begin = start, int(self.table.presentation[start])
                     return True
                 if found is not None and found > start:
                     return False
         return False
+
+
+def _keep_inherited() -> None:
+    for cursor in _CURSORS:
+        cursor.keep_inherited()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_inherited)

@@ -173,4 +173,4 @@ class FrameSearch:
         whole = True
         while (frame := cursor.next_frame(given.wanted, last=given.last)) is not None:
             whole &= not frame.is_corrupt
-        return whole and cursor.emitted == cursor.fed
+        return whole and cursor.owed == 0

@@ -1,0 +1,192 @@
+"""Several decoder threads: the same frames, and a way back to one thread where they may differ."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from tests.video.numbered_films import encode, read_number
+from vidattn.errors import ArgumentError, DecodeError
+from vidattn.video import open_video
+from vidattn.video.frame_search import FrameSearch
+from vidattn.video.pyav_reader import PyavReader
+from vidattn.video.threads import available_threads
+
+COUNT = 96
+KINDS = {
+    "h264": {"g": "16", "bf": "3"},
+    "h264, one group": {"g": "200", "bf": "3", "x264-params": "scenecut=0"},
+    "h264, no B-frames": {"g": "16", "bf": "0"},
+    "h264, intra only": {"g": "1"},
+    "hevc": {"codec": "libx265", "x265-params": "keyint=16:log-level=0:pools=none"},
+    "vp9": {"codec": "libvpx-vp9", "deadline": "realtime", "cpu-used": "8", "g": "16"},
+    "mpeg4": {"codec": "mpeg4", "g": "16", "bf": "2"},
+}
+
+
+def numbers(reader: PyavReader, indices: list[int]) -> list[int]:
+    frames = reader.frames_at(indices).pixels.permute(0, 2, 3, 1).numpy()
+    return [read_number(frame) for frame in frames]
+
+
+def requests(generator: np.random.Generator) -> list[list[int]]:
+    sparse = [np.sort(generator.choice(COUNT, n, replace=False)).tolist() for n in (3, 12, 30)]
+    start = int(generator.integers(COUNT - 32))
+    return [*sparse, list(range(start, start + 32)), generator.integers(0, COUNT, 9).tolist()]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_threads_change_no_frame(kind: str, suffix: str, tmp_path: Path) -> None:
+    film = encode(tmp_path / f"film{suffix}", COUNT, **KINDS[kind])
+    generator = np.random.default_rng(0)
+    with PyavReader(film, threads=1) as one:
+        for threads in (2, 4):
+            with PyavReader(film, threads=threads) as several:
+                for wanted in requests(generator):
+                    assert numbers(several, wanted) == wanted
+                    assert torch.equal(
+                        several.frames_at(wanted).pixels, one.frames_at(wanted).pixels
+                    )
+                assert several._source.may_be_held  # nothing failed on the way
+
+
+def test_reading_on_with_threads(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264"])
+    with PyavReader(film, threads=3) as reader:
+        for start in range(0, COUNT, 6):
+            wanted = list(range(start, start + 6))
+            assert numbers(reader, wanted) == wanted
+        assert reader._source.cursor.threads == 3
+
+
+def test_groups_that_lie_apart_are_read_by_decoders_of_their_own(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264"])
+    with PyavReader(film, threads=2) as reader:
+        assert numbers(reader, [10, 20]) == [10, 20]
+        assert numbers(reader, list(range(9, COUNT, 10))) == list(range(9, COUNT, 10))
+        assert len(reader._helpers) == 1
+        files = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    if files:
+        assert len(os.listdir("/proc/self/fd")) == files - 2
+
+
+def blank_packet(film: Path, place: int) -> None:
+    """Overwrite a packet of an MP4 with zeros: the container shows nothing of it."""
+    with av.open(str(film)) as container:
+        packet = next(islice(container.demux(video=0), place, None))
+        start, size = packet.pos, packet.size
+    data = bytearray(film.read_bytes())
+    data[start : start + size] = bytes(size)
+    film.write_bytes(bytes(data))
+
+
+def outcome(reader: PyavReader, indices: list[int]) -> str | list[int]:
+    try:
+        return numbers(reader, indices)
+    except DecodeError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("place", [20, 70, COUNT - 1])
+@pytest.mark.parametrize("read_on", [False, True])
+def test_a_packet_that_gives_no_frame_ends_threads(
+    place: int, read_on: bool, tmp_path: Path
+) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264, one group"])
+    blank_packet(film, place)
+    spans = [list(range(start, start + 12)) for start in range(0, COUNT, 12)]
+    wanted = spans if read_on else [list(range(0, COUNT, 3)), [COUNT - 2, COUNT - 1]]
+    with PyavReader(film, threads=3) as several, PyavReader(film, threads=1) as one:
+        found = [outcome(several, indices) for indices in wanted]
+        assert found == [outcome(one, indices) for indices in wanted]
+        assert any(isinstance(each, str) for each in found)
+        assert several._source.cursor.threads == 1
+
+
+@pytest.mark.parametrize("wanted", [[3, 40, 80], list(range(30, 60)), list(range(9, COUNT, 10))])
+def test_doubtful_frames_are_read_again(
+    wanted: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264"])
+    monkeypatch.setattr(FrameSearch, "_is_whole", lambda self, given: False)
+    with PyavReader(film, threads=2) as reader:
+        for _ in range(2):
+            assert numbers(reader, wanted) == wanted
+            assert reader._source.cursor.threads == 1
+            assert not reader._source.may_be_held
+
+
+def read_in_child(reader: PyavReader, answers: multiprocessing.SimpleQueue) -> None:
+    try:
+        reader.frames_at([50])
+        answers.put("frames")
+    except ArgumentError as error:
+        answers.put(str(error))
+    reader.close()
+    answers.put("closed")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_neither_hangs_nor_reads(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264, one group"])
+    context = multiprocessing.get_context("fork")
+    with PyavReader(film, threads=3) as reader:
+        assert numbers(reader, [40]) == [40]
+        answers = context.SimpleQueue()
+        child = context.Process(target=read_in_child, args=(reader, answers))
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+        assert "another process" in answers.get()
+        assert answers.get() == "closed"
+        assert numbers(reader, [41]) == [41]
+
+
+def test_how_many_threads_there_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert available_threads() == 3
+    seen: list[int] = []
+    thread = threading.Thread(target=lambda: seen.append(available_threads()))
+    thread.start()
+    thread.join()
+    assert seen == [1]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    assert available_threads() == 4
+    film = encode(tmp_path / "film.mp4", 8)
+    with pytest.raises(ArgumentError, match="at least 1"):
+        open_video(film, threads=0)
+    with pytest.raises(ArgumentError, match="only pyav"):
+        open_video(film, "decord", threads=2)
+    with pytest.raises(ArgumentError, match="only pyav"):
+        open_video(film, salvage=True, threads=2)
+
+
+def in_worker(film: str) -> int:
+    with open_video(film) as reader:
+        return reader._threads
+
+
+class OneVideo(torch.utils.data.Dataset):
+    def __init__(self, film: Path) -> None:
+        self.film = str(film)
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        return in_worker(self.film)
+
+
+def test_workers_of_a_loader_have_one(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", 8)
+    loader = torch.utils.data.DataLoader(OneVideo(film), num_workers=2)
+    assert [int(count) for count in loader] == [1, 1]
