@@ -1,14 +1,16 @@
 """Time to open a video and read some of its frames: ours, torchcodec's, decord's.
 
 Every contestant reads the same frames of the same files, in turn within each round, in one
-process, and hands out uint8 RGB. Each peer runs with 1 and with 2 threads and counts by its faster
-setting. A round uses fresh indices; figures are medians over rounds, ratios are ours over the
-faster peer's in the same round, with 95 % bootstrap intervals of the median.
+process, and hands out uint8 RGB. All run with 1 thread and with 2; ours with 2 is what it does
+where nothing is set, on two cores. "best" compares it with the fastest setting of any peer, "one
+thread" compares those with one, as in a loader's worker. A round uses fresh indices; figures are
+medians over rounds, ratios are ours over the faster peer's in the same round, with 95 % bootstrap
+intervals of the median.
 
 The files are encoded here, from a drawn scene or from the pictures of a film (`--footage`): how
 many pictures an encoder leaves without references depends on what they show. The last cell is the
 look at all key frames of the longest file, beside the ffmpeg program that decodes them and throws
-them away, less the time in which it starts.
+them away, with one thread and with as many as it likes, less the time in which it starts.
 
 Example:
   python tools/bench_decoding.py --output runs/decoding --footage film.mp4 --videos other.mp4
@@ -24,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -33,6 +36,7 @@ from typing import Any
 
 import av
 import numpy as np
+from rich import print_json
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -40,11 +44,14 @@ from rich.table import Table
 from vidattn.files import write_json
 from vidattn.jobs import index_videos
 from vidattn.video import open_video
+from vidattn.video.references import unreferred_test
 
 FPS = 30
 SIZES = {"340x256": (256, 340), "640x360": (360, 640), "1280x720": (720, 1280)}
 COUNTS = (4, 8, 16, 32)
 DENSE = 32
+THREADS = (1, 2)
+PEERS = ("torchcodec", "decord")
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class Source:
 
 
 X264 = (("preset", "medium"), ("crf", "23"))
+VP9 = (("deadline", "realtime"), ("cpu-used", "8"))
 SOURCES = (
     Source("h264 default", "640x360", 10, options=X264),
     Source("h264 default", "340x256", 10, options=X264),
@@ -75,7 +83,7 @@ SOURCES = (
     Source("h264 intra only", "640x360", 10, options=(*X264, ("g", "1"))),
     Source("hevc default", "640x360", 10, "libx265", (("x265-params", "log-level=none:pools=1"),)),
     Source("mpeg4 2 b-frames", "640x360", 10, "mpeg4", (("bf", "2"), ("g", "60"), ("q", "4"))),
-    Source("vp9", "640x360", 10, "libvpx-vp9", (("deadline", "realtime"), ("cpu-used", "8"))),
+    Source("vp9", "640x360", 10, "libvpx-vp9", VP9),
     Source("h264 fast", "640x360", 600, options=(("preset", "veryfast"), ("crf", "23"))),
 )
 
@@ -97,8 +105,10 @@ def main() -> None:
     }
     for name, path in track(list(files.items()), console=Console(stderr=True)):
         cells += [cell(name, path, request, parsed.rounds) for request in requests(path)]
+        result["groups"] = groups(cells)
         write_json(parsed.output / "decoding.json", result)  # what is done is kept
     show(cells)
+    print_json(data=groups(cells))
     if which("ffmpeg"):
         longest = max(files.values(), key=lambda path: path.stat().st_size)
         result["keyframes"] = keyframe_scan(longest, parsed.rounds)
@@ -190,8 +200,8 @@ def requests(path: Path) -> list[Request]:
 # -- who reads -------------------------------------------------------------------------------
 
 
-def ours(path: Path, indices: Sequence[int]) -> np.ndarray:
-    with open_video(path) as reader:
+def ours(path: Path, indices: Sequence[int], *, threads: int) -> np.ndarray:
+    with open_video(path, threads=threads) as reader:
         return reader.frames_at(indices).pixels.permute(0, 2, 3, 1).numpy()
 
 
@@ -213,10 +223,10 @@ Contestant = Callable[[Path, Sequence[int]], np.ndarray]
 
 
 def contestants() -> dict[str, Contestant]:
-    found: dict[str, Contestant] = {"vidattn": ours}
-    for name, read in (("torchcodec", torchcodec), ("decord", decord)):
-        for threads in (1, 2):
-            found[f"{name} {threads}"] = lambda p, i, read=read, t=threads: read(p, i, threads=t)
+    found: dict[str, Contestant] = {}
+    for name, read in (("vidattn", ours), ("torchcodec", torchcodec), ("decord", decord)):
+        for threads in THREADS:
+            found[f"{name} {threads}"] = partial(read, threads=threads)
     return found
 
 
@@ -230,7 +240,7 @@ def cell(name: str, path: Path, request: Request, rounds: int) -> dict[str, Any]
     different: dict[str, int] = dict.fromkeys(readers, 0)
     for number in range(-1, rounds):  # the first round warms up
         indices = request.draw(length, generator)
-        expected = ours(path, indices)
+        expected = ours(path, indices, threads=1)
         order = list(readers)
         generator.shuffle(order)
         for contestant in order:
@@ -250,55 +260,98 @@ def cell(name: str, path: Path, request: Request, rounds: int) -> dict[str, Any]
         "file": name,
         "request": f"{request.name} {request.count}",
         "frames_in_file": length,
+        "unreferred_share": unreferred_share(path),
         "milliseconds": {k: 1000 * float(np.nanmedian(v)) for k, v in seconds.items() if v},
         "frames_that_differ": different,
-        "ratio": ratio(seconds),
+        "best": ratio(seconds, max(THREADS), THREADS),
+        "one thread": ratio(seconds, 1, (1,)),
     }
 
 
-def ratio(seconds: dict[str, list[float]]) -> dict[str, Any]:
-    """Ours over the faster peer's, round by round; every peer at its better number of threads."""
-    peers = {}
-    for peer in ("torchcodec", "decord"):
-        best = min((f"{peer} {n}" for n in (1, 2)), key=lambda k: np.nanmedian(seconds[k]))
-        peers[best] = np.array(seconds[best])
-    rival = min(peers, key=lambda k: float(np.nanmedian(peers[k])))
-    found = np.array(seconds["vidattn"]) / peers[rival]
+def unreferred_share(path: Path) -> float:
+    """Of the packets, how many hold pictures that no other one refers to, as they say."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        test = unreferred_test(stream.codec_context)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        return sum(map(test, packets)) / len(packets) if test else 0.0
+
+
+def ratio(
+    seconds: dict[str, list[float]], our_threads: int, threads: Sequence[int]
+) -> dict[str, Any]:
+    """Ours over the faster peer's, round by round; peers at the better number of threads."""
+    peers = {f"{peer} {n}": seconds[f"{peer} {n}"] for peer in PEERS for n in threads}
+    rival = min(peers, key=lambda name: float(np.nanmedian(peers[name])))
+    found = np.array(seconds[f"vidattn {our_threads}"]) / np.array(peers[rival])
     generator = np.random.default_rng(0)
     medians = np.nanmedian(generator.choice(found, (2000, len(found))), axis=1)
     low, high = np.percentile(medians, [2.5, 97.5])
     return {"rival": rival, "median": float(np.nanmedian(found)), "low": low, "high": high}
 
 
+def groups(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Median and range of the ratios over cells: dense, and sparse by what can be left out."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for found in cells:
+        sparse = found["request"].startswith("sparse")
+        some = "some" if found["unreferred_share"] else "nothing"
+        kinds.setdefault(f"sparse, {some} to leave out" if sparse else "dense", []).append(found)
+    return {
+        kind: {
+            name: {
+                "cells": len(members),
+                "median": float(np.median([member[name]["median"] for member in members])),
+                "least": min(member[name]["median"] for member in members),
+                "most": max(member[name]["median"] for member in members),
+                "highest bound": max(member[name]["high"] for member in members),
+            }
+            for name in ("best", "one thread")
+        }
+        for kind, members in kinds.items()
+    }
+
+
 # -- key frames ------------------------------------------------------------------------------
 
 
 def keyframe_scan(path: Path, rounds: int) -> dict[str, Any]:
-    """Milliseconds to see every key frame, in turn; the first of our runs keep no table."""
-    command = ["ffmpeg", "-v", "error", "-threads", "1", "-skip_frame", "nokey", "-i", str(path)]
-    discard = ["-f", "null", "-"]
-    taken: dict[str, list[float]] = {name: [] for name in ("vidattn", "with a table", "ffmpeg")}
-    starting = []
+    """Milliseconds to see every key frame, in turn; "kept" is with a packet table from before."""
+    start = ["ffmpeg", "-v", "error"]
+    one_thread = ["-threads", "1"]
+    command = ["-skip_frame", "nokey", "-i", str(path), "-f", "null", "-"]
+    nothing = ["-i", str(path), "-t", "0", "-f", "null", "-"]
+    taken: dict[str, list[float]] = {}
+
+    def take(name: str, work: Callable[[], Any]) -> None:
+        taken.setdefault(name, []).append(milliseconds(work))
+
     for _ in range(rounds):
         with TemporaryDirectory() as folder:
             os.environ["VIDATTN_CACHE"] = folder
-            taken["vidattn"].append(milliseconds(lambda: look(path)))
+            for threads in THREADS:
+                take(f"vidattn {threads}", partial(look, path, threads))
             index_videos([path], progress=False)
-            taken["with a table"].append(milliseconds(lambda: look(path)))
-        taken["ffmpeg"].append(milliseconds(lambda: subprocess.run([*command, *discard])))
-        starting.append(milliseconds(lambda: subprocess.run([*command, "-t", "0", *discard])))
-    theirs = np.array(taken["ffmpeg"]) - np.median(starting)
-    found: dict[str, Any] = {"file": path.name, "ffmpeg_starts": float(np.median(starting))}
+            for threads in THREADS:
+                take(f"vidattn {threads}, kept", partial(look, path, threads))
+        take("ffmpeg 1", lambda: subprocess.run([*start, *one_thread, *command]))
+        take("ffmpeg", lambda: subprocess.run([*start, *command]))
+        take("ffmpeg starts", lambda: subprocess.run([*start, *nothing]))
+    starting = float(np.median(taken["ffmpeg starts"]))
+    found: dict[str, Any] = {"file": path.name, "milliseconds": {}, "ratios": {}}
     for name, values in taken.items():
-        low, middle, high = np.percentile(np.array(values) / theirs, [25, 50, 75])
-        found[name] = {"milliseconds": float(np.median(values))}
-        if name != "ffmpeg":
-            found[name] |= {"ratio": middle, "quartiles": [low, high]}
+        less = starting if name in ("ffmpeg", "ffmpeg 1") else 0.0
+        found["milliseconds"][name] = float(np.median(values)) - less
+    for name in (each for each in taken if each.startswith("vidattn")):
+        theirs = "ffmpeg 1" if "1" in name else "ffmpeg"
+        quotients = np.array(taken[name]) / (np.array(taken[theirs]) - starting)
+        low, middle, high = np.percentile(quotients, [25, 50, 75])
+        found["ratios"][name] = {"of": theirs, "median": middle, "quartiles": [low, high]}
     return found
 
 
-def look(path: Path) -> int:
-    with open_video(path) as reader:
+def look(path: Path, threads: int) -> int:
+    with open_video(path, threads=threads) as reader:
         return len(reader.keyframes(short_side=128))
 
 
@@ -309,18 +362,23 @@ def milliseconds(work: Callable[[], Any]) -> float:
 
 
 def show(cells: Sequence[dict[str, Any]]) -> None:
-    table = Table("file", "frames", "ours, ms", "fastest peer, ms", "ratio, 95 %", "peer")
+    table = Table("file", "frames", "ours, ms", "peer, ms", "ratio, 95 %", "peer", "one thread")
     for found in cells:
-        figure, times = found["ratio"], found["milliseconds"]
+        best, times = found["best"], found["milliseconds"]
         table.add_row(
             found["file"],
             found["request"],
-            f"{times['vidattn']:.1f}",
-            f"{times[figure['rival']]:.1f}",
-            f"{figure['median']:.2f} ({figure['low']:.2f} – {figure['high']:.2f})",
-            figure["rival"],
+            f"{times[f'vidattn {max(THREADS)}']:.1f}",
+            f"{times[best['rival']]:.1f}",
+            figure(best),
+            best["rival"],
+            figure(found["one thread"]),
         )
     Console(width=150).print(table)
+
+
+def figure(found: dict[str, Any]) -> str:
+    return f"{found['median']:.2f} ({found['low']:.2f} – {found['high']:.2f})"
 
 
 if __name__ == "__main__":

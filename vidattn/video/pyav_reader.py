@@ -27,7 +27,7 @@ from vidattn.video.timing import duration_seconds, filled, frame_rate
 # Packets a key packet from which on one decoder gains by threads.
 _LONG_GROUPS = 4
 # Decoded frames that may wait to be converted.
-_HELD_FRAMES = 2
+_HELD_FRAMES = 4
 
 
 class PyavReader(IndexedReader):
