@@ -343,7 +343,8 @@ def keyframe_scan(path: Path, rounds: int) -> dict[str, Any]:
         less = starting if name in ("ffmpeg", "ffmpeg 1") else 0.0
         found["milliseconds"][name] = float(np.median(values)) - less
     for name in (each for each in taken if each.startswith("vidattn")):
-        theirs = "ffmpeg 1" if "1" in name else "ffmpeg"
+        rivals = ["ffmpeg 1"] if "1" in name else ["ffmpeg 1", "ffmpeg"]
+        theirs = min(rivals, key=lambda rival: np.median(taken[rival]))
         quotients = np.array(taken[name]) / (np.array(taken[theirs]) - starting)
         low, middle, high = np.percentile(quotients, [25, 50, 75])
         found["ratios"][name] = {"of": theirs, "median": middle, "quartiles": [low, high]}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidattn.video.index import FrameIndex
-from vidattn.video.plan import DecodingPlan
+from vidattn.video.plan import DecodingPlan, fair_shares
 
 
 def index_of(group_sizes: list[int]) -> FrameIndex:
@@ -53,3 +53,27 @@ def test_reading_on_empties_nothing_behind_the_last_frame() -> None:
     # The first group is read to its end, so the second follows without a stop.
     assert DecodingPlan.make(index, [2, 3, 4], read_on=False).lasts == (4, 4, 4)
     assert DecodingPlan.make(index, [], read_on=True).lasts == ()
+
+
+@given(groups=GROUPS, count=st.integers(1, 4), data=st.data())
+def test_shares_are_all_frames_in_order_and_cut_between_groups(groups, count, data) -> None:
+    index = index_of(groups)
+    drawn = data.draw(st.lists(st.integers(0, len(index) - 1), min_size=1, unique=True))
+    positions = sorted(drawn)
+    shares = fair_shares(index, positions, count)
+    assert [position for share in shares for position in share] == positions
+    assert 1 <= len(shares) <= count
+    of_group = [set(index.starts[share].tolist()) for share in shares]
+    assert sum(map(len, of_group)) == len(set.union(*of_group))
+
+
+def test_shares_take_about_equally_long() -> None:
+    index = index_of([30] * 8)
+    ends = [30 * group + 28 for group in range(8)]  # each needs all of its group
+    assert fair_shares(index, ends, 2) == [ends[:4], ends[4:]]
+    assert fair_shares(index, ends, 4) == [ends[:2], ends[2:4], ends[4:6], ends[6:]]
+    # One group is nearly all there is to do, or there is too little to do in all.
+    assert len(fair_shares(index_of([200, 30, 30]), [198, 201, 231], 2)) == 1
+    assert len(fair_shares(index_of([1] * 20), [3, 8, 15], 2)) == 1
+    # What counts is how far one reads into a group, not how many groups there are.
+    assert fair_shares(index, [0, 60, 118, 148], 2) == [[0, 60, 118], [148]]

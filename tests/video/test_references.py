@@ -7,11 +7,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.frame import PictureType
 
 from tests.video.numbered_films import encode, read_number
 from vidattn.video import cursor as cursor_module
 from vidattn.video.demuxer import open_container
 from vidattn.video.pyav_reader import PyavReader
+from vidattn.video.references import unreferred_test
 
 COUNT = 72
 G = str(COUNT)
@@ -82,6 +84,68 @@ def test_what_nobody_refers_to_is_left_out(film: Path) -> None:
     assert (decoded < 0.7 * everything) == any(not referred for _, referred in pictures(film))
 
 
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".mp4", {"codec": "mpeg4", "g": G, "bf": "2"}),
+        (".mkv", {"codec": "mpeg4", "g": G, "bf": "2"}),
+        (".mkv", {"codec": "mpeg2video", "g": G, "bf": "2", "b:v": "900k"}),
+        (".ts", {"codec": "mpeg2video", "g": G, "bf": "2", "b:v": "900k"}),
+        (".mp4", {"codec": "mpeg2video", "g": G, "bf": "0", "b:v": "900k"}),
+    ],
+)
+def test_bidirectional_pictures_of_mpeg_are_told(
+    suffix: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    film = encode(tmp_path / f"film{suffix}", COUNT, **options)
+    with av.open(str(film)) as container:
+        kinds = {frame.pts: frame.pict_type for frame in container.decode(video=0)}
+    with av.open(str(film)) as container:
+        test = unreferred_test(container.streams.video[0].codec_context)
+        assert test is not None
+        told = {packet.pts: test(packet) for packet in container.demux(video=0) if packet.size}
+    assert told == {time: kind == PictureType.B for time, kind in kinds.items()}
+    assert any(told.values()) == (options["bf"] != "0")
+
+
+def test_units_behind_start_codes_tell_the_same(tmp_path: Path) -> None:
+    for codec in ("libx264", "libx265"):
+        told = []
+        for suffix in (".mp4", ".ts"):
+            options = {"x265-params": QUIET} if codec == "libx265" else {"g": G, "bf": "3"}
+            film = encode(tmp_path / f"{codec}{suffix}", COUNT, codec=codec, **options)
+            with av.open(str(film)) as container:
+                test = unreferred_test(container.streams.video[0].codec_context)
+                assert test is not None
+                told.append([test(packet) for packet in container.demux(video=0) if packet.size])
+        assert told[0] == told[1]
+        assert any(told[0])
+
+
+def test_packets_that_are_not_understood_are_decoded(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, g=G, bf="3")
+    with av.open(str(film)) as container:
+        test = unreferred_test(container.streams.video[0].codec_context)
+        assert test is not None
+        plain = next(packet for packet in container.demux(video=0) if test(packet))
+    data = bytes(plain)
+    size = len(data) - 4
+    start_code = b"\0\0\0\1" + data[4:]  # as if each unit were behind a start code
+    referred = data[:4] + bytes([data[4] | 0x60]) + data[5:]
+    for changed in (
+        start_code,
+        data[:3],
+        data[:-1],
+        data + b"\0",
+        (size + 1).to_bytes(4, "big") + data[4:],
+        data[:4] + bytes([data[4] & 0xE0 | 6]) + data[5:],  # a message, and no slice
+        data + referred,  # a second slice that says otherwise
+        b"",
+    ):
+        assert not test(av.Packet(changed)), changed[:8]
+    assert test(av.Packet(data))
+
+
 def test_the_file_is_opened_once_and_nothing_is_decoded_to_learn_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +187,15 @@ def test_who_reads_on_decodes_nothing_twice(tmp_path: Path) -> None:
             assert [read_number(frame) for frame in frames] == list(range(start, start + 8))
     # The first request empties the decoder; the second starts over, and the rest go on.
     assert len(fed) <= COUNT + 16
+
+
+def test_who_jumps_ahead_is_not_taken_to_read_on(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, g=str(COUNT), bf="3")
+    with PyavReader(film, threads=1) as reader:
+        for wanted in ([2, 4], [30, 32], [50, 52]):
+            frames = reader.frames_at(wanted).pixels.permute(0, 2, 3, 1).numpy()
+            assert [read_number(frame) for frame in frames] == wanted
+            assert reader._cursor.emptied  # nothing is decoded behind the last wanted frame
 
 
 def test_temporal_layers_of_hevc(tmp_path: Path) -> None:

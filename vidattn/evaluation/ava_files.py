@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import MalformedFileError
-from vidattn.evaluation.files import Table, read_rows, read_table, read_text, shown
+from vidattn.evaluation.tables import Table, read_rows, read_table
+from vidattn.evaluation.text_files import read_text, shown
 
 FrameKey = tuple[str, str]
 

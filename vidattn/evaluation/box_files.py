@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import MalformedFileError
-from vidattn.evaluation.files import Document, Table, read_rows, shown
+from vidattn.evaluation.documents import Document
+from vidattn.evaluation.tables import Table, read_rows
+from vidattn.evaluation.text_files import shown
 
 Place = tuple[str | int, ...]
 _CORNERS = ("left", "top", "right", "bottom")

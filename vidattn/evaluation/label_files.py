@@ -11,7 +11,7 @@ import numpy as np
 from vidattn.arrays import IntArray
 from vidattn.errors import MalformedFileError
 from vidattn.evaluation.array_files import read_matlab, whole_numbers
-from vidattn.evaluation.files import read_text, shown
+from vidattn.evaluation.text_files import read_text, shown
 
 
 class FrameLabels(NamedTuple):

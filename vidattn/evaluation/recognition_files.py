@@ -9,7 +9,9 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from vidattn.errors import MalformedFileError
-from vidattn.evaluation.files import Document, Table, read_rows, read_table, read_text, shown
+from vidattn.evaluation.documents import Document
+from vidattn.evaluation.tables import Table, read_rows, read_table
+from vidattn.evaluation.text_files import read_text, shown
 
 _KINETICS = ("label", "youtube_id", "time_start", "time_end", "split")
 _VIDEO = ("video", "path", "youtube_id", "name", "file")

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import ArgumentError, MalformedFileError
-from vidattn.evaluation.files import Document, shown
+from vidattn.evaluation.documents import Document
+from vidattn.evaluation.text_files import shown
 
 Place = tuple[str | int, ...]
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from vidattn.arrays import IntArray
 from vidattn.errors import MalformedFileError
 from vidattn.evaluation.array_files import numbers, read_archive, whole_numbers
-from vidattn.evaluation.files import Document, read_rows, shown
+from vidattn.evaluation.documents import Document
 from vidattn.evaluation.shots import transitions_from_scores, transitions_from_shots
+from vidattn.evaluation.tables import read_rows
+from vidattn.evaluation.text_files import shown
 
 
 class Boundaries(NamedTuple):

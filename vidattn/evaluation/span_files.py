@@ -10,7 +10,9 @@ import numpy as np
 from vidattn.arrays import FloatArray
 from vidattn.errors import MalformedFileError
 from vidattn.evaluation.array_files import numbers, read_archive
-from vidattn.evaluation.files import Document, read_table, shown
+from vidattn.evaluation.documents import Document
+from vidattn.evaluation.tables import read_table
+from vidattn.evaluation.text_files import shown
 
 _Place = tuple[str | int, ...]
 

@@ -18,8 +18,10 @@ from vidattn.evaluation.array_files import (
     read_matlab,
     whole_numbers,
 )
-from vidattn.evaluation.files import Document, read_rows, shown
+from vidattn.evaluation.documents import Document
 from vidattn.evaluation.summaries import shot_array
+from vidattn.evaluation.tables import read_rows
+from vidattn.evaluation.text_files import shown
 
 _FIELDS = ("user_summary", "change_points", "n_frames", "picks", "n_frame_per_seg", "user_anno")
 

@@ -187,7 +187,7 @@ class DecodingCursor:
 
     def keep_inherited(self) -> None:
         """In a process forked from the one that opened the file: let go of it unreleased."""
-        _INHERITED.append((self._container, self._stream, self._demuxer, self._packets))
+        _INHERITED.append((self._container, self._demuxer, self._packets, self._ready))
         self._container, self._demuxer, self._packets = None, None, iter(())
 
     def close(self) -> None:
@@ -266,9 +266,16 @@ class DecodingCursor:
         self._stream.codec_context.flush_buffers()
         self._start_decoder()
         try:
-            return self._skip_to(start)
+            with typed_errors(self.path, "cannot read its packets"):
+                for _ in range(start - self.position):
+                    next(self._packets, None)
+                packet = next(self._packets, None)
         except DecodeError:
             return False
+        if packet is None or self.table.place_of(packet) != start:
+            return False
+        self._begin_at(packet, start)
+        return True
 
     def _seek_to(self, key: int, start: int) -> bool:
         table = self.table
@@ -286,17 +293,19 @@ class DecodingCursor:
 
     def _skip_to(self, start: int) -> bool:
         """Read packets without decoding them until the next one is `start`; False if past it."""
-        names = self.table.names
         with typed_errors(self.path, "cannot read its packets"):
             for packet in self._packets:
-                found = names.get((packet.pts, packet.size))
+                found = self.table.place_of(packet)
                 if found == start:
-                    self._packets = chain([packet], self._packets)
-                    self.position, self._begin = start, int(self.table.presentation[start])
+                    self._begin_at(packet, start)
                     return True
                 if found is not None and found > start:
                     return False
         return False
+
+    def _begin_at(self, packet: Any, start: int) -> None:
+        self._packets = chain([packet], self._packets)
+        self.position, self._begin = start, int(self.table.presentation[start])
 
 
 def _keep_inherited() -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,11 +49,11 @@ class PacketTable:
     def __len__(self) -> int:
         return len(self.presentation)
 
-    @cached_property
-    def names(self) -> dict[tuple[int, int], int]:
-        """(presentation time, size) -> position: what tells packets apart wherever one reads."""
-        pairs = zip(self.presentation.tolist(), self.sizes.tolist(), strict=True)
-        return {pair: position for position, pair in enumerate(pairs)}
+    def place_of(self, packet: Any) -> int | None:
+        """Position of a packet, by what tells packets apart wherever one reads: time and size."""
+        time = MISSING if packet.pts is None else packet.pts
+        places = np.flatnonzero((self.presentation == time) & (self.sizes == packet.size))
+        return int(places[-1]) if len(places) else None
 
     @classmethod
     def scan(cls, path: str, container: Any, stream: Any, limits: Limits) -> PacketTable:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
@@ -12,6 +15,9 @@ from vidattn.errors import DecodeError
 from vidattn.video.demuxer import ONE_THREAD, typed_errors
 from vidattn.video.orientation import Orientation
 from vidattn.video.resize import resize_area, resized_size
+
+# Decoded frames that may wait to be converted.
+_HELD_FRAMES = 4
 
 
 class ShownSize:
@@ -73,13 +79,36 @@ class RgbRows:
         self._lock = Lock()
         self.pixels = np.empty((0, 0, 0, 3), np.uint8)
 
-    def put(self, place: int, frame: Any, reformatter: VideoReformatter) -> None:
-        """Convert a frame in one pass; each thread has a reformatter of its own.
+    def take(self, frames: Iterator[Any], first: int, reformatter: VideoReformatter) -> None:
+        """Convert frames into the rows from `first` on; each is released before the next.
+
+        Args:
+            frames: `av.VideoFrame`.
+            first: row of the first frame.
+            reformatter: kept by the caller, one for each thread.
 
         Raises:
-            DecodeError: its size is another than that of the frames before, or FFmpeg cannot
+            DecodeError: the size of a frame is another than that of those before, or FFmpeg cannot
                 convert it.
         """
+        for place, frame in enumerate(frames, first):
+            self._put(place, frame, reformatter)
+            del frame  # before the next is decoded
+
+    def take_overlapping(
+        self, frames: Iterator[Any], first: int, reformatter: VideoReformatter
+    ) -> None:
+        """The same, but each frame is converted while the next ones are decoded."""
+        with ThreadPoolExecutor(1) as pool:
+            pending: deque[Future[None]] = deque()
+            for place, frame in enumerate(frames, first):
+                pending.append(pool.submit(self._put, place, frame, reformatter))
+                if len(pending) > _HELD_FRAMES:
+                    pending.popleft().result()
+            for converted in pending:
+                converted.result()
+
+    def _put(self, place: int, frame: Any, reformatter: VideoReformatter) -> None:
         with self._lock:
             self._shown.learn(frame)
             size, orientation = self._shown.size, self._shown.orientation

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Any
 
 import av
@@ -26,8 +26,6 @@ from vidattn.video.timing import duration_seconds, filled, frame_rate
 
 # Packets a key packet from which on one decoder gains by threads.
 _LONG_GROUPS = 4
-# Decoded frames that may wait to be converted.
-_HELD_FRAMES = 4
 
 
 class PyavReader(IndexedReader):
@@ -80,7 +78,6 @@ class PyavReader(IndexedReader):
         self._reformatters = [VideoReformatter() for _ in range(self._threads)]
         self._shown = ShownSize(self.path)
         self.damage: str | None = None
-        self._goes_on = False
         self._previous: int | None = None
         self._cursor = DecodingCursor(self.path, self._file, limits)
         self._helpers: dict[int, FrameSearch] = {}
@@ -94,7 +91,7 @@ class PyavReader(IndexedReader):
     def size(self) -> tuple[int, int]:  # type: ignore[override]
         """(height, width) as shown; decodes the first frame where none was yet."""
         if self._shown.size is None:
-            self._shown.learn(next(self._source.frames([0], read_on=False)))
+            self._read(0, [0], RgbRows(self.path, self._shown, 1, None), 0)
         assert self._shown.size is not None
         return self._shown.size
 
@@ -184,13 +181,12 @@ class PyavReader(IndexedReader):
         read_on = self._is_going_on(positions)
         rows = RgbRows(self.path, self._shown, len(indices), short_side)
         shares = [positions] if read_on else self._shares(positions)
-        if len(shares) > 1:
-            self._read_side_by_side(shares, rows)
-            return rows.pixels
-        try:
-            self._read(positions, rows, read_on=read_on)
-        except DoubtError:
-            self._read(positions, rows, read_on=read_on)
+        if len(shares) == 1:
+            self._read(0, positions, rows, 0, read_on=read_on, overlapping=self._threads > 1)
+        else:
+            firsts = np.cumsum([0, *map(len, shares)]).tolist()
+            with ThreadPoolExecutor(len(shares)) as pool:
+                list(pool.map(self._read, range(len(shares)), shares, repeat(rows), firsts))
         return rows.pixels
 
     def decoded_frames(self, positions: Sequence[int]) -> Iterator[Any]:
@@ -209,45 +205,24 @@ class PyavReader(IndexedReader):
             self._source.use_one_thread()
         yield from self._source.frames(positions, read_on=self._is_going_on(positions))
 
-    def _read(self, positions: Sequence[int], rows: RgbRows, *, read_on: bool) -> None:
-        frames = self._source.frames(positions, read_on=read_on)
-        if self._threads > 1 and self._source.may_be_held:
-            self._convert_overlapping(frames, rows)
-            return
-        for place, frame in enumerate(frames):
-            rows.put(place, frame, self._reformatters[0])
-            del frame  # before the next is decoded
-
-    def _convert_overlapping(self, frames: Iterator[Any], rows: RgbRows) -> None:
-        """Each frame is converted while the next ones are decoded."""
-        with ThreadPoolExecutor(1) as pool:
-            pending: deque[Future[None]] = deque()
-            for place, frame in enumerate(frames):
-                pending.append(pool.submit(rows.put, place, frame, self._reformatters[0]))
-                if len(pending) > _HELD_FRAMES:
-                    pending.popleft().result()
-            for converted in pending:
-                converted.result()
-
-    def _read_side_by_side(self, shares: Sequence[Sequence[int]], rows: RgbRows) -> None:
-        """Each share by a decoder of its own; all but the first open the file once more."""
-        firsts = np.cumsum([0, *map(len, shares)]).tolist()
-
-        def read(number: int) -> None:
-            source = self._helper(number) if number else self._source
-            frames = source.frames(shares[number], read_on=False)
-            for place, frame in enumerate(frames, firsts[number]):
-                rows.put(place, frame, self._reformatters[number])
-                del frame  # before the next is decoded
-
-        def read_surely(number: int) -> None:
-            try:
-                read(number)
-            except DoubtError:
-                read(number)
-
-        with ThreadPoolExecutor(len(shares)) as pool:
-            list(pool.map(read_surely, range(len(shares))))
+    def _read(
+        self,
+        number: int,
+        positions: Sequence[int],
+        rows: RgbRows,
+        first: int,
+        *,
+        read_on: bool = False,
+        overlapping: bool = False,
+    ) -> None:
+        """Put frames into rows from `first` on, by the decoder with this number."""
+        source = self._helper(number) if number else self._source
+        take = rows.take_overlapping if overlapping and source.may_be_held else rows.take
+        reformatter = self._reformatters[number]
+        try:
+            take(source.frames(positions, read_on=read_on), first, reformatter)
+        except DoubtError:
+            rows.take(source.frames(positions, read_on=read_on), first, reformatter)
 
     def _helper(self, number: int) -> FrameSearch:
         if number not in self._helpers:
@@ -257,36 +232,26 @@ class PyavReader(IndexedReader):
             self._helpers[number] = FrameSearch(cursor, self._index)
         return self._helpers[number]
 
-    def _read_overlapping(self, positions: Sequence[int], rows: RgbRows, *, read_on: bool) -> None:
-        """Each frame is converted while the next ones are decoded."""
-        with ThreadPoolExecutor(1) as pool:
-            pending: deque[Future[None]] = deque()
-            for place, frame in enumerate(self._source.frames(positions, read_on=read_on)):
-                pending.append(pool.submit(rows.put, place, frame, self._reformatters[0]))
-                if len(pending) > _HELD_FRAMES:
-                    pending.popleft().result()
-            for converted in pending:
-                converted.result()
-
     def _shares(self, positions: Sequence[int]) -> list[list[int]]:
         if self._index is None or self._threads == 1:
             return [list(positions)]
         return fair_shares(self._index, positions, self._threads)
 
     def _is_going_on(self, positions: Sequence[int]) -> bool:
-        """Whether these frames follow those of the request before, in the same group.
+        """Whether these frames follow closely on those of the request before.
 
-        A reader that goes on once will do so again: what it decodes ahead is then not lost.
+        The next request will do the same, then: what is decoded ahead is not lost.
         """
-        if self._index is not None and len(positions):
-            before, self._previous = self._previous, positions[-1]
+        if self._index is None or not len(positions):
+            return False
+        before, self._previous = self._previous, positions[-1]
+        if before is None or before >= positions[0]:
+            return False
+        if len(positions) == 1:
             starts = self._index.starts
-            self._goes_on |= (
-                before is not None
-                and before < positions[0]
-                and bool(starts[positions[0]] == starts[before])
-            )
-        return self._goes_on
+            return bool(starts[positions[0]] == starts[before])
+        step = (positions[-1] - positions[0]) / (len(positions) - 1)
+        return positions[0] - before <= 2 * step + 1
 
 
 def _seconds(timestamps: np.ndarray, time_base: Any) -> np.ndarray:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from vidattn.errors import ArgumentError
 from vidattn.evaluation.box_files import Boxes, read_predictions, read_truth
-from vidattn.evaluation.files import shown
 from vidattn.evaluation.matching import (
     best_truth,
     first_hits,
@@ -21,6 +20,7 @@ from vidattn.evaluation.matching import (
 )
 from vidattn.evaluation.precision import average_precision, sampled_precision
 from vidattn.evaluation.scoring import Option, Score, ScoreTask
+from vidattn.evaluation.text_files import shown
 
 _ELEVEN = np.linspace(0.0, 1.0, 11)
 _COCO_RECALL = np.linspace(0.0, 1.0, 101)

@@ -17,7 +17,6 @@ from vidattn.evaluation.classification import (
     expected_calibration_error,
     true_class_ranks,
 )
-from vidattn.evaluation.files import shown
 from vidattn.evaluation.recognition_files import (
     Answers,
     VideoLabels,
@@ -26,6 +25,7 @@ from vidattn.evaluation.recognition_files import (
     read_labels,
 )
 from vidattn.evaluation.scoring import Option, Score, ScoreTask
+from vidattn.evaluation.text_files import shown
 from vidattn.evaluation.videos import MatchedVideos, match_videos, mean_intervals
 from vidattn.files import write_csv
 

@@ -11,7 +11,6 @@ import numpy as np
 from vidattn.arrays import IntArray
 from vidattn.errors import MalformedFileError
 from vidattn.evaluation.classification import class_accuracies, confusion_matrix
-from vidattn.evaluation.files import read_text
 from vidattn.evaluation.label_files import (
     FrameLabels,
     read_frame_labels,
@@ -26,6 +25,7 @@ from vidattn.evaluation.segmentation import (
     segment_counts,
     segment_f1,
 )
+from vidattn.evaluation.text_files import read_text
 from vidattn.evaluation.videos import MatchedVideos, match_videos, mean_intervals
 
 OVERLAPS = (0.1, 0.25, 0.5)
