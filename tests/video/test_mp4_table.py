@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import struct
 import time
@@ -366,3 +367,11 @@ def test_real_films(shared_data: Path) -> None:
         read_without[table is not None] += 1
     print(f"{read_without[True]} of {read_without.total()} films need no scan")
     assert read_without[True] > 0.9 * read_without.total()
+
+
+def test_systems_that_cannot_read_at_a_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = encode(tmp_path / "film.mp4", g="8")
+    monkeypatch.delattr(os, "pread", raising=False)
+    assert read(film) is None

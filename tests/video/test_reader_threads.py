@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from tests.video.numbered_films import encode, read_number
-from vidattn.errors import ArgumentError, DecodeError
+from vidattn.errors import ArgumentError, DecodeError, VideoError
 from vidattn.video import open_video
+from vidattn.video.cursor import DecodingCursor
 from vidattn.video.frame_search import FrameSearch
 from vidattn.video.pyav_reader import PyavReader
 from vidattn.video.threads import available_threads
@@ -190,3 +191,67 @@ def test_workers_of_a_loader_have_one(tmp_path: Path) -> None:
     film = encode(tmp_path / "film.mp4", 8)
     loader = torch.utils.data.DataLoader(OneVideo(film), num_workers=2)
     assert [int(count) for count in loader] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".mp4", "h264"), (".avi", "mpeg4"), (".mkv", "h264, one group")]
+)
+@pytest.mark.parametrize("moment", [3, 10, 41])
+def test_an_interrupted_request_spoils_nothing(
+    suffix: str, kind: str, moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = encode(tmp_path / f"film{suffix}", COUNT, **KINDS[kind])
+    counts, calls = DecodingCursor._counts, iter(range(10**6))
+
+    def interrupted(self: DecodingCursor, packet_or_frame: object) -> bool:
+        if next(calls) == moment:
+            raise KeyboardInterrupt
+        return counts(self, packet_or_frame)
+
+    with PyavReader(film, threads=1) as reader:
+        monkeypatch.setattr(DecodingCursor, "_counts", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            reader.frames_at(range(0, COUNT, 2))
+        for wanted in ([50, 60, 70], [12, 13, 14], [71, 80]):
+            assert numbers(reader, wanted) == wanted
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_file_that_changes_is_noticed_when_it_is_opened_again(
+    threads: int, tmp_path: Path
+) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264"])
+    other = encode(tmp_path / "other.mp4", COUNT, **KINDS["h264"])
+    wanted = list(range(9, COUNT, 10))
+    with PyavReader(film, threads=threads) as reader:
+        assert numbers(reader, [50]) == [50]
+        os.replace(other, film)
+        if threads == 1:
+            assert numbers(reader, wanted) == wanted  # it still has the old one open
+            with pytest.raises(DecodeError, match="changed"):
+                reader._cursor.rewind()
+        else:
+            with pytest.raises(DecodeError, match="changed"):
+                reader.frames_at(wanted)
+    with PyavReader(film, threads=4) as reader:
+        film.unlink()
+        with pytest.raises(VideoError):
+            reader.frames_at(wanted)
+
+
+def test_a_closed_reader_stays_closed(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264"])
+    reader = PyavReader(film)
+    frames = reader.decoded_frames([3, 40])
+    next(frames)
+    reader.close()
+    with pytest.raises(DecodeError, match="closed"):
+        next(frames)
+    with pytest.raises(DecodeError, match="closed"):
+        reader.frames_at([1])
+    with pytest.raises(DecodeError, match="closed"):
+        _ = reader.sample_aspect_ratio
+    unread = PyavReader(film)
+    unread.close()
+    with pytest.raises(DecodeError, match="closed"):
+        _ = unread.size

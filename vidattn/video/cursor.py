@@ -11,7 +11,12 @@ from weakref import WeakSet
 import numpy as np
 
 from vidattn.errors import ArgumentError, DecodeError
-from vidattn.video.demuxer import decode_in_threads, open_container, typed_errors
+from vidattn.video.demuxer import (
+    FRAME_THREADED,
+    decode_in_threads,
+    open_container,
+    typed_errors,
+)
 from vidattn.video.index import MISSING, PacketTable
 from vidattn.video.index_cache import load_table
 from vidattn.video.limits import Limits
@@ -45,7 +50,8 @@ class DecodingCursor:
         last_timestamp: of the last frame handed out; None after a rewind or seek.
         passed: presentation times of packets that it left out since then.
         emptied: whether its decoder was emptied before the end of the packets.
-        astray: whether the packets were read without the decoder: it must be moved first.
+        astray: whether its place is not known, because the packets were read without the decoder
+            or something ended it half-way: it must be moved first.
         table: all packets, once they were read.
         may_leave_out: whether packets tell that no other picture refers to theirs.
     """
@@ -57,12 +63,21 @@ class DecodingCursor:
         self._file, self._limits = file, limits
         self._threads, self._hasty = 1, True
         self._container: Any = None
-        self._process = os.getpid()
-        _CURSORS.add(self)
         self._demuxer: Any = None
         self._packets: Any = iter(())
+        self._ready: deque[Any] = deque()
+        self._identity: tuple[int, ...] | None = None
+        self._process, self._closed = os.getpid(), False
         self.last_timestamp: int | None = None
+        _CURSORS.add(self)
         self.rewind()
+
+    def twin(self) -> DecodingCursor:
+        """Another cursor in the same file, with the same table."""
+        other = DecodingCursor(self.path, self._file, self._limits)
+        other._check_identity(self._identity)
+        other.table = self.table
+        return other
 
     @property
     def container(self) -> Any:
@@ -80,27 +95,37 @@ class DecodingCursor:
         return self._threads
 
     def use_threads(self, count: int) -> None:
-        """Set `threads`, for this decoder if it has not been used yet, and for later ones."""
-        self._threads = count
-        if not self._stream.codec_context.is_open:
-            decode_in_threads(self._stream.codec_context, count)
+        """Set `threads`, for this decoder if it has not been used yet, and for later ones.
+
+        It stays 1 where the codec's decoder gains nothing.
+        """
+        context = self._stream.codec_context
+        self._threads = count if context.name in FRAME_THREADED else 1
+        if not context.is_open:
+            decode_in_threads(context, self._threads)
 
     def rewind(self, *, thorough: bool = False) -> None:
         """Start over with a fresh decoder; some keep old pictures after their end.
 
         Args:
             thorough: from now on, open the file as `hasty` in `open_container` does not.
+
+        Raises:
+            NotAVideoError, LimitError: as when opening.
+            DecodeError: it is closed, or the file has changed since it was opened first.
         """
-        self.close()
+        self._check_usable()
+        self._release()
         self._hasty = self._hasty and not thorough
         self._container, self._stream = open_container(
             self.path, self._file, self._limits, hasty=self._hasty
         )
+        self._check_identity(self._identity)
         self.use_threads(self._threads)
         self._unreferred = unreferred_test(self._stream.codec_context)
         self.may_leave_out = self._unreferred is not None
         self._start()
-        self.sought = False
+        self.sought = self.astray = False
 
     def seek(self, start: int) -> None:
         """Make the key packet at decoding position `start` the next to be decoded.
@@ -109,7 +134,7 @@ class DecodingCursor:
         really is, and an earlier place is tried, at last the beginning of the file. There a
         fresh decoder starts, unless this one has not been used yet.
         """
-        self._check_process()
+        self._check_usable()
         if 0 <= start - self.position <= _NEAR and self._step_to(start):
             self.sought = self.sought or start > 0
             return
@@ -149,7 +174,7 @@ class DecodingCursor:
             LimitError: the frame is larger than allowed.
             ArgumentError: another process opened the file.
         """
-        self._check_process()
+        self._check_usable()
         while not self._ready and not self._drained:
             with typed_errors(self.path, f"cannot decode packet {self.position}"):
                 if last is not None and self.position > last:
@@ -158,11 +183,13 @@ class DecodingCursor:
                     self._decode_one(wanted)
         if not self._ready:
             return None
+        self.astray = True  # stays so if this is interrupted
         frame = self._ready.popleft()
         self._limits.check_size(self.path, frame.height, frame.width)
         self.emitted += 1
         self.owed -= self._counts(frame)
         self.last_timestamp = frame.pts
+        self.astray = False
         return frame
 
     def look_ahead(self, time: int, wanted: Container[int] | None) -> Iterator[Any]:
@@ -191,8 +218,12 @@ class DecodingCursor:
         self._container, self._demuxer, self._packets = None, None, iter(())
 
     def close(self) -> None:
-        """Close the file."""
-        self._ready: deque[Any] = deque()
+        """Close the file for good."""
+        self._release()
+        self._closed = True
+
+    def _release(self) -> None:
+        self._ready = deque()
         self._stop_reading()
         if self._container is not None:
             # Threads are at rest then, and need nothing that who waits for their end may hold.
@@ -208,7 +239,6 @@ class DecodingCursor:
     def _start(self) -> None:
         self._stop_reading()
         self._demuxer = self._packets = self._container.demux(self._stream)
-        self.astray = False
         self.position = 0
         self._start_decoder()
 
@@ -220,7 +250,17 @@ class DecodingCursor:
         self.last_timestamp = None
         self.passed: set[int] = set()
 
-    def _check_process(self) -> None:
+    def _check_identity(self, expected: tuple[int, ...] | None) -> None:
+        with typed_errors(self.path, "cannot be found again"):
+            status = self._file.stat()
+        found = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        self._identity = self._identity or found
+        if expected is not None and expected != found:
+            raise DecodeError(self.path, "the file has changed since it was opened")
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise DecodeError(self.path, "the reader is closed")
         if self._process != os.getpid():
             raise ArgumentError(
                 f"{self.path}: another process opened this reader; open it inside the worker"
@@ -234,19 +274,20 @@ class DecodingCursor:
             self._demuxer = None
 
     def _decode_one(self, wanted: Container[int] | None) -> None:
+        self.astray = True  # stays so if the decoder fails, or is interrupted
         packet = next(self._packets, None)
+        self.position += 1
         if packet is None:
             self._drained = True
-            return
-        self.position += 1
-        if wanted is not None and packet.pts not in wanted and self._left_out(packet):
+        elif wanted is not None and packet.pts not in wanted and self._left_out(packet):
             self.passed.add(packet.pts)
-            return
-        if packet.size and not packet.is_discard:
-            self.owed += self._counts(packet)
-        self._drained = True  # stays so if the decoder fails
-        self._ready.extend(packet.decode())
-        self._drained = packet.size == 0 and packet.dts is None
+        else:
+            if packet.size and not packet.is_discard:
+                self.owed += self._counts(packet)
+            self._drained = True
+            self._ready.extend(packet.decode())
+            self._drained = packet.size == 0 and packet.dts is None
+        self.astray = False
 
     def _counts(self, packet_or_frame: Any) -> bool:
         time = packet_or_frame.pts
@@ -263,6 +304,7 @@ class DecodingCursor:
         """Read on to a key packet not far ahead, and start the decoder afresh there."""
         if self.astray or (self.spent and not self.emptied):
             return False
+        self.astray = True
         self._stream.codec_context.flush_buffers()
         self._start_decoder()
         try:
@@ -283,6 +325,7 @@ class DecodingCursor:
         times = table.presentation if table.presentation[key] != MISSING else table.decoding
         if self.spent and not self.emptied:
             self.rewind()
+        self.astray = True
         try:
             with typed_errors(self.path, "cannot seek"):
                 self._container.seek(int(times[key]), stream=self._stream)
@@ -306,6 +349,7 @@ class DecodingCursor:
     def _begin_at(self, packet: Any, start: int) -> None:
         self._packets = chain([packet], self._packets)
         self.position, self._begin = start, int(self.table.presentation[start])
+        self.astray = False
 
 
 def _keep_inherited() -> None:

@@ -19,7 +19,7 @@ CONTAINERS = (
 )
 
 # Codecs whose decoders gain by threads: those of MPEG-2 and MPEG-4 take longer with them.
-_FRAME_THREADED = {"h264", "hevc", "vp9"}
+FRAME_THREADED = {"h264", "hevc", "vp9"}
 
 # For `VideoReformatter.reformat`, which otherwise starts a thread for every core: loaders run
 # one worker a core already. Older releases of PyAV use one thread and have no such argument.
@@ -64,9 +64,9 @@ def open_container(
         "protocol_whitelist": "file",
         "max_pixels": most,
     }
-    if hasty and _is_mp4(file):
-        options["skip_frame"] = "all"
     with typed_errors(path, "not a video file that can be read", NotAVideoError):
+        if hasty and _is_mp4(file):
+            options["skip_frame"] = "all"
         container = av.open(str(file), metadata_errors="ignore", options=options)
     try:
         with typed_errors(path, "cannot read the header", NotAVideoError):
@@ -86,13 +86,13 @@ def _is_mp4(file: Path) -> bool:
 
 
 def decode_in_threads(context: Any, threads: int) -> None:
-    """Let a decoder that has not started yet decode several frames at a time, where it can.
+    """Let a decoder that has not started yet, of `FRAME_THREADED`, decode frames side by side.
 
     Whatever is wrong in a packet then raises: a hole could not be patched as one thread does it,
     since the pictures that it is patched from are not finished yet.
     """
     context.thread_count = 1
-    if threads > 1 and context.name in _FRAME_THREADED:
+    if threads > 1:
         # One more than shall run at a time, as FFmpeg itself does: some wait for others' pictures.
         context.thread_count, context.thread_type = threads + 1, "FRAME"
         context.options = {**context.options, "err_detect": "explode"}

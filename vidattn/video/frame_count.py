@@ -46,13 +46,17 @@ class FrameCount:
             )
         cursor.rewind()
 
-    def frames(self, positions: Sequence[int], *, read_on: bool) -> Iterator[Any]:
+    def frames(
+        self, positions: Sequence[int], *, read_on: bool, held: bool = False
+    ) -> Iterator[Any]:
         """Frames as the decoder gives them; each must be released before the next is asked for.
 
         Args:
             positions: of the frames; ascending is fastest.
             read_on: makes no difference here.
+            held: must not be.
         """
+        assert not held
         yield from map(self._counted, positions)
 
     def _next_or_damage(self) -> Any | None:
@@ -68,7 +72,7 @@ class FrameCount:
         cursor = self._cursor
         if position >= len(self.times):
             raise DecodeError(cursor.path, f"frame {position}: {self.damage}")
-        if cursor.spent or cursor.emitted > position:
+        if cursor.spent or cursor.astray or cursor.emitted > position:
             cursor.rewind()
         while True:
             wanted = cursor.emitted == position

@@ -65,18 +65,25 @@ class FrameSearch:
         self._index = index
         self._ways = [_Way(True, True), _Way(False, True), _Way(False, False)]
         self._unconfirmed: _Given | None = None
+        self._held = False
 
-    def frames(self, positions: Sequence[int], *, read_on: bool) -> Iterator[Any]:
-        """Frames as the decoder gives them; each must be released before the next is asked for.
+    def frames(
+        self, positions: Sequence[int], *, read_on: bool, held: bool = False
+    ) -> Iterator[Any]:
+        """Frames as the decoder gives them.
 
         Args:
             positions: of the frames; ascending is fastest.
             read_on: the next request will go on behind the last of them.
+            held: frames are held while the next are decoded, which `may_be_held` must allow;
+                otherwise each must be released before the next is asked for.
 
         Raises:
             DecodeError: a frame cannot be decoded.
-            DoubtError: ask once more for all of them. Only where the decoder has threads.
+            DoubtError: ask once more for all of them, and hold none. Only where frames are held,
+                or the decoder has threads.
         """
+        self._held = held
         plan = DecodingPlan.make(self._index, positions, read_on=read_on)
         for position, last in zip(positions, plan.lasts, strict=True):
             frame = self._find(_Given(position, plan.wanted, last))
@@ -98,7 +105,7 @@ class FrameSearch:
                 return self._search(given, self._ways[0])
             except DecodeError:
                 self.may_be_held = False
-                if self.cursor.threads > 1:
+                if self._held or self.cursor.threads > 1:
                     self.use_one_thread()
                     raise DoubtError from None
                 tried.append(self._ways.pop(0))

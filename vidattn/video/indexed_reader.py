@@ -40,8 +40,7 @@ class IndexedReader(VideoReader):
 
     def frames_at(self, indices: Sequence[int], *, short_side: int | None = None) -> Frames:
         """As the interface says; repeats are decoded once."""
-        if self._closed:
-            raise DecodeError(self.path, "the reader is closed")
+        self._check_open()
         wanted = self._checked(np.asarray(indices))
         unique, places = np.unique(wanted, return_inverse=True)
         if len(unique):
@@ -73,6 +72,10 @@ class IndexedReader(VideoReader):
     def close(self) -> None:
         """Release the file; asking for frames afterwards is an error."""
         self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise DecodeError(self.path, "the reader is closed")
 
     def _checked(self, indices: np.ndarray) -> np.ndarray:
         if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):

@@ -69,6 +69,7 @@ def read_mp4_table(file: Path, stream: Any, limits: Limits) -> PacketTable | Non
 
 @contextmanager
 def _opened(file: Path) -> Iterator[int]:
+    sure(hasattr(os, "pread"))  # not on Windows
     descriptor = os.open(file, os.O_RDONLY)
     try:
         yield descriptor

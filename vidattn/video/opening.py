@@ -39,8 +39,8 @@ def open_video(
         limits: what the file may ask for before it is refused.
         salvage: give what is left of a damaged file, and say in `Frames.valid` which frames are
             as they were encoded; by pyav alone. Without it damage raises.
-        threads: how many frames pyav may decode at a time; None for as many as torch uses, at
-            most four, which is one in a loader's workers. The others have one.
+        threads: how many threads pyav may decode with at a time; None for as many as torch uses,
+            at most four, which is one in a loader's workers. The others have one.
 
     Raises:
         VideoNotFoundError: there is nothing.

@@ -43,8 +43,9 @@ class PyavReader(IndexedReader):
     Args:
         path: a video file.
         limits: what the file may ask for.
-        threads: how many frames may be decoded at a time; None for `available_threads`. Groups
-            of pictures that lie apart are decoded side by side, frames of one group overlap.
+        threads: how many decoder threads there is work for at a time; None for
+            `available_threads`. Groups of pictures that lie apart are decoded side by side, frames
+            of one group overlap; more threads may exist, which wait for others' pictures.
 
     Attributes:
         full_decode_reason: why the packets were not trusted; None where they were.
@@ -71,7 +72,6 @@ class PyavReader(IndexedReader):
         self.path = os.fspath(path)
         self.decoder = f"pyav {av.__version__}"
         self._limits = limits
-        self._file = checked_path(path)
         self._threads = available_threads() if threads is None else threads
         if self._threads < 1:
             raise ArgumentError(f"threads: expected at least 1, got {threads}")
@@ -79,7 +79,7 @@ class PyavReader(IndexedReader):
         self._shown = ShownSize(self.path)
         self.damage: str | None = None
         self._previous: int | None = None
-        self._cursor = DecodingCursor(self.path, self._file, limits)
+        self._cursor = DecodingCursor(self.path, checked_path(path), limits)
         self._helpers: dict[int, FrameSearch] = {}
         try:
             self._read_index()
@@ -105,6 +105,7 @@ class PyavReader(IndexedReader):
     @property
     def sample_aspect_ratio(self) -> float:
         """Width of a pixel over its height: the container's, or else the decoder's."""
+        self._check_open()
         self.size  # noqa: B018 - decodes a frame
         stream = self._cursor.stream
         return float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
@@ -217,19 +218,19 @@ class PyavReader(IndexedReader):
     ) -> None:
         """Put frames into rows from `first` on, by the decoder with this number."""
         source = self._helper(number) if number else self._source
-        take = rows.take_overlapping if overlapping and source.may_be_held else rows.take
         reformatter = self._reformatters[number]
+        held = overlapping and source.may_be_held
+        take = rows.take_overlapping if held else rows.take
         try:
-            take(source.frames(positions, read_on=read_on), first, reformatter)
+            return take(source.frames(positions, read_on=read_on, held=held), first, reformatter)
         except DoubtError:
-            rows.take(source.frames(positions, read_on=read_on), first, reformatter)
+            pass  # what it holds is released before the frames are read once more
+        return rows.take(source.frames(positions, read_on=read_on), first, reformatter)
 
     def _helper(self, number: int) -> FrameSearch:
         if number not in self._helpers:
             assert self._index is not None
-            cursor = DecodingCursor(self.path, self._file, self._limits)
-            cursor.table = self.packet_table
-            self._helpers[number] = FrameSearch(cursor, self._index)
+            self._helpers[number] = FrameSearch(self._cursor.twin(), self._index)
         return self._helpers[number]
 
     def _shares(self, positions: Sequence[int]) -> list[list[int]]:
