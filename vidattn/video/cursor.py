@@ -214,7 +214,8 @@ class DecodingCursor:
 
     def keep_inherited(self) -> None:
         """In a process forked from the one that opened the file: let go of it unreleased."""
-        _INHERITED.append((self._container, self._demuxer, self._packets, self._ready))
+        inherited = (self._container, self._stream, self._demuxer, self._packets, self._ready)
+        _INHERITED.append(inherited)
         self._container, self._demuxer, self._packets = None, None, iter(())
 
     def close(self) -> None:
