@@ -24,6 +24,11 @@ from vidattn.video.index import PacketTable
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.mp4_table import read_mp4_table
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(av.VideoCodecContext, "field_order"),
+    reason="this PyAV does not tell whether it understood a configuration of H.264",
+)
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Any, Any]]:

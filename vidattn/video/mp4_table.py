@@ -185,7 +185,7 @@ def _keys(descriptor: int, context: Any, track: Track, synced: np.ndarray) -> np
     """bool (n,): packets that FFmpeg takes for key packets."""
     if context.name == "h264":
         # Else it has not understood the configuration, and then finds no key packets at all.
-        sure(context.field_order)
+        sure(getattr(context, "field_order", None))  # old releases of PyAV do not tell
         return h264_keys(descriptor, track.offsets, track.sizes, bytes(context.extradata or b""))
     sure(context.name in _BY_TABLE or (context.name in _ALL_KEYS and synced.all()))
     return synced
