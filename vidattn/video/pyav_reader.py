@@ -24,6 +24,8 @@ from vidattn.video.plan import fair_shares
 from vidattn.video.threads import available_threads
 from vidattn.video.timing import duration_seconds, filled, frame_rate
 
+# Frames whose conversion takes longer than starting a thread for it.
+_WORTH_A_THREAD = 8
 # Packets a key packet from which on one decoder gains by threads.
 _LONG_GROUPS = 4
 
@@ -183,7 +185,8 @@ class PyavReader(IndexedReader):
         rows = RgbRows(self.path, self._shown, len(indices), short_side)
         shares = [positions] if read_on else self._shares(positions)
         if len(shares) == 1:
-            self._read(0, positions, rows, 0, read_on=read_on, overlapping=self._threads > 1)
+            overlapping = self._threads > 1 and len(positions) >= _WORTH_A_THREAD
+            self._read(0, positions, rows, 0, read_on=read_on, overlapping=overlapping)
         else:
             firsts = np.cumsum([0, *map(len, shares)]).tolist()
             with ThreadPoolExecutor(len(shares)) as pool:
