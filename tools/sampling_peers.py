@@ -231,7 +231,7 @@ class _NumberedVideo:
         return self.frame_count
 
     def seek(self, index: int) -> None:
-        pass
+        """Part of decord's interface; what is read does not depend on it."""
 
     def get_batch(self, indices: list[int]) -> Any:
         assert max(indices) < self.frame_count

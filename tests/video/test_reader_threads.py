@@ -263,6 +263,8 @@ def test_a_file_that_changes_is_noticed_when_it_is_opened_again(
             assert numbers(reader, wanted) == wanted  # it still has the old one open
             with pytest.raises(DecodeError, match="changed"):
                 reader._cursor.rewind()
+            with pytest.raises(DecodeError, match="changed"):
+                reader.frames_at([5])  # nor is the new one read afterwards
         else:
             with pytest.raises(DecodeError, match="changed"):
                 reader.frames_at(wanted)

@@ -75,8 +75,12 @@ class DecodingCursor:
     def twin(self) -> DecodingCursor:
         """Another cursor in the same file, with the same table."""
         other = DecodingCursor(self.path, self._file, self._limits)
-        other._check_identity(self._identity)
         other.table = self.table
+        try:
+            other._check_identity(self._identity)
+        except DecodeError:
+            other.close()
+            raise
         return other
 
     @property
@@ -120,7 +124,11 @@ class DecodingCursor:
         self._container, self._stream = open_container(
             self.path, self._file, self._limits, hasty=self._hasty
         )
-        self._check_identity(self._identity)
+        try:
+            self._check_identity(self._identity)
+        except DecodeError:
+            self._release()  # nothing of the other file may be read
+            raise
         self.use_threads(self._threads)
         self._unreferred = unreferred_test(self._stream.codec_context)
         self.may_leave_out = self._unreferred is not None

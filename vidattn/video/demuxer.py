@@ -88,8 +88,8 @@ def _is_mp4(file: Path) -> bool:
 def decode_in_threads(context: Any, threads: int) -> None:
     """Let a decoder that has not started yet, of `FRAME_THREADED`, decode frames side by side.
 
-    Whatever is wrong in a packet then raises: a hole could not be patched as one thread does it,
-    since the pictures that it is patched from are not finished yet.
+    What such a decoder refuses then raises, for it cannot patch a hole as one thread does: the
+    pictures that it is patched from are not finished yet. Not all damage is refused.
     """
     context.thread_count = 1
     if threads > 1:

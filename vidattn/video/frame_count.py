@@ -46,17 +46,13 @@ class FrameCount:
             )
         cursor.rewind()
 
-    def frames(
-        self, positions: Sequence[int], *, read_on: bool, held: bool = False
-    ) -> Iterator[Any]:
+    def frames(self, positions: Sequence[int], *, read_on: bool) -> Iterator[Any]:
         """Frames as the decoder gives them; each must be released before the next is asked for.
 
         Args:
             positions: of the frames; ascending is fastest.
             read_on: makes no difference here.
-            held: must not be.
         """
-        assert not held
         yield from map(self._counted, positions)
 
     def _next_or_damage(self) -> Any | None:

@@ -65,25 +65,20 @@ class FrameSearch:
         self._index = index
         self._ways = [_Way(True, True), _Way(False, True), _Way(False, False)]
         self._unconfirmed: _Given | None = None
-        self._held = False
 
-    def frames(
-        self, positions: Sequence[int], *, read_on: bool, held: bool = False
-    ) -> Iterator[Any]:
+    def frames(self, positions: Sequence[int], *, read_on: bool) -> Iterator[Any]:
         """Frames as the decoder gives them.
+
+        Unless `may_be_held`, each must be released before the next is asked for.
 
         Args:
             positions: of the frames; ascending is fastest.
             read_on: the next request will go on behind the last of them.
-            held: frames are held while the next are decoded, which `may_be_held` must allow;
-                otherwise each must be released before the next is asked for.
 
         Raises:
             DecodeError: a frame cannot be decoded.
-            DoubtError: ask once more for all of them, and hold none. Only where frames are held,
-                or the decoder has threads.
+            DoubtError: `may_be_held` was true and is so no more: ask once more for all of them.
         """
-        self._held = held
         plan = DecodingPlan.make(self._index, positions, read_on=read_on)
         for position, last in zip(positions, plan.lasts, strict=True):
             frame = self._find(_Given(position, plan.wanted, last))
@@ -92,7 +87,8 @@ class FrameSearch:
         self._confirm()
 
     def use_one_thread(self) -> None:
-        """Decode as one thread does, from now on."""
+        """Decode as one thread does, and let no frame be held, from now on."""
+        self.may_be_held = False
         self._unconfirmed = None
         if self.cursor.threads > 1:
             self.cursor.use_threads(1)
@@ -104,8 +100,7 @@ class FrameSearch:
             try:
                 return self._search(given, self._ways[0])
             except DecodeError:
-                self.may_be_held = False
-                if self._held or self.cursor.threads > 1:
+                if self.may_be_held:
                     self.use_one_thread()
                     raise DoubtError from None
                 tried.append(self._ways.pop(0))
@@ -166,7 +161,6 @@ class FrameSearch:
         except DecodeError:
             whole = False
         if not whole:
-            self.may_be_held = False
             self.use_one_thread()
             raise DoubtError
 

@@ -222,10 +222,9 @@ class PyavReader(IndexedReader):
         """Put frames into rows from `first` on, by the decoder with this number."""
         source = self._helper(number) if number else self._source
         reformatter = self._reformatters[number]
-        held = overlapping and source.may_be_held
-        take = rows.take_overlapping if held else rows.take
+        take = rows.take_overlapping if overlapping and source.may_be_held else rows.take
         try:
-            return take(source.frames(positions, read_on=read_on, held=held), first, reformatter)
+            return take(source.frames(positions, read_on=read_on), first, reformatter)
         except DoubtError:
             pass  # what it holds is released before the frames are read once more
         return rows.take(source.frames(positions, read_on=read_on), first, reformatter)
