@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -14,6 +15,16 @@ from vidattn.backbones import Backbone, Stage
 from vidattn.data import ClipSpec
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec
 from vidattn.video import VideoWriter
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=0, help="other random numbers for every test")
+
+
+@pytest.fixture(autouse=True)
+def _seed(request: pytest.FixtureRequest) -> None:
+    """A test draws the same numbers alone as among others, and not those of its neighbours."""
+    torch.manual_seed(crc32(request.node.nodeid.encode()) + request.config.getoption("--seed"))
 
 
 @pytest.fixture(scope="session")

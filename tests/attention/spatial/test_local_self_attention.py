@@ -47,7 +47,7 @@ def reference(module, x, mask, kernel, *, compat):
         change[(slice(None), *site)] = torch.einsum("hk,khd->hd", rows, value).flatten()
         total[part] += (rows * kept).reshape(heads, *kernel)
     inner = (slice(None), *(slice(r, r + s) for r, s in zip(reach, x.shape[1:], strict=True)))
-    return change, total[inner] / mask.sum()
+    return change, total[inner] / max(mask.sum(), 1)
 
 
 @pytest.mark.parametrize(("grid", "kernel"), CASES)
