@@ -8,7 +8,6 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import ArgumentError, DecodeError
 from vidattn.video.cursor import DecodingCursor
@@ -19,7 +18,7 @@ from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.orientation import Orientation
 from vidattn.video.paths import checked_path
-from vidattn.video.picture import RgbRows, ShownSize
+from vidattn.video.picture import RgbConverter, RgbRows, ShownSize
 from vidattn.video.plan import fair_shares
 from vidattn.video.threads import available_threads
 from vidattn.video.timing import duration_seconds, filled, frame_rate
@@ -77,7 +76,7 @@ class PyavReader(IndexedReader):
         self._threads = available_threads() if threads is None else threads
         if self._threads < 1:
             raise ArgumentError(f"threads: expected at least 1, got {threads}")
-        self._reformatters = [VideoReformatter() for _ in range(self._threads)]
+        self._converters = [RgbConverter() for _ in range(self._threads)]
         self._shown = ShownSize(self.path)
         self.damage: str | None = None
         self._previous: int | None = None
@@ -221,13 +220,13 @@ class PyavReader(IndexedReader):
     ) -> None:
         """Put frames into rows from `first` on, by the decoder with this number."""
         source = self._helper(number) if number else self._source
-        reformatter = self._reformatters[number]
+        converter = self._converters[number]
         take = rows.take_overlapping if overlapping and source.may_be_held else rows.take
         try:
-            return take(source.frames(positions, read_on=read_on), first, reformatter)
+            return take(source.frames(positions, read_on=read_on), first, converter)
         except DoubtError:
             pass  # what it holds is released before the frames are read once more
-        return rows.take(source.frames(positions, read_on=read_on), first, reformatter)
+        return rows.take(source.frames(positions, read_on=read_on), first, converter)
 
     def _helper(self, number: int) -> FrameSearch:
         if number not in self._helpers:

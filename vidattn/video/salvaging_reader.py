@@ -7,14 +7,13 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import DecodeError
 from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.lenient_decoder import LenientDecoder
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.paths import checked_path
-from vidattn.video.picture import rgb_picture
+from vidattn.video.picture import RgbConverter
 from vidattn.video.resize import resized_size
 from vidattn.video.survey import NOTHING, Survey
 
@@ -51,7 +50,7 @@ class SalvagingReader(IndexedReader):
         self.decoder = f"pyav {av.__version__}"
         self._limits = limits
         self._file = checked_path(path)
-        self._reformatter = VideoReformatter()
+        self._converter = RgbConverter()
         self._survey = survey = Survey.make(self.path, self._file, limits)
         self._seconds, self._valid = survey.seconds, survey.valid
         self._keys = np.flatnonzero(survey.keys)
@@ -109,12 +108,8 @@ class SalvagingReader(IndexedReader):
                 wanted.setdefault(rank, []).append(place)
         for rank in sorted(wanted):
             frame = self._frame(rank)
-            rows[wanted[rank]] = rgb_picture(
-                self.path,
-                frame,
-                size,
-                orientation=self._survey.orientation,
-                reformatter=self._reformatter,
+            rows[wanted[rank]] = self._converter.picture(
+                self.path, frame, size, self._survey.orientation
             )
             del frame  # before the next is decoded
         return rows
