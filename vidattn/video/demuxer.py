@@ -10,6 +10,7 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import DecodeError, LimitError, NotAVideoError, VideoError
+from vidattn.video.h264_parameters import tells_reordering
 from vidattn.video.limits import Limits
 
 # Containers that hold their own pictures: none of these opens another file.
@@ -17,6 +18,15 @@ CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,"
     "h264,hevc,vvc,m4v,av1,obu,ivf,mxf,nut,dv,rm,wtv,mjpeg,apng,y4m,yuv4mpegpipe,h261,h263,vc1"
 )
+
+# To complete what a header says, FFmpeg reads packets and decodes them, for longer than all else
+# takes. In haste it reads few, and decodes only where that is quick or tells what we rely on.
+_HASTE = {
+    "probesize": str(2**16),
+    "skip_frame": "all",
+    "codec_whitelist": "hevc,vvc,mpeg4,mpeg2video,mpeg1video,mjpeg,prores,dnxhd,ffv1,h263,flv",
+}
+_MATROSKA = b"\x1a\x45\xdf\xa3"
 
 # Codecs whose decoders gain by threads: those of MPEG-2 and MPEG-4 take longer with them.
 FRAME_THREADED = {"h264", "hevc", "vp9"}
@@ -48,14 +58,23 @@ def open_container(
         path: as the caller named it, for messages.
         file: absolute, so that FFmpeg sees no protocol.
         limits: what it may ask for.
-        hasty: decode nothing to complete what an MP4's header says, which takes as long as all
-            else. The pixel format is then not known before the first frame, nor the shape of
-            pixels or the depth of reordering where the header does not tell them.
+        hasty: believe what the header of an MP4 or Matroska file says of its packets. The pixel
+            format is then not known before the first frame, nor the shape of pixels where the
+            header does not tell it.
 
     Raises:
         NotAVideoError: not a media file, not an allowed container, or without a video stream.
         LimitError: the header asks for too much.
     """
+    if hasty and _is_plain(file):
+        container, stream = _open(path, file, limits, _HASTE)
+        if _tells_reordering(container, stream):
+            return container, stream
+        container.close()
+    return _open(path, file, limits, {})
+
+
+def _open(path: str, file: Path, limits: Limits, haste: dict[str, str]) -> tuple[Any, Any]:
     # Options reach the demuxer and, while it probes, the decoders. Decoders count the pixels
     # they allocate, which may be some more than are shown; what is shown is checked later.
     most = str(2 * limits.maximum_pixels + 2**16)
@@ -63,10 +82,9 @@ def open_container(
         "format_whitelist": CONTAINERS,
         "protocol_whitelist": "file",
         "max_pixels": most,
+        **haste,
     }
     with typed_errors(path, "not a video file that can be read", NotAVideoError):
-        if hasty and _is_mp4(file):
-            options["skip_frame"] = "all"
         container = av.open(str(file), metadata_errors="ignore", options=options)
     try:
         with typed_errors(path, "cannot read the header", NotAVideoError):
@@ -80,9 +98,22 @@ def open_container(
     return container, stream
 
 
-def _is_mp4(file: Path) -> bool:
-    with open(file, "rb") as opened:
-        return opened.read(8)[4:] == b"ftyp"
+def _is_plain(file: Path) -> bool:
+    """Whether it is an MP4 or Matroska file, whose headers are complete."""
+    try:
+        with open(file, "rb") as opened:
+            head = opened.read(8)
+    except OSError:  # opening it in earnest says why
+        return False
+    return head[4:] == b"ftyp" or head[:4] == _MATROSKA
+
+
+def _tells_reordering(container: Any, stream: Any) -> bool:
+    """Whether a decoder will know how many pictures to hold back: MP4 always tells."""
+    context = stream.codec_context
+    if context.name != "h264" or not container.format.name.startswith("matroska"):
+        return True
+    return tells_reordering(bytes(context.extradata or b""))
 
 
 def decode_in_threads(context: Any, threads: int) -> None:

@@ -33,7 +33,7 @@ class FrameCount:
         self.times: list[float | None] = []
         self.keys: list[int] = []
         self.damage: str | None = None
-        cursor.rewind()
+        cursor.rewind(thorough=True)  # only what the decoder gives tells what there is
         while (frame := self._next_or_damage()) is not None:
             look(frame)
             if frame.key_frame:
