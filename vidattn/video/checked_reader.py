@@ -50,11 +50,12 @@ class CheckedReader(IndexedReader):
 
     def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
         size = resized_size(self.size, short_side)
-        rows, seconds = self._read(indices.tolist())
-        self._check_frames(indices, rows, seconds)
+        unique, places = np.unique(indices, return_inverse=True)
+        rows, seconds = self._read(unique.tolist())
+        self._check_frames(unique, rows, seconds)
         if size != self.size:
-            return np.stack([resize_area(row, size) for row in rows])
-        return rows
+            rows = np.stack([resize_area(row, size) for row in rows])
+        return rows if np.array_equal(unique, indices) else rows[places]
 
     def close(self) -> None:
         """Release the file; asking for frames afterwards is an error."""

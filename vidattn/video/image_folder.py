@@ -59,7 +59,8 @@ class ImageFolderReader(IndexedReader):
 
     def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
         size = resized_size(self.size, short_side)
-        return np.stack([resize_area(self._read(index), size) for index in indices.tolist()])
+        unique, places = np.unique(indices, return_inverse=True)
+        return np.stack([resize_area(self._read(index), size) for index in unique.tolist()])[places]
 
     def _read(self, index: int) -> np.ndarray:
         file = self._files[index]

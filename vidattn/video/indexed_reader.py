@@ -13,7 +13,7 @@ from vidattn.video.resize import resized_size
 
 
 class IndexedReader(VideoReader):
-    """A reader that knows the time of every frame and decodes ascending, distinct indices.
+    """A reader that knows the time of every frame.
 
     Subclasses set `_seconds`, float64 of shape (number of frames,), and `_keys`, the ascending
     indices of its key frames, and write `_decode`. Those that give damaged frames too set `_valid`.
@@ -26,9 +26,10 @@ class IndexedReader(VideoReader):
 
     @abstractmethod
     def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
-        """Frames with these ascending indices, at least one, as uint8 (T, H, W, 3).
+        """Frames with these indices, at least one, as uint8 (T, H, W, 3).
 
-        They are resized as `frames_at` says.
+        Indices come in any order, and more than once; none should be decoded twice. Frames are
+        resized as `frames_at` says.
         """
 
     def __len__(self) -> int:
@@ -42,13 +43,10 @@ class IndexedReader(VideoReader):
         """As the interface says; repeats are decoded once."""
         self._check_open()
         wanted = self._checked(np.asarray(indices))
-        unique, places = np.unique(wanted, return_inverse=True)
-        if len(unique):
-            rows = self._decode(unique, short_side)
+        if len(wanted):
+            rows = self._decode(wanted, short_side)
         else:
             rows = np.empty((0, *resized_size(self.size, short_side), 3), np.uint8)
-        if not np.array_equal(unique, wanted):
-            rows = rows[places]
         return Frames.from_rows(
             torch.from_numpy(rows),
             seconds=torch.from_numpy(self._seconds[wanted]),

@@ -69,57 +69,71 @@ class RgbRows:
     Args:
         path: of the video, for messages.
         shown: of the video; it learns from each frame.
-        count: of pictures.
+        indices: of the frames wanted, in the order of the pictures; repeats are allowed.
         short_side: see `VideoReader.frames_at`.
 
     Attributes:
-        pixels: uint8 (count, H, W, 3); without pictures before the first frame came.
+        positions: the frames to be taken: ascending, each once.
     """
 
-    def __init__(self, path: str, shown: ShownSize, count: int, short_side: int | None) -> None:
+    def __init__(
+        self, path: str, shown: ShownSize, indices: np.ndarray, short_side: int | None
+    ) -> None:
         self._path, self._shown = path, shown
-        self._count, self._short_side = count, short_side
+        self._short_side = short_side
+        unique, first, self._sources = np.unique(indices, return_index=True, return_inverse=True)
+        self.positions: list[int] = unique.tolist()
+        self._places: list[int] = first.tolist()
         self._lock = Lock()
-        self.pixels = np.empty((0, 0, 0, 3), np.uint8)
+        self._pixels = np.empty((0, 0, 0, 3), np.uint8)
+
+    def pixels(self) -> np.ndarray:
+        """uint8 (T, H, W, 3), one for each index, once all frames were taken."""
+        if len(self.positions) < len(self._sources):
+            places = np.array(self._places)[self._sources]
+            repeated = np.flatnonzero(places != np.arange(len(places)))
+            self._pixels[repeated] = self._pixels[places[repeated]]
+        return self._pixels
 
     def take(self, frames: Iterator[Any], first: int, converter: RgbConverter) -> None:
-        """Convert frames into the rows from `first` on; each is released before the next.
+        """Convert frames and put them where they belong; each is released before the next.
 
         Args:
-            frames: `av.VideoFrame`.
-            first: row of the first frame.
+            frames: `av.VideoFrame`, some in a row of `positions`.
+            first: number of the first of them there.
             converter: one for each thread.
 
         Raises:
             DecodeError: the size of a frame is another than that of those before, or FFmpeg cannot
                 convert it.
         """
-        for place, frame in enumerate(frames, first):
-            self._put(place, frame, converter)
+        for number, frame in enumerate(frames, first):
+            self._put(number, frame, converter)
             del frame  # before the next is decoded
 
     def take_overlapping(self, frames: Iterator[Any], first: int, converter: RgbConverter) -> None:
         """The same, but each frame is converted while the next ones are decoded."""
         with ThreadPoolExecutor(1) as pool:
             pending: deque[Future[None]] = deque()
-            for place, frame in enumerate(frames, first):
-                pending.append(pool.submit(self._put, place, frame, converter))
+            for number, frame in enumerate(frames, first):
+                pending.append(pool.submit(self._put, number, frame, converter))
                 if len(pending) > _HELD_FRAMES:
                     pending.popleft().result()
             for converted in pending:
                 converted.result()
 
-    def _put(self, place: int, frame: Any, converter: RgbConverter) -> None:
+    def _put(self, number: int, frame: Any, converter: RgbConverter) -> None:
         with self._lock:
             self._shown.learn(frame)
             size, orientation = self._shown.size, self._shown.orientation
             assert size is not None
             assert orientation is not None
-            if not len(self.pixels):
+            if not len(self._pixels):
                 size = resized_size(size, self._short_side)
-                self.pixels = np.empty((self._count, *size, 3), np.uint8)
-        height, width = self.pixels.shape[1:3]
-        self.pixels[place] = converter.picture(self._path, frame, (height, width), orientation)
+                self._pixels = np.empty((len(self._sources), *size, 3), np.uint8)
+        height, width = self._pixels.shape[1:3]
+        picture = converter.picture(self._path, frame, (height, width), orientation)
+        self._pixels[self._places[number]] = picture
 
 
 class RgbConverter:

@@ -92,7 +92,8 @@ class PyavReader(IndexedReader):
     def size(self) -> tuple[int, int]:  # type: ignore[override]
         """(height, width) as shown; decodes the first frame where none was yet."""
         if self._shown.size is None:
-            self._read(0, [0], RgbRows(self.path, self._shown, 1, None), 0)
+            first = np.zeros(1, np.int64)
+            self._read(0, [0], RgbRows(self.path, self._shown, first, None), 0)
         assert self._shown.size is not None
         return self._shown.size
 
@@ -179,9 +180,9 @@ class PyavReader(IndexedReader):
         return super()._checked(indices)
 
     def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
-        positions = indices.tolist()
+        rows = RgbRows(self.path, self._shown, indices, short_side)
+        positions = rows.positions
         read_on = self._is_going_on(positions)
-        rows = RgbRows(self.path, self._shown, len(indices), short_side)
         shares = [positions] if read_on else self._shares(positions)
         if len(shares) == 1:
             overlapping = self._threads > 1 and len(positions) >= _WORTH_A_THREAD
@@ -190,7 +191,7 @@ class PyavReader(IndexedReader):
             firsts = np.cumsum([0, *map(len, shares)]).tolist()
             with ThreadPoolExecutor(len(shares)) as pool:
                 list(pool.map(self._read, range(len(shares)), shares, repeat(rows), firsts))
-        return rows.pixels
+        return rows.pixels()
 
     def decoded_frames(self, positions: Sequence[int]) -> Iterator[Any]:
         """Frames as one decoder thread gives them (`av.VideoFrame`): native planes, not turned.
@@ -218,7 +219,7 @@ class PyavReader(IndexedReader):
         read_on: bool = False,
         overlapping: bool = False,
     ) -> None:
-        """Put frames into rows from `first` on, by the decoder with this number."""
+        """Give frames to `rows`, as those from number `first` on, by one of the decoders."""
         source = self._helper(number) if number else self._source
         converter = self._converters[number]
         take = rows.take_overlapping if overlapping and source.may_be_held else rows.take

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from types import TracebackType
 from typing import Self
 
@@ -85,10 +86,9 @@ class VideoReader(ABC):
         Args:
             clips: the indices of each, as in `frames_at`.
         """
-        wanted = sorted({index for clip in clips for index in clip})
-        places = {index: place for place, index in enumerate(wanted)}
-        frames = self.frames_at(wanted, short_side=short_side)
-        return [frames.take([places[index] for index in clip]) for clip in clips]
+        frames = self.frames_at([index for clip in clips for index in clip], short_side=short_side)
+        ends = accumulate(map(len, clips), initial=0)
+        return [frames.part(slice(start, end)) for start, end in pairwise(ends)]
 
     def close(self) -> None:  # noqa: B027 - most readers hold a file, a folder of images does not
         """Release the file. Closing twice is harmless."""
