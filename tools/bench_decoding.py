@@ -142,6 +142,8 @@ def write(source: Source, folder: Path, footage: Path | None) -> Path:
         stream = container.add_stream(source.codec, rate=FPS, options=dict(source.options))
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         stream.codec_context.time_base = Fraction(1, FPS)
+        # PyAV's default would cut each picture in slices, which x264 does not do by itself.
+        stream.codec_context.thread_type = "FRAME"
         for number, frame in enumerate(islice(pictures, source.seconds * FPS)):
             frame.pts, frame.time_base = number, Fraction(1, FPS)
             container.mux(stream.encode(frame))
