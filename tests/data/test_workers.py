@@ -13,6 +13,10 @@ from vidattn.data import ClipDataset, ClipSpec, read_annotations
 from vidattn.data.loader import ClipLoader, training_loader
 from vidattn.data.workers import WorkerError, WorkerState
 
+# PyTorch raises the death of a worker from a signal handler, wherever the main thread is: now and
+# then between opening a socket to a worker and the `with` that would close it.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
 SPEC = ClipSpec(frames=4, short_side=32, crop_size=24)
 
 
