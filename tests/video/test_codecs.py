@@ -15,7 +15,6 @@ import torch
 
 from vidattn.errors import DecodeError, NotAVideoError, VideoError
 from vidattn.video import open_video
-from vidattn.video.demuxer import ONE_THREAD
 from vidattn.video.pyav_reader import PyavReader
 
 # One or two of each kind: codec, container, reordering, oddity of the timestamps.
@@ -98,7 +97,7 @@ def reference(path: Path) -> tuple[list[float | None], list[np.ndarray], list[bo
             for frame in container.decode(stream):
                 times.append(frame.time)
                 damaged.append(frame.is_corrupt)
-                picture = reformatter.reformat(frame, format="rgb24", **ONE_THREAD).to_ndarray()
+                picture = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
                 pictures.append(thumbnail(upright(path, frame, picture)))
         except av.error.InvalidDataError:
             assert "trunc" in path.name  # the file ends within a packet

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from collections import deque
 from itertools import islice
@@ -183,6 +185,50 @@ def test_a_forked_process_neither_hangs_nor_reads(tmp_path: Path) -> None:
         assert answers.get() == "closed"
         assert answers.get() == "gone"
         assert numbers(reader, [41]) == [41]
+
+
+FORKING = """
+import gc, os, sys
+
+os.register_at_fork(after_in_child=gc.collect)  # before any hook of the readers
+gc.disable()
+
+from vidattn.video import open_video
+
+
+def use(state):
+    reader = open_video(sys.argv[1], threads=3)
+    reader.frames_at([40])
+    if state == "garbage":
+        reader.itself = reader
+    return reader
+
+
+kept = use(sys.argv[2])
+if sys.argv[2] == "garbage":
+    del kept
+child = os.fork()
+if child:
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("state", ["open", "garbage"])
+def test_a_forked_process_collects_garbage_and_ends(state: str, tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264, one group"])
+    subprocess.run([sys.executable, "-c", FORKING, str(film), state], check=True, timeout=60)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system tells no threads")
+def test_a_closed_reader_has_no_threads(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264, one group"])
+    threads = Path("/proc/self/task")
+    before = len(list(threads.iterdir()))
+    with PyavReader(film, threads=3) as reader:
+        assert numbers(reader, [10, 11, 12]) == [10, 11, 12]
+        assert len(list(threads.iterdir())) > before
+    assert len(list(threads.iterdir())) == before
 
 
 def test_how_many_threads_there_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

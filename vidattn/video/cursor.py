@@ -6,7 +6,6 @@ from collections.abc import Container, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from vidattn.video.demuxer import (
     open_container,
     typed_errors,
 )
+from vidattn.video.forks import outlive_forks
 from vidattn.video.index import MISSING, PacketTable
 from vidattn.video.index_cache import load_table
 from vidattn.video.limits import Limits
@@ -25,11 +25,6 @@ from vidattn.video.references import unreferred_test
 
 # To a key packet this near one reads on: seeking takes as long as reading so many packets.
 _NEAR = 24
-
-# What a forked process inherits is never released there: that would wait for threads which only
-# the parent has.
-_CURSORS: WeakSet[DecodingCursor] = WeakSet()
-_INHERITED: list[Any] = []
 
 
 class DecodingCursor:
@@ -63,13 +58,14 @@ class DecodingCursor:
         self._file, self._limits = file, limits
         self._threads, self._hasty = 1, True
         self._container: Any = None
+        self._stream: Any = None
         self._demuxer: Any = None
         self._packets: Any = iter(())
         self._ready: deque[Any] = deque()
         self._identity: tuple[int, ...] | None = None
         self._process, self._closed = os.getpid(), False
         self.last_timestamp: int | None = None
-        _CURSORS.add(self)
+        outlive_forks(self)
         self.rewind()
 
     def twin(self) -> DecodingCursor:
@@ -94,6 +90,11 @@ class DecodingCursor:
         return self._stream
 
     @property
+    def decoder(self) -> Any | None:
+        """PyAV's codec context; None once the file is closed."""
+        return None if self._stream is None else self._stream.codec_context
+
+    @property
     def threads(self) -> int:
         """How many frames its decoder may decode at a time."""
         return self._threads
@@ -103,6 +104,7 @@ class DecodingCursor:
 
         It stays 1 where the codec's decoder gains nothing.
         """
+        self._check_usable()
         context = self._stream.codec_context
         self._threads = count if context.name in FRAME_THREADED else 1
         if not context.is_open:
@@ -220,25 +222,20 @@ class DecodingCursor:
                 return
             seen += 1
 
-    def keep_inherited(self) -> None:
-        """In a process forked from the one that opened the file: let go of it unreleased."""
-        inherited = (self._container, self._stream, self._demuxer, self._packets, self._ready)
-        _INHERITED.append(inherited)
-        self._container, self._demuxer, self._packets = None, None, iter(())
-
     def close(self) -> None:
-        """Close the file for good."""
+        """Close the file for good; a forked process lets go of what it inherited as it is."""
         self._release()
-        self._closed = True
+        self._stream, self._closed = None, True
 
     def _release(self) -> None:
         self._ready = deque()
-        self._stop_reading()
-        if self._container is not None:
-            # Threads are at rest then, and need nothing that who waits for their end may hold.
-            self._stream.codec_context.flush_buffers()
-            self._container.close()
-            self._container = None
+        if self._process == os.getpid():
+            self._stop_reading()
+            if self._container is not None:
+                # Threads are at rest then, and need nothing that who waits for their end may hold.
+                self._stream.codec_context.flush_buffers()
+                self._container.close()
+        self._container, self._demuxer, self._packets = None, None, iter(())
 
     @property
     def spent(self) -> bool:
@@ -359,12 +356,3 @@ class DecodingCursor:
         self._packets = chain([packet], self._packets)
         self.position, self._begin = start, int(self.table.presentation[start])
         self.astray = False
-
-
-def _keep_inherited() -> None:
-    for cursor in _CURSORS:
-        cursor.keep_inherited()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_inherited)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import DecodeError, LimitError, NotAVideoError, VideoError
 from vidattn.video.h264_parameters import tells_reordering
@@ -30,10 +29,6 @@ _MATROSKA = b"\x1a\x45\xdf\xa3"
 
 # Codecs whose decoders gain by threads: those of MPEG-2 and MPEG-4 take longer with them.
 FRAME_THREADED = {"h264", "hevc", "vp9"}
-
-# For `VideoReformatter.reformat`, which otherwise starts a thread for every core: loaders run
-# one worker a core already. Older releases of PyAV use one thread and have no such argument.
-ONE_THREAD = {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
 
 
 @contextmanager

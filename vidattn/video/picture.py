@@ -12,7 +12,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidattn.errors import DecodeError
-from vidattn.video.demuxer import ONE_THREAD, typed_errors
+from vidattn.video.demuxer import typed_errors
 from vidattn.video.orientation import Orientation
 from vidattn.video.resize import resize_area, resized_size
 
@@ -139,7 +139,8 @@ class RgbRows:
 class RgbConverter:
     """Makes upright RGB pictures of the size asked for; for one thread at a time.
 
-    Keep it: what FFmpeg sets up for a conversion costs more than converting one frame.
+    Keep it: what FFmpeg sets up for a conversion costs more than converting one frame. It starts no
+    threads: loaders have a worker for every core already.
     """
 
     def __init__(self) -> None:
@@ -164,7 +165,7 @@ class RgbConverter:
             # swscale resizes each field by itself, so interlaced pictures are resized afterwards.
             if shape != (frame.height, frame.width) and not frame.interlaced_frame:
                 frame = self._resized(frame, shape)
-            picture = self._reformatter.reformat(frame, format="rgb24", **ONE_THREAD)
+            picture = self._reformatter.reformat(frame, format="rgb24", threads=1)
         plane: Any = picture.planes[0]
         lines = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
         stored = lines[:, : plane.width * 3].reshape(plane.height, plane.width, 3)
@@ -184,5 +185,5 @@ class RgbConverter:
             height=height,
             format=between,
             interpolation=Interpolation.AREA,
-            **ONE_THREAD,
+            threads=1,
         )

@@ -13,7 +13,6 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import ArgumentError
-from vidattn.video.demuxer import ONE_THREAD
 
 # Of timed videos; divides the usual frame rates, and MP4 and Matroska can hold it.
 TIME_BASE = Fraction(1, 90_000)
@@ -102,7 +101,7 @@ class VideoWriter:
         picture = self._reformatter.reformat(
             av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
             format=self._pixel_format,
-            **ONE_THREAD,
+            threads=1,
         )
         picture.pts = self._pts(seconds)
         picture.time_base = self._stream.codec_context.time_base
