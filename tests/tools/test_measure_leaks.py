@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import mmap
 import random
 from collections.abc import Callable
@@ -39,6 +40,23 @@ def leak(kept: list[mmap.mmap]) -> Callable[[Path, random.Random], None]:
         kept[-1][:] = b"x" * len(kept[-1])
 
     return keep
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="not glibc")
+def test_allocated_memory_is_told_from_a_heap_with_holes(
+    tool: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    kept: list[int] = []
+    monkeypatch.setitem(tool.WAYS, "strict", lambda *_: kept.append(library.malloc(2000)))
+    found = tool.measure([Path("a")], "strict", cycles=2000)
+    assert found["allocated_slope_bytes_a_cycle"] == pytest.approx(2000, rel=0.2)
+    monkeypatch.setitem(tool.WAYS, "strict", lambda *_: library.free(library.malloc(2000)))
+    found = tool.measure([Path("a")], "strict", cycles=2000)
+    assert abs(found["allocated_slope_bytes_a_cycle"]) < 100
+    for place in kept:
+        library.free(place)
 
 
 def test_a_leak_is_found(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
