@@ -14,6 +14,7 @@ from vidattn.video.demuxer import (
     FRAME_THREADED,
     decode_in_threads,
     open_container,
+    raise_typed,
     typed_errors,
 )
 from vidattn.video.forks import outlive_forks
@@ -185,12 +186,7 @@ class DecodingCursor:
             ArgumentError: another process opened the file.
         """
         self._check_usable()
-        while not self._ready and not self._drained:
-            with typed_errors(self.path, f"cannot decode packet {self.position}"):
-                if last is not None and self.position > last:
-                    self._drain()
-                else:
-                    self._decode_one(wanted)
+        self._decode(0, wanted, last)
         if not self._ready:
             return None
         self.astray = True  # stays so if this is interrupted
@@ -212,9 +208,7 @@ class DecodingCursor:
         """
         seen = 0
         while True:
-            while seen == len(self._ready) and not self._drained:
-                with typed_errors(self.path, f"cannot decode packet {self.position}"):
-                    self._decode_one(wanted)
+            self._decode(seen, wanted, None)
             if seen == len(self._ready):
                 return
             yield self._ready[seen]
@@ -279,8 +273,22 @@ class DecodingCursor:
             self._demuxer.close()
             self._demuxer = None
 
-    def _decode_one(self, wanted: Container[int] | None) -> None:
+    def _decode(self, count: int, wanted: Container[int] | None, last: int | None) -> None:
+        """Decode packets until more than `count` frames are ready, or the decoder is at its end."""
+        if len(self._ready) > count or self._drained:
+            return
         self.astray = True  # stays so if the decoder fails, or is interrupted
+        try:
+            while len(self._ready) <= count and not self._drained:
+                if last is not None and self.position > last:
+                    self._drain()
+                else:
+                    self._decode_one(wanted)
+        except Exception as error:
+            raise_typed(error, self.path, f"cannot decode packet {self.position}")
+        self.astray = False
+
+    def _decode_one(self, wanted: Container[int] | None) -> None:
         packet = next(self._packets, None)
         self.position += 1
         if packet is None:
@@ -290,10 +298,9 @@ class DecodingCursor:
         else:
             if packet.size and not packet.is_discard:
                 self.owed += self._counts(packet)
-            self._drained = True
+            self._drained = True  # stays so if the decoder fails
             self._ready.extend(packet.decode())
             self._drained = packet.size == 0 and packet.dts is None
-        self.astray = False
 
     def _counts(self, packet_or_frame: Any) -> bool:
         time = packet_or_frame.pts

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import av
 
@@ -36,12 +36,20 @@ def typed_errors(path: str, doing: str, kind: type[VideoError] = DecodeError) ->
     """Turn whatever PyAV raises into an error of ours that names the file."""
     try:
         yield
-    except VideoError:
-        raise
-    except Exception as error:  # PyAV also leaks IndexError, ValueError, … of damaged files
-        if "max pixel count" in str(error):
-            raise LimitError(path, "a frame has more pixels than allowed") from error
-        raise kind(path, f"{doing}: {_reason(error)}") from error
+    except Exception as error:
+        raise_typed(error, path, doing, kind)
+
+
+def raise_typed(
+    error: Exception, path: str, doing: str, kind: type[VideoError] = DecodeError
+) -> NoReturn:
+    """Raise an error of ours in place of one that PyAV raised; ours stay what they are."""
+    if isinstance(error, VideoError):
+        raise error
+    if "max pixel count" in str(error):
+        raise LimitError(path, "a frame has more pixels than allowed") from error
+    # PyAV also leaks IndexError, ValueError, … of damaged files.
+    raise kind(path, f"{doing}: {_reason(error)}") from error
 
 
 def open_container(

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -14,24 +13,20 @@ _WORTH_A_DECODER = 5
 _LONGEST_SHARE = 0.7
 
 
-@dataclass(frozen=True)
 class WantedTimes:
-    """Timestamps of the frames that must come out of the decoder.
+    """Timestamps of the frames that must come out of the decoder, and all later ones.
 
-    Attributes:
+    The next request may ask for what is decoded now.
+
+    Args:
         times: of the frames asked for.
-        onwards: later frames are wanted too: the next request may ask for what is decoded now.
     """
 
-    times: frozenset[int]
-    onwards: bool
+    def __init__(self, times: frozenset[int]) -> None:
+        self._times, self._last = times, max(times, default=0)
 
     def __contains__(self, time: object) -> bool:
-        return time in self.times or (self.onwards and isinstance(time, int) and time > self._last)
-
-    @cached_property
-    def _last(self) -> int:
-        return max(self.times, default=0)
+        return time in self._times or (isinstance(time, int) and time > self._last)
 
 
 @dataclass(frozen=True)
@@ -39,12 +34,12 @@ class DecodingPlan:
     """What to decode for some frames, and no more.
 
     Attributes:
-        wanted: the rest is decoded only where pictures refer to it.
+        wanted: timestamps; the rest is decoded only where pictures refer to it.
         lasts: for each wanted frame, the position of the last packet to decode before the
             decoder is emptied; None to read on behind it.
     """
 
-    wanted: WantedTimes
+    wanted: Container[int]
     lasts: tuple[int | None, ...]
 
     @classmethod
@@ -73,7 +68,8 @@ class DecodingPlan:
             final = lasts[int(starts.max())]
             lasts = {start: None if last == final else last for start, last in lasts.items()}
         times = frozenset(index.timestamps[chosen].tolist())
-        return cls(WantedTimes(times, read_on), tuple(lasts[start] for start in starts.tolist()))
+        wanted = WantedTimes(times) if read_on else times
+        return cls(wanted, tuple(lasts[start] for start in starts.tolist()))
 
 
 def fair_shares(index: FrameIndex, positions: Sequence[int], count: int) -> list[list[int]]:

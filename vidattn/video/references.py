@@ -42,8 +42,13 @@ def _h264_test(length_bytes: int) -> UnreferredTest:
     """By `nal_ref_idc` of all slices. Source: Rec. ITU-T H.264, section 7.4.1."""
 
     def test(packet: Any) -> bool:
-        slices = [head for head in _unit_heads(packet, length_bytes) if head & 31 in _H264_SLICES]
-        return bool(slices) and not any(head & 0x60 for head in slices)
+        unreferred = False
+        for head in _unit_heads(packet, length_bytes):
+            if head & 31 in _H264_SLICES:
+                if head & 0x60:
+                    return False
+                unreferred = True
+        return unreferred
 
     return test
 
