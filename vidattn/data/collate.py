@@ -1,15 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from vidattn.data.batch_memory import BatchMemory, received, rows_of
 from vidattn.data.failures import Failure
 from vidattn.errors import ArgumentError
 from vidattn.video.clip import Clip, Geometry
+
+# Of this process, where it is a loader's worker.
+_MEMORY = BatchMemory()
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +78,26 @@ class ClipBatch:
         )
 
 
+@dataclass(eq=False)
+class _LentBatch(ClipBatch):
+    """A batch of a worker; the process that it is sent to gets a `ClipBatch`.
+
+    Attributes:
+        block: of the worker's memory, where the pixels are.
+    """
+
+    block: Tensor = field(kw_only=True)
+
+    def __reduce__(self) -> tuple[Callable[..., ClipBatch], tuple[Any, ...]]:
+        others = {field.name: getattr(self, field.name) for field in fields(ClipBatch)}
+        rows = others.pop("pixels").permute(0, 2, 3, 4, 1)
+        return _receive, (self.block, rows.shape, others)
+
+
+def _receive(block: Tensor, shape: Sequence[int], others: dict[str, Any]) -> ClipBatch:
+    return ClipBatch(pixels=received(block, shape).permute(0, 4, 1, 2, 3), **others)
+
+
 def collate_clips(items: Iterable[Sequence[LabelledClip] | Failure]) -> ClipBatch:
     """Stack the clips of several videos, in order.
 
@@ -92,36 +117,35 @@ def collate_clips(items: Iterable[Sequence[LabelledClip] | Failure]) -> ClipBatc
             clips.extend(item)
     if not clips:
         return _empty(failures)
-    return ClipBatch(
-        pixels=_stack_pixels([item.clip for item in clips]),
-        labels=torch.stack([item.labels for item in clips]),
-        valid=torch.stack([item.clip.valid for item in clips]),
-        seconds=torch.stack([item.clip.seconds for item in clips]),
-        indices=torch.stack([item.clip.indices for item in clips]),
-        geometry=[item.clip.geometry for item in clips],
-        video_id=[item.clip.video_id for item in clips],
-        view=[item.clip.view for item in clips],
-        failures=failures,
-    )
+    others: dict[str, Any] = {
+        "labels": torch.stack([item.labels for item in clips]),
+        "valid": torch.stack([item.clip.valid for item in clips]),
+        "seconds": torch.stack([item.clip.seconds for item in clips]),
+        "indices": torch.stack([item.clip.indices for item in clips]),
+        "geometry": [item.clip.geometry for item in clips],
+        "video_id": [item.clip.video_id for item in clips],
+        "view": [item.clip.view for item in clips],
+        "failures": failures,
+    }
+    rows = _rows([item.clip for item in clips])
+    if get_worker_info() is None:
+        return ClipBatch(pixels=torch.stack(rows).permute(0, 4, 1, 2, 3), **others)
+    # No copy is made to send it, for it lies where the process that it goes to can see it.
+    block = _MEMORY.lend(sum(row.nbytes for row in rows))
+    stacked = torch.stack(rows, out=rows_of(block, (len(rows), *rows[0].shape)))
+    return _LentBatch(pixels=stacked.permute(0, 4, 1, 2, 3), **others, block=block)
 
 
-def _stack_pixels(clips: list[Clip]) -> Tensor:
+def _rows(clips: list[Clip]) -> list[Tensor]:
+    """T·H·W·3 storage of each.
+
+    Stacked, then permuted, it is channels_last_3d, whatever `stack` does with the strides of
+    permuted views; any other order costs a copy later.
+    """
     shapes = {tuple(clip.pixels.shape) for clip in clips}
     if len(shapes) > 1:
         raise ArgumentError(f"clips: expected one shape (T, 3, H, W), got {sorted(shapes)}")
-    # T·H·W·3 storage stacked, then permuted, is channels_last_3d, whatever `stack` does with
-    # the strides of permuted views; any other order costs a copy later.
-    rows = [clip.pixels.permute(0, 2, 3, 1) for clip in clips]
-    return torch.stack(rows, out=_shared(rows)).permute(0, 4, 1, 2, 3)
-
-
-def _shared(rows: list[Tensor]) -> Tensor | None:
-    """In a worker, memory that the process it works for sees too: no second copy to send it."""
-    if get_worker_info() is None:
-        return None
-    storage = torch.UntypedStorage._new_shared(sum(row.nbytes for row in rows))
-    shape = (len(rows), *rows[0].shape)
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+    return [clip.pixels.permute(0, 2, 3, 1) for clip in clips]
 
 
 def _empty(failures: list[Failure]) -> ClipBatch:
