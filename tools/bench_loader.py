@@ -5,7 +5,8 @@ contestants read the same clips in the same order with the same number of worker
 each round, and hand out uint8 batches of one size. Each peer runs with 1 and with 2 threads; ratios
 are ours over the best peer's in the same round: the median, and a 95 % bootstrap interval of it.
 CPU time is what the workers used. "4 a decode" draws four clips of each video at once, from films
-whose groups of pictures are as long as x264 makes them, so that those of the clips overlap.
+whose groups of pictures are as long as x264 makes them, so that those of the clips overlap: by the
+loader, and by a reader alone (`clips`), which hands the frames to nobody.
 
 Example:
   python tools/bench_loader.py --sources my/videos more/videos
@@ -43,6 +44,7 @@ from vidattn.video.index_cache import store_table
 FILMS, BATCH = 12, 4
 OURS, INDEXED = "ours", "ours, indexed"
 ONE, FOUR = "ours, long groups", "ours, long groups, 4 a decode"
+READ_ONE, READ_FOUR = "reader, long groups", "reader, long groups, 4 a decode"
 # What each peer is compared with: those that keep an index against ours with one.
 KEEPS_INDEX = "torchcodec, frame mappings"
 
@@ -73,6 +75,33 @@ class Contestant:
     def _processor_seconds(self) -> float:
         fields = [Path(f"/proc/{p}/stat").read_text().split(")")[1].split() for p in self.workers]
         return sum(int(f[11]) + int(f[12]) for f in fields) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Reading:
+    """A reader without a loader, in this process, one thread: four clips of each film."""
+
+    films: list[Path]
+    spec: ClipSpec
+    together: bool
+    rates: list[float] = field(default_factory=list)
+    processor_ms: list[float] = field(default_factory=list)
+
+    def turn(self, epoch: int) -> None:
+        """Each film once, timed."""
+        before, start = time.process_time(), time.perf_counter()
+        for number, film in enumerate(self.films):
+            generators = [np.random.default_rng([epoch, number, clip]) for clip in range(4)]
+            for some in [generators] if self.together else [[each] for each in generators]:
+                with open_video(film, threads=1) as reader:
+                    clips = [
+                        self.spec.training_indices(len(reader), reader.fps, generator)[0].tolist()
+                        for generator in some
+                    ]
+                    reader.clips(clips, short_side=self.spec.short_side)
+        clips_read = 4 * len(self.films)
+        self.rates.append(clips_read / (time.perf_counter() - start))
+        self.processor_ms.append((time.process_time() - before) / clips_read * 1000)
 
 
 def main() -> None:
@@ -125,7 +154,9 @@ def parse() -> argparse.Namespace:
 # -- who takes part ---------------------------------------------------------------------------
 
 
-def start(films: list[Path], side: int, parsed: argparse.Namespace) -> dict[str, Contestant]:
+def start(
+    films: list[Path], side: int, parsed: argparse.Namespace
+) -> dict[str, Contestant | Reading]:
     """All contestants, their workers started and warm."""
     spec = ClipSpec(frames=16, frame_stride=4, short_side=side, crop_size=side)
     settings = {"batch_size": BATCH, "workers": parsed.workers, "repeat": parsed.repeat}
@@ -151,8 +182,12 @@ def start(films: list[Path], side: int, parsed: argparse.Namespace) -> dict[str,
         return peer_loader(peer, **settings)
 
     makers[KEEPS_INDEX] = mapped
+    contestants: dict[str, Contestant | Reading] = {
+        READ_ONE: Reading(long, spec, together=False),
+        READ_FOUR: Reading(long, spec, together=True),
+    }
     with kept_tables(parsed.output / "no tables"):
-        contestants = {name: started(make) for name, make in makers.items()}
+        contestants |= {name: started(make) for name, make in makers.items()}
     with kept_tables(parsed.output / "tables"):
         for film in films:
             with open_video(film) as reader:
@@ -190,7 +225,7 @@ def kept_tables(folder: Path) -> Iterator[None]:
 # -- what came out ----------------------------------------------------------------------------
 
 
-def summary(contestants: dict[str, Contestant]) -> dict[str, Any]:
+def summary(contestants: dict[str, Contestant | Reading]) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for name, contestant in contestants.items():
         rows[name] = {
@@ -199,17 +234,21 @@ def summary(contestants: dict[str, Contestant]) -> dict[str, Any]:
             "rounds": contestant.rates,
             "processor_rounds": contestant.processor_ms,
         }
-    peers = [name for name in contestants if name not in (OURS, INDEXED, ONE, FOUR)]
+    ours = (OURS, INDEXED, ONE, FOUR, READ_ONE, READ_FOUR)
+    peers = [name for name in contestants if name not in ours]
     plain = [name for name in peers if name != KEEPS_INDEX]
     ratios = {
         "ours ÷ best peer": compare(contestants, OURS, plain),
         "ours, indexed ÷ best peer with an index": compare(contestants, INDEXED, peers),
-        "4 a decode ÷ four reads": compare(contestants, FOUR, [ONE]),
+        "4 a decode ÷ four reads, by the loader": compare(contestants, FOUR, [ONE]),
+        "4 a decode ÷ four reads, by a reader": compare(contestants, READ_FOUR, [READ_ONE]),
     }
     return {"contestants": rows, "ratios": ratios}
 
 
-def compare(contestants: dict[str, Contestant], name: str, others: Sequence[str]) -> dict[str, Any]:
+def compare(
+    contestants: dict[str, Contestant | Reading], name: str, others: Sequence[str]
+) -> dict[str, Any]:
     """Ratios of clips a second, and of clips a second of CPU time, round by round."""
     best = max(others, key=lambda other: float(np.median(contestants[other].rates)))
     one, two = contestants[name], contestants[best]

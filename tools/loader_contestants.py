@@ -24,6 +24,7 @@ from vidattn.data import ClipDataset, ClipSpec, Sample
 from vidattn.data.dataset import Draw
 from vidattn.data.loader import training_loader
 from vidattn.data.sampler import DrawSampler
+from vidattn.data.workers import keep_freed_memory
 
 SEED = 0
 
@@ -149,13 +150,14 @@ class PyTorchVideo(Peer):
 
 
 def peer_loader(dataset: Peer, *, batch_size: int, workers: int, repeat: int) -> DataLoader[Tensor]:
-    """The peer's batches of the draws that ours has."""
+    """The peer's batches of the draws that ours has; its workers keep freed memory as ours do."""
     return DataLoader(
         dataset,
         batch_size=batch_size,
         sampler=DrawSampler(len(dataset.films), seed=SEED, repeat=repeat),
         num_workers=workers,
         persistent_workers=True,
+        worker_init_fn=lambda _: keep_freed_memory(),
         drop_last=True,
     )
 
