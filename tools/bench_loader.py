@@ -1,12 +1,12 @@
 """Clips per second of a training loader: ours, torchcodec's, decord's, PyTorchVideo's.
 
 Films of 340x256 pixels and 10 s, x264's default settings; clips of 16 frames, every fourth. All
-contestants read the same clips in the same order with the same number of workers, in turn within
+loaders read the same clips in the same order with the same number of workers, in turn within
 each round, and hand out uint8 batches of one size. Each peer runs with 1 and with 2 threads; ratios
 are ours over the best peer's in the same round: the median, and a 95 % bootstrap interval of it.
 CPU time is what the workers used. "4 a decode" draws four clips of each video at once, from films
 whose groups of pictures are as long as x264 makes them, so that those of the clips overlap: by the
-loader, and by a reader alone (`clips`), which hands the frames to nobody.
+loader, and by a reader alone (`clips`), which hands the frames of clips of its own to nobody.
 
 Example:
   python tools/bench_loader.py --sources my/videos more/videos
@@ -84,11 +84,16 @@ class Reading:
     films: list[Path]
     spec: ClipSpec
     together: bool
+    tables: Path
     rates: list[float] = field(default_factory=list)
     processor_ms: list[float] = field(default_factory=list)
 
     def turn(self, epoch: int) -> None:
         """Each film once, timed."""
+        with kept_tables(self.tables):
+            self._read(epoch)
+
+    def _read(self, epoch: int) -> None:
         before, start = time.process_time(), time.perf_counter()
         for number, film in enumerate(self.films):
             generators = [np.random.default_rng([epoch, number, clip]) for clip in range(4)]
@@ -162,6 +167,8 @@ def start(
     settings = {"batch_size": BATCH, "workers": parsed.workers, "repeat": parsed.repeat}
     fewer = settings | {"batch_size": 1, "repeat": max(parsed.repeat // 4, 1)}
     long = [film for film in films if has_long_groups(film)]
+    if not long:
+        raise SystemExit("--sources: expected a video without cuts among them, for long groups")
     makers: dict[str, Callable[[], DataLoader[Any]]] = {
         OURS: lambda: our_loader(films, spec, **settings),
         ONE: lambda: our_loader(long, spec, **settings),
@@ -183,8 +190,8 @@ def start(
 
     makers[KEEPS_INDEX] = mapped
     contestants: dict[str, Contestant | Reading] = {
-        READ_ONE: Reading(long, spec, together=False),
-        READ_FOUR: Reading(long, spec, together=True),
+        READ_ONE: Reading(long, spec, False, parsed.output / "no tables"),
+        READ_FOUR: Reading(long, spec, True, parsed.output / "no tables"),
     }
     with kept_tables(parsed.output / "no tables"):
         contestants |= {name: started(make) for name, make in makers.items()}
@@ -216,10 +223,13 @@ def children() -> list[int]:
 
 @contextmanager
 def kept_tables(folder: Path) -> Iterator[None]:
-    """Workers started here look for packet tables in this folder."""
+    """Readers, and workers started here, look for packet tables in this folder."""
+    before = os.environ.get("VIDATTN_CACHE")
     os.environ["VIDATTN_CACHE"] = str(folder)
     yield
     del os.environ["VIDATTN_CACHE"]
+    if before is not None:
+        os.environ["VIDATTN_CACHE"] = before
 
 
 # -- what came out ----------------------------------------------------------------------------

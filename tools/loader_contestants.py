@@ -157,9 +157,13 @@ def peer_loader(dataset: Peer, *, batch_size: int, workers: int, repeat: int) ->
         sampler=DrawSampler(len(dataset.films), seed=SEED, repeat=repeat),
         num_workers=workers,
         persistent_workers=True,
-        worker_init_fn=lambda _: keep_freed_memory(),
+        worker_init_fn=_start,
         drop_last=True,
     )
+
+
+def _start(worker: int) -> None:
+    keep_freed_memory()
 
 
 def our_loader(

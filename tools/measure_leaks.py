@@ -158,7 +158,7 @@ def main() -> int:
     arguments = _arguments()
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     found = measure(arguments.files, arguments.way, cycles=arguments.cycles)
     text = json.dumps({"files": [file.name for file in arguments.files], **found}, indent=1)
     print(text)
@@ -176,6 +176,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
     parser.add_argument("--way", choices=WAYS, default="strict")
     parser.add_argument("--cycles", type=int, default=20_000)
+    parser.add_argument("--threads", type=int, default=1, help="decoder threads, of strict reading")
     parser.add_argument("--output", type=Path, help="JSON file")
     return parser.parse_args()
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,17 +15,22 @@ from torch import Tensor
 
 from vidattn.data import ClipDataset, ClipSpec, read_annotations
 from vidattn.data.batch_memory import BatchMemory, received, rows_of
-from vidattn.data.collate import ClipBatch
+from vidattn.data.collate import ClipBatch, collate_clips
 from vidattn.data.loader import TrainingLoader, training_loader
 
 SHAPE = (2, 3, 5)
 
 
-def sent(memory: BatchMemory, value: int, shape: tuple[int, ...] = SHAPE) -> Tensor:
-    """What arrives of an array full of one value; both ends are in this process."""
+def lent(memory: BatchMemory, value: int, shape: tuple[int, ...] = SHAPE) -> Tensor:
+    """A block that begins with an array full of one value."""
     block = memory.lend(torch.Size(shape).numel())
     rows_of(block, shape).fill_(value)
-    return received(block, shape)
+    return block
+
+
+def sent(memory: BatchMemory, value: int, shape: tuple[int, ...] = SHAPE) -> Tensor:
+    """What arrives of such an array; both ends are in this process."""
+    return received(lent(memory, value, shape), shape)
 
 
 class TestBlocks:
@@ -34,8 +43,21 @@ class TestBlocks:
 
     def test_what_is_let_go_of_is_used_again(self) -> None:
         memory = BatchMemory()
-        places = {sent(memory, value).data_ptr() for value in range(9)}
-        assert len(places) == 1
+        blocks = []
+        for value in range(9):
+            blocks.append(lent(memory, value))
+            received(blocks[-1], SHAPE)
+        assert all(block is blocks[0] for block in blocks)
+
+    def test_blocks_that_never_come_back_are_forgotten(self) -> None:
+        memory = BatchMemory()
+        for value in range(4):
+            lent(memory, value)
+        blocks = []
+        for value in range(9):
+            blocks.append(lent(memory, value))
+            received(blocks[-1], SHAPE)
+        assert all(block is blocks[0] for block in blocks)
 
     @pytest.mark.parametrize(
         "part",
@@ -49,14 +71,36 @@ class TestBlocks:
             lambda rows: memoryview(rows.numpy()),
         ],
     )
-    def test_whatever_shares_the_memory_holds_it(self, part) -> None:
+    def test_whatever_shares_the_memory_holds_it(self, part: Callable[[Tensor], Any]) -> None:
         memory = BatchMemory()
-        rows = sent(memory, 7)
-        place, shared = rows.data_ptr(), part(rows)
+        block = lent(memory, 7)
+        rows = received(block, SHAPE)
+        shared = part(rows)
         del rows
-        assert sent(memory, 8).data_ptr() != place
+        others = [lent(memory, 8), lent(memory, 9)]
+        assert all(other is not block for other in others)
         del shared
-        assert place in {sent(memory, 9).data_ptr() for _ in range(2)}
+        assert lent(memory, 10) is block
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+    def test_what_a_forked_process_may_see_is_not_used_again(self) -> None:
+        memory = BatchMemory()
+        blocks = [lent(memory, 1), lent(memory, 2)]
+        held = [received(block, SHAPE) for block in blocks]
+        ends, child_ends = multiprocessing.Pipe()
+        context = multiprocessing.get_context("fork")
+        child = context.Process(target=look_and_let_go, args=(child_ends, held), daemon=True)
+        child.start()
+        del held[0]
+        assert lent(memory, 3) is not blocks[0]  # the child may still look
+        ends.send("look")
+        assert ends.recv() == [1, 2]
+        child.join()
+        assert lent(memory, 4) is not blocks[1]  # the child has let go of it, we have not
+        assert held[0].unique().tolist() == [2]
+        later = lent(memory, 5)
+        received(later, SHAPE)
+        assert lent(memory, 6) is later
 
     def test_sizes_may_change(self) -> None:
         memory = BatchMemory()
@@ -69,6 +113,13 @@ class TestBlocks:
         assert len(memory._blocks) == 1  # as large as was ever needed
         held = [sent(memory, value, (value + 1,)) for value in range(12)]
         assert [rows.tolist() for rows in held] == [[value] * (value + 1) for value in range(12)]
+
+
+def look_and_let_go(ends: Any, held: list[Tensor]) -> None:
+    ends.recv()
+    seen = [int(rows.max()) for rows in held]
+    held.clear()
+    ends.send(seen)
 
 
 def loader_of(folder: Path, workers: int) -> TrainingLoader:
@@ -95,6 +146,42 @@ def test_kept_batches_and_parts_of_batches_stay_what_they_are(small_set: Path) -
         assert batch.video_id == original.video_id
     for corner, original in zip(corners, expected, strict=True):
         assert torch.equal(corner, original.pixels[:, :, 0, :5, :5])
+
+
+def flipped(items: Any) -> ClipBatch:
+    """What a user's own collation may do."""
+    batch = collate_clips(items)
+    batch.pixels = batch.pixels.flip(-1)
+    return batch
+
+
+def scaled(items: Any) -> ClipBatch:
+    batch = collate_clips(items)
+    return replace(batch, pixels=batch.pixels[:, :, ::2] / 255)
+
+
+@pytest.mark.parametrize("collation", [flipped, scaled])
+def test_pixels_that_are_changed_in_a_worker_arrive_changed(
+    small_set: Path, collation: Callable[[Any], ClipBatch]
+) -> None:
+    arrived = []
+    for workers in (0, 1):
+        loader = loader_of(small_set, workers)
+        loader.collate_fn = collation
+        arrived.append([batch.pixels for batch in loader])
+    for here, there in zip(*arrived, strict=True):
+        assert here.dtype == there.dtype
+        assert torch.equal(here, there)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_processes_that_are_not_forked(small_set: Path, method: str) -> None:
+    expected = list(loader_of(small_set, 0))
+    loader = loader_of(small_set, 1)
+    loader.multiprocessing_context = method
+    for batch, original in zip(loader, expected, strict=True):
+        assert torch.equal(batch.pixels, original.pixels)
 
 
 def shared_files(process: int) -> set[str]:

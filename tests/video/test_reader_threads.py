@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections import deque
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import pytest
 import torch
 
 from tests.video.numbered_films import encode, read_number
-from vidattn.errors import ArgumentError, DecodeError, VideoError
+from vidattn.errors import ArgumentError, DecodeError, LimitError, VideoError
 from vidattn.video import open_video
 from vidattn.video.cursor import DecodingCursor
 from vidattn.video.frame_search import FrameSearch
@@ -217,7 +219,13 @@ if child:
 @pytest.mark.parametrize("state", ["open", "garbage"])
 def test_a_forked_process_collects_garbage_and_ends(state: str, tmp_path: Path) -> None:
     film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264, one group"])
-    subprocess.run([sys.executable, "-c", FORKING, str(film), state], check=True, timeout=60)
+    command = [sys.executable, "-c", FORKING, str(film), state]
+    parent = subprocess.Popen(command, start_new_session=True)
+    try:
+        assert parent.wait(60) == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system tells no threads")
@@ -229,6 +237,37 @@ def test_a_closed_reader_has_no_threads(tmp_path: Path) -> None:
         assert numbers(reader, [10, 11, 12]) == [10, 11, 12]
         assert len(list(threads.iterdir())) > before
     assert len(list(threads.iterdir())) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system tells no threads")
+@pytest.mark.parametrize("name", ["_left_out", "_counts", "_begin_at"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("max pixel count")])
+def test_errors_that_are_kept_hold_no_threads(
+    name: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264"])
+    threads = Path("/proc/self/task")
+    before = len(list(threads.iterdir()))
+    with PyavReader(film, threads=3) as reader:
+        assert numbers(reader, [10, 11, 12]) == [10, 11, 12]
+
+        def fail(self: DecodingCursor, *arguments: object) -> bool:
+            raise error
+
+        monkeypatch.setattr(DecodingCursor, name, fail)
+        with pytest.raises((KeyboardInterrupt, LimitError)) as caught:
+            reader.frames_at([72, 73])
+        assert caught.traceback
+    assert len(list(threads.iterdir())) == before
+
+
+def test_errors_name_the_packet(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264, no B-frames"])
+    blank_packet(film, 20)
+    with PyavReader(film, threads=1) as reader:
+        assert reader.frames_at([19]).indices.tolist() == [19]
+        with pytest.raises(DecodeError, match="cannot decode packet 20:"):
+            reader.frames_at([20])
 
 
 def test_how_many_threads_there_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -83,19 +83,36 @@ class _LentBatch(ClipBatch):
     """A batch of a worker; the process that it is sent to gets a `ClipBatch`.
 
     Attributes:
-        block: of the worker's memory, where the pixels are.
+        block: of the worker's memory.
+        lent: the pixels there; `pixels` may have become others since.
     """
 
     block: Tensor = field(kw_only=True)
+    lent: Tensor = field(kw_only=True)
 
     def __reduce__(self) -> tuple[Callable[..., ClipBatch], tuple[Any, ...]]:
-        others = {field.name: getattr(self, field.name) for field in fields(ClipBatch)}
-        rows = others.pop("pixels").permute(0, 2, 3, 4, 1)
-        return _receive, (self.block, rows.shape, others)
+        values = {each.name: getattr(self, each.name) for each in fields(ClipBatch)}
+        if self.pixels is not self.lent:
+            return _arrived, (values,)
+        shape = _stored(values.pop("pixels")).shape
+        return _arrived, (values, self.block, shape)
 
 
-def _receive(block: Tensor, shape: Sequence[int], others: dict[str, Any]) -> ClipBatch:
-    return ClipBatch(pixels=received(block, shape).permute(0, 4, 1, 2, 3), **others)
+def _arrived(
+    values: dict[str, Any], block: Tensor | None = None, shape: Sequence[int] = ()
+) -> ClipBatch:
+    if block is not None:
+        values = {**values, "pixels": _shown(received(block, shape))}
+    return ClipBatch(**values)
+
+
+def _shown(rows: Tensor) -> Tensor:
+    """N·T·H·W·3 storage as (N, 3, T, H, W)."""
+    return rows.permute(0, 4, 1, 2, 3)
+
+
+def _stored(pixels: Tensor) -> Tensor:
+    return pixels.permute(0, 2, 3, 4, 1)
 
 
 def collate_clips(items: Iterable[Sequence[LabelledClip] | Failure]) -> ClipBatch:
@@ -129,11 +146,12 @@ def collate_clips(items: Iterable[Sequence[LabelledClip] | Failure]) -> ClipBatc
     }
     rows = _rows([item.clip for item in clips])
     if get_worker_info() is None:
-        return ClipBatch(pixels=torch.stack(rows).permute(0, 4, 1, 2, 3), **others)
+        return ClipBatch(pixels=_shown(torch.stack(rows)), **others)
     # No copy is made to send it, for it lies where the process that it goes to can see it.
     block = _MEMORY.lend(sum(row.nbytes for row in rows))
     stacked = torch.stack(rows, out=rows_of(block, (len(rows), *rows[0].shape)))
-    return _LentBatch(pixels=stacked.permute(0, 4, 1, 2, 3), **others, block=block)
+    pixels = _shown(stacked)
+    return _LentBatch(pixels=pixels, **others, block=block, lent=pixels)
 
 
 def _rows(clips: list[Clip]) -> list[Tensor]:

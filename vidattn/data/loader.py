@@ -145,7 +145,8 @@ def training_loader(
     Args:
         dataset: in training.
         batch_size: videos a batch; each gives `clips` clips.
-        workers: processes that decode; 0 decodes in this one.
+        workers: processes that decode; 0 decodes in this one. Each keeps shared memory for up to
+            four batches.
         repeat, clips, weights, seed: see `DrawSampler`.
         pin_memory: batches in page-locked memory.
         timeout_seconds: without a batch, after which the workers count as hung.

@@ -14,7 +14,6 @@ from vidattn.video.demuxer import (
     FRAME_THREADED,
     decode_in_threads,
     open_container,
-    raise_typed,
     typed_errors,
 )
 from vidattn.video.forks import outlive_forks
@@ -278,19 +277,16 @@ class DecodingCursor:
         if len(self._ready) > count or self._drained:
             return
         self.astray = True  # stays so if the decoder fails, or is interrupted
-        try:
+        with typed_errors(self.path, lambda: f"cannot decode packet {self.position}"):
             while len(self._ready) <= count and not self._drained:
                 if last is not None and self.position > last:
                     self._drain()
                 else:
                     self._decode_one(wanted)
-        except Exception as error:
-            raise_typed(error, self.path, f"cannot decode packet {self.position}")
         self.astray = False
 
     def _decode_one(self, wanted: Container[int] | None) -> None:
         packet = next(self._packets, None)
-        self.position += 1
         if packet is None:
             self._drained = True
         elif wanted is not None and packet.pts not in wanted and self._left_out(packet):
@@ -301,6 +297,7 @@ class DecodingCursor:
             self._drained = True  # stays so if the decoder fails
             self._ready.extend(packet.decode())
             self._drained = packet.size == 0 and packet.dts is None
+        self.position += 1
 
     def _counts(self, packet_or_frame: Any) -> bool:
         time = packet_or_frame.pts
@@ -322,11 +319,14 @@ class DecodingCursor:
         self._start_decoder()
         try:
             with typed_errors(self.path, "cannot read its packets"):
-                for _ in range(start - self.position):
-                    next(self._packets, None)
-                packet = next(self._packets, None)
+                return self._read_on(start)
         except DecodeError:
             return False
+
+    def _read_on(self, start: int) -> bool:
+        for _ in range(start - self.position):
+            next(self._packets, None)
+        packet = next(self._packets, None)
         if packet is None or self.table.place_of(packet) != start:
             return False
         self._begin_at(packet, start)
@@ -350,13 +350,16 @@ class DecodingCursor:
     def _skip_to(self, start: int) -> bool:
         """Read packets without decoding them until the next one is `start`; False if past it."""
         with typed_errors(self.path, "cannot read its packets"):
-            for packet in self._packets:
-                found = self.table.place_of(packet)
-                if found == start:
-                    self._begin_at(packet, start)
-                    return True
-                if found is not None and found > start:
-                    return False
+            return self._found(start)
+
+    def _found(self, start: int) -> bool:
+        for packet in self._packets:
+            place = self.table.place_of(packet)
+            if place == start:
+                self._begin_at(packet, start)
+                return True
+            if place is not None and place > start:
+                return False
         return False
 
     def _begin_at(self, packet: Any, start: int) -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import av
 
@@ -32,24 +33,29 @@ FRAME_THREADED = {"h264", "hevc", "vp9"}
 
 
 @contextmanager
-def typed_errors(path: str, doing: str, kind: type[VideoError] = DecodeError) -> Iterator[None]:
-    """Turn whatever PyAV raises into an error of ours that names the file."""
+def typed_errors(
+    path: str, doing: str | Callable[[], str], kind: type[VideoError] = DecodeError
+) -> Iterator[None]:
+    """Turn whatever PyAV raises into an error of ours that names the file.
+
+    Args:
+        path: of the file.
+        doing: what cannot be done, or what tells it once it has failed.
+        kind: of the error.
+    """
     try:
         yield
-    except Exception as error:
-        raise_typed(error, path, doing, kind)
-
-
-def raise_typed(
-    error: Exception, path: str, doing: str, kind: type[VideoError] = DecodeError
-) -> NoReturn:
-    """Raise an error of ours in place of one that PyAV raised; ours stay what they are."""
-    if isinstance(error, VideoError):
-        raise error
-    if "max pixel count" in str(error):
-        raise LimitError(path, "a frame has more pixels than allowed") from error
-    # PyAV also leaks IndexError, ValueError, … of damaged files.
-    raise kind(path, f"{doing}: {_reason(error)}") from error
+    except BaseException as error:
+        # Variables of functions that have failed hold packets, and these a decoder with its
+        # threads: they would be there for as long as anybody keeps the error.
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, VideoError) or not isinstance(error, Exception):
+            raise
+        if "max pixel count" in str(error):
+            raise LimitError(path, "a frame has more pixels than allowed") from error
+        # PyAV also leaks IndexError, ValueError, … of damaged files.
+        what = doing if isinstance(doing, str) else doing()
+        raise kind(path, f"{what}: {_reason(error)}") from error
 
 
 def open_container(
