@@ -33,6 +33,7 @@ from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import av
 import numpy as np
@@ -329,8 +330,7 @@ def keyframe_scan(path: Path, rounds: int) -> dict[str, Any]:
         taken.setdefault(name, []).append(milliseconds(work))
 
     for _ in range(rounds):
-        with TemporaryDirectory() as folder:
-            os.environ["VIDATTN_CACHE"] = folder
+        with TemporaryDirectory() as folder, patch.dict(os.environ, VIDATTN_CACHE=folder):
             for threads in THREADS:
                 take(f"vidattn {threads}", partial(look, path, threads))
             index_videos([path], progress=False)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from loader_contestants import (
@@ -224,12 +225,8 @@ def children() -> list[int]:
 @contextmanager
 def kept_tables(folder: Path) -> Iterator[None]:
     """Readers, and workers started here, look for packet tables in this folder."""
-    before = os.environ.get("VIDATTN_CACHE")
-    os.environ["VIDATTN_CACHE"] = str(folder)
-    yield
-    del os.environ["VIDATTN_CACHE"]
-    if before is not None:
-        os.environ["VIDATTN_CACHE"] = before
+    with patch.dict(os.environ, VIDATTN_CACHE=str(folder)):
+        yield
 
 
 # -- what came out ----------------------------------------------------------------------------

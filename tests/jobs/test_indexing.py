@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,4 +88,17 @@ def test_the_command_prints_a_table_or_json(
     assert main(["index", str(folder / "a.mp4"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["videos"][0]["frame_count"] == 30
     assert main(["index", str(folder)]) == 1
-    assert "3 videos, 1 cannot be read" in capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"in {folder}:"
+    assert ["a.mp4", "30", "1.20", "25", "96×64", "h264"] in [line.split()[:6] for line in printed]
+    assert [line for line in printed if line.startswith("broken.mp4: not a video file")]
+    assert printed[-1] == "3 videos, 1 cannot be read"
+
+
+def test_videos_of_no_common_folder_are_named_from_here(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert main(["index", "a.mp4", str(folder / "below" / "b.mp4")]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "h264" in line]
+    assert names == ["a.mp4", os.path.join("below", "b.mp4")]

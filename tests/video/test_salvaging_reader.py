@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -323,6 +325,22 @@ def test_the_log_is_as_it_was(films: Film) -> None:
     before = av.logging.get_level(), av.logging.get_skip_repeated()
     open_video(films("b_frames"), salvage=True).close()
     assert (av.logging.get_level(), av.logging.get_skip_repeated()) == before
+
+
+def test_nothing_is_printed(tmp_path: Path) -> None:
+    path = group_film(tmp_path, "h264.mp4")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"moov") - 4])
+    code = (
+        "from vidattn.errors import VideoError\n"
+        "from vidattn.video import open_video\n"
+        "try:\n"
+        f"    open_video({str(path)!r}, salvage=True)\n"
+        "except VideoError:\n"
+        "    print('refused')\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("refused\n", "")
 
 
 def test_labels_of_other_readers_do_not_disturb(films: Film) -> None:

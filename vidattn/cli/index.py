@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Index and print a line for each video."""
+    """Index, and print what was found."""
     from vidattn.jobs import index_videos
 
     records = index_videos(
@@ -50,35 +51,68 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _print(records: Sequence[dict[str, Any]]) -> None:
+    """A table of those that can be read, and below it what else is to be known, line by line."""
+    from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("video", "frames", "seconds", "fps", "size", "codec", "key frames", "remarks")
-    for record in records:
-        if "error" in record:
-            wrong = "; ".join(filter(None, [record["reason"], _salvaged(record)]))
-            table.add_row(escape(record["video"]), *[""] * 6, f"[red]{escape(wrong)}[/red]")
-            continue
-        turned = f"turned by {record['quarter_turns'] * 90}°" if record["quarter_turns"] else None
-        mirrored = "mirrored" if record["mirrored"] else None
-        counted = record["full_decode_reason"]
-        remarks = [turned, mirrored, counted and f"counted: {counted}", record["damage"]]
-        remarks.append(_salvaged(record))
-        table.add_row(
-            escape(record["video"]),
-            str(record["frame_count"]),
-            f"{record['duration_seconds']:.2f}",
-            f"{record['fps']:.3g}",
-            "×".join(map(str, record["size"][::-1])),
-            record["codec"],
-            str(record["keyframe_count"]),
-            escape("; ".join(remark for remark in remarks if remark)),
-        )
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 1000  # lines of a file need not be folded
+    folder = _common_folder([record["video"] for record in records])
+    names = [escape(os.path.relpath(record["video"], folder or ".")) for record in records]
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("video", overflow="fold")
+    for column in ("frames", "seconds", "fps", "size", "codec", "keys"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, record in zip(names, records, strict=True):
+        if "error" not in record:
+            table.add_row(name, *_cells(record))
+    if folder:
+        console.print(f"in {escape(folder)}:", soft_wrap=True)
+    if table.row_count:
+        console.print(table)
+    for name, record in zip(names, records, strict=True):
+        if remarks := _remarks(record):
+            colour = "red" if "error" in record else "yellow"
+            console.print(f"[{colour}]{name}[/]: {escape(remarks)}", soft_wrap=True)
     failed = sum("error" in record for record in records)
-    console = Console()
-    console.print(table)
     console.print(f"{len(records)} videos, {failed} cannot be read")
+
+
+def _common_folder(videos: Sequence[str]) -> str:
+    """The one that holds all of them, so that it need not be said for each; "" if there is none."""
+    try:
+        return os.path.commonpath([os.path.dirname(video) for video in videos])
+    except ValueError:  # none at all, or some given in full and some not
+        return ""
+
+
+def _cells(record: dict[str, Any]) -> list[str]:
+    return [
+        str(record["frame_count"]),
+        f"{record['duration_seconds']:.2f}",
+        f"{record['fps']:.3g}",
+        "×".join(map(str, record["size"][::-1])),
+        record["codec"],
+        str(record["keyframe_count"]),
+    ]
+
+
+def _remarks(record: dict[str, Any]) -> str:
+    if "error" in record:
+        return "; ".join(filter(None, [record["reason"], _salvaged(record)]))
+    turned = f"turned by {record['quarter_turns'] * 90}°" if record["quarter_turns"] else None
+    mirrored = "mirrored" if record["mirrored"] else None
+    counted = record["full_decode_reason"]
+    remarks = [
+        turned,
+        mirrored,
+        counted and f"frames counted by decoding: {counted}",
+        record["damage"],
+    ]
+    return "; ".join(remark for remark in [*remarks, _salvaged(record)] if remark)
 
 
 def _salvaged(record: dict[str, Any]) -> str | None:

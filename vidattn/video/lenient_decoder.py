@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ _SECOND_OPINIONS = {"vp9": "libvpx-vp9"}
 _OWN_COMPLAINTS = {"mpeg1video", "mpeg2video", "mpeg4", "h263", "flv", "wmv1", "wmv2", "mjpeg"}
 # What FFmpeg writes into its log is captured for the whole process: one survey at a time.
 _LISTENING = threading.RLock()
+# What nobody captures meanwhile goes to Python's logging, which prints it where nobody set it up.
+logging.getLogger("libav").addHandler(logging.NullHandler())
 
 
 class LenientDecoder:
