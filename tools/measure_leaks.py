@@ -3,7 +3,8 @@
 Memory is the resident set, and with glibc also what C code has allocated and not freed: that tells
 a leak from a heap that is still finding its shape. A slope is that of a line through the means of
 equal stretches of the run after a warm-up; the interval is Student's, at 95 %, and holds 0 where
-nothing leaks.
+nothing leaks. The way "loader" takes batches of a training loader instead, a cycle each, and counts
+its two workers too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import math
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,33 @@ WAYS: dict[str, Callable[[Path, random.Random], None]] = {
     "decord": read_decord,
     "torchcodec": read_torchcodec,
 }
+LOADER = "loader"
+
+
+def batches(files: list[Path]) -> Callable[[Path, random.Random], None]:
+    """Takes the next batch of a training loader at each call, epoch after epoch."""
+    from vidattn.data import ClipDataset, ClipSpec, Sample
+    from vidattn.data.loader import training_loader
+
+    dataset = ClipDataset(
+        [Sample(file, ("film",), file.name) for file in files],
+        spec=ClipSpec(frames=4, frame_stride=2, short_side=32, crop_size=32),
+        classes=["film"],
+        training=True,
+    )
+    loader = training_loader(dataset, batch_size=2, workers=2, repeat=100)
+
+    def epochs() -> Iterator[Any]:
+        for epoch in count():
+            loader.sampler.set_epoch(epoch)
+            yield from loader
+
+    given = epochs()
+
+    def take(path: Path, generator: random.Random) -> None:
+        next(given)
+
+    return take
 
 
 def measure(
@@ -83,12 +112,13 @@ def measure(
         memory at both ends, and the smallest and largest number of open files and threads after
         the warm-up.
     """
+    read = batches(files) if way == LOADER else WAYS[way]
     generator, every = random.Random(0), max(cycles // samples, 1)
     rows: list[tuple[int, int, int, int, int]] = []
     errors = 0
     for cycle in range(1, cycles + 1):
         try:
-            WAYS[way](files[cycle % len(files)], generator)
+            read(files[cycle % len(files)], generator)
         except Exception:
             errors += 1
         if cycle % every == 0:
@@ -125,9 +155,14 @@ class _HeapInformation(ctypes.Structure):
 
 
 def _state() -> tuple[int, int, int, int]:
-    """Resident bytes, open files, threads and allocated bytes (0 if unknown) of this process."""
-    resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
-    files, threads = len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+    """Resident bytes, open files and threads of this process and its workers; bytes allocated here.
+
+    0 where it is not known what is allocated.
+    """
+    workers = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    folders = [Path("/proc") / name for name in ("self", *workers)]
+    resident = sum(int((at / "statm").read_text().split()[1]) * PAGE for at in folders)
+    files, threads = (sum(len(os.listdir(at / each)) for at in folders) for each in ("fd", "task"))
     ask = getattr(ctypes.CDLL(None), "mallinfo2", None)
     if ask is None:
         return resident, files, threads, 0
@@ -174,7 +209,7 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
-    parser.add_argument("--way", choices=WAYS, default="strict")
+    parser.add_argument("--way", choices=[*WAYS, LOADER], default="strict")
     parser.add_argument("--cycles", type=int, default=20_000)
     parser.add_argument("--threads", type=int, default=1, help="decoder threads, of strict reading")
     parser.add_argument("--output", type=Path, help="JSON file")

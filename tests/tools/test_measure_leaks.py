@@ -88,3 +88,14 @@ def test_readers_do_not_leak(tool: ModuleType, tmp_path: Path, way: str) -> None
     assert found["slope_bytes_a_cycle"] < 1000
     assert found["open_files"][0] == found["open_files"][1]
     assert found["threads"][0] == found["threads"][1]
+
+
+@pytest.mark.slow
+def test_loaders_do_not_leak(tool: ModuleType, tmp_path: Path) -> None:
+    """Blocks of shared memory, and the workers' memory: none may be new with each batch."""
+    files = [encode(tmp_path / "a.mp4", 8, size=(32, 48), preset="ultrafast")]
+    found = tool.measure(files, "loader", cycles=3000)
+    assert found["cycles_that_raised"] == 0
+    assert found["slope_bytes_a_cycle"] < 2000
+    assert found["open_files"][1] - found["open_files"][0] < 40
+    assert found["threads"][0] == found["threads"][1]

@@ -63,7 +63,7 @@ def test_small_pictures_are_means_of_areas(pixel_format: str, size: tuple[int, i
     )
     expected = np.stack([y + red_v * v, y - green_u * u - green_v * v, y + blue_u * u], 2)
 
-    found = RgbConverter().picture("a film", frame, size, Orientation.of(frame))
+    found = RgbConverter().picture("a film", frame, size, Orientation.of("a film", frame))
     distance = np.abs(found - expected)
     assert distance.max() < (4.5 if half else 0.6)
     assert distance.mean() < (1.6 if half else 0.3)
@@ -79,7 +79,7 @@ def test_one_converter_for_many_sizes_and_formats() -> None:
         )
         for size in ((48, 64), (33, 45), (HEIGHT, WIDTH), (48, 64)):
             kept, fresh = (
-                one.picture("a film", frame, size, Orientation.of(frame))
+                one.picture("a film", frame, size, Orientation.of("a film", frame))
                 for one in (converter, RgbConverter())
             )
             assert kept.shape == (*size, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -193,6 +194,21 @@ def check_turned(
         small = reader.frames_at([2], short_side=16)
     assert np.abs(found.astype(int) - expected).mean() < 3
     assert small.size == tuple(side // 4 for side in expected.shape[:2])
+
+
+@pytest.mark.parametrize("salvage", [False, True])
+def test_pictures_go_without_the_garbage_collector(films: Film, salvage: bool) -> None:
+    """Of large films, those of a hundred openings between its rounds would be hundreds of MiB."""
+    path = films("b_frames")
+    gc.collect()
+    gc.disable()
+    try:
+        with open_video(path, salvage=salvage) as reader:
+            reader.frames_at([0, 20])
+        left = [each for each in gc.get_objects() if type(each) is av.VideoFrame]
+        assert [frame for frame in left if (frame.height, frame.width) == SIZE] == []
+    finally:
+        gc.enable()
 
 
 def test_names_of_any_kind(films: Film, tmp_path: Path, decoder: str) -> None:

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from vidattn.video.demuxer import typed_errors
+
+_TINY = 16
 
 
 @dataclass(frozen=True)
@@ -19,10 +24,29 @@ class Orientation:
     quarter_turns: int = 0
 
     @classmethod
-    def of(cls, frame: Any) -> Orientation:
-        """From a PyAV frame: its display matrix, or its rotation where that cannot be read."""
+    def of(cls, path: str, frame: Any) -> Orientation:
+        """From a PyAV frame: its display matrix, or its rotation where that cannot be read.
+
+        Args:
+            path: of the video, for messages.
+            frame: `av.VideoFrame`.
+
+        Raises:
+            DecodeError: FFmpeg cannot convert this frame.
+        """
+        # A frame that was asked for its side data is held by it until the garbage collector comes.
+        # So a tiny copy is asked, which has the same, and the picture can go at once.
+        with typed_errors(path, "cannot convert a frame"):
+            tiny: Any = VideoReformatter().reformat(
+                frame,
+                width=_TINY,
+                height=_TINY,
+                format="gray",
+                interpolation=Interpolation.POINT,
+                threads=1,
+            )
         try:
-            matrix = frame.side_data.get("DISPLAYMATRIX")
+            matrix = tiny.side_data.get("DISPLAYMATRIX")
         except ValueError:  # PyAV knows no name for another piece of side data of this frame
             return cls(False, round(frame.rotation / 90) % 4)
         return cls() if matrix is None else cls.from_matrix(bytes(matrix))

@@ -53,7 +53,7 @@ class ShownSize:
         """
         size = (frame.height, frame.width)
         if self._stored is None:
-            self.orientation, self._stored = Orientation.of(frame), size
+            self.orientation, self._stored = Orientation.of(self._path, frame), size
         elif size != self._stored:
             expected = "x".join(map(str, self._stored[::-1]))
             raise DecodeError(

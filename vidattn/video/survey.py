@@ -85,7 +85,7 @@ class Survey:
     def _of(cls, path: str, decoder: LenientDecoder, limits: Limits) -> Survey:
         stream = decoder.stream
         declared_rate = float(stream.average_rate or stream.guessed_rate or 0)
-        emitted = list(_emissions(decoder))
+        emitted = list(_emissions(path, decoder))
         if not emitted:
             reason = next(iter(decoder.damage.values()), "no packet holds one")
             raise DecodeError(path, f"no frame can be decoded ({reason})")
@@ -127,14 +127,14 @@ class Survey:
         )
 
 
-def _emissions(decoder: LenientDecoder) -> Iterator[_Emitted]:
+def _emissions(path: str, decoder: LenientDecoder) -> Iterator[_Emitted]:
     for packet, frame in decoder.frames():
         found = _Emitted(
             packet,
             None if frame.pts is None else frame.time,
             frame.key_frame,
             (frame.height, frame.width),
-            Orientation.of(frame),
+            Orientation.of(path, frame),
         )
         del frame  # before the next is decoded
         yield found
