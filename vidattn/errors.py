@@ -45,7 +45,7 @@ class DecoderUnavailableError(VidattnError):
 
 
 class ProcessError(VidattnError):
-    """A process that shares a run ended before its share was done."""
+    """A process that shares a run ended before its share was done, or at a video."""
 
 
 class AnnotationError(VidattnError):

@@ -45,21 +45,20 @@ def test_an_interrupted_run_goes_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = tmp_path / "health.json"
-    monkeypatch.setattr(indexing, "SAVE_EVERY", 1)
     examine, looked_at = indexing.examine, []
 
-    def interrupted(path: Path) -> dict:
+    def interrupted(path: Path, *, salvage: bool) -> dict:
         if len(looked_at) == 1:
             raise KeyboardInterrupt
         looked_at.append(path.name)
         return examine(path)
 
     monkeypatch.setattr(indexing, "examine", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):  # it is written all the same
         index_videos([folder], report=report, progress=False)
     assert json.loads(report.read_text())["videos_found"] == 1
     monkeypatch.setattr(
-        indexing, "examine", lambda path: looked_at.append(path.name) or examine(path)
+        indexing, "examine", lambda path, **_: looked_at.append(path.name) or examine(path)
     )
     index_videos([folder], report=report, progress=False)
     assert looked_at == ["a.mp4", "b.mp4", "broken.mp4"]
@@ -68,6 +67,40 @@ def test_an_interrupted_run_goes_on(
     (folder / "broken.mp4").write_bytes(b"still no video")
     index_videos([folder], report=report, progress=False)
     assert looked_at == ["a.mp4", "b.mp4", "broken.mp4", "broken.mp4"]
+
+
+def test_the_report_is_written_meanwhile_but_not_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, written = [100.0], []
+
+    def write(path: Path, content: dict) -> None:
+        written.append((clock[0], content["videos_found"]))
+        clock[0] += 2.0
+
+    monkeypatch.setattr(indexing, "write_json", write)
+    monkeypatch.setattr(indexing.time, "monotonic", lambda: clock[0])
+    report = indexing._Report("health.json")
+    for second in (104.9, 105.0, 146.9, 147.0):
+        clock[0] = second
+        report.now_and_then({"a": {}, "b": {}})
+    assert written == [(105.0, 2), (147.0, 2)]
+    indexing._Report(None).now([{}])
+    assert len(written) == 2
+
+
+def die_at_b(path: Path) -> dict:
+    if path.name.startswith("b"):
+        os._exit(3)
+    return {"video": str(path), "state": []}
+
+
+def test_a_worker_that_dies_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
+    videos = [tmp_path / letter for letter in "abcdefgh"]
+    records = list(indexing.examined(videos, die_at_b, 2))
+    assert sorted(record["video"] for record in records) == sorted(map(str, videos))
+    failed = {record["video"]: record["reason"] for record in records if "error" in record}
+    assert failed == {str(tmp_path / "b"): "the process that read it died"}
 
 
 def test_lists_and_what_is_not_there(folder: Path) -> None:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,15 +15,20 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from vidattn.errors import ArgumentError, VideoError
+from vidattn.errors import ArgumentError, ProcessError, VideoError
 from vidattn.files import write_json
 from vidattn.jobs.video_lists import listed_videos
 from vidattn.video.index_cache import store_table
 from vidattn.video.pyav_reader import PyavReader
 from vidattn.video.salvaging_reader import SalvagingReader
 
-# Files between two writes of the report: what an interruption may cost.
-SAVE_EVERY = 200
+# What a kill may cost at least, and the share of the time that writing the report may take: it is
+# written whole each time, and that of a million videos is large.
+SAVE_SECONDS, SAVE_SHARE = 5.0, 0.05
+# Videos for each worker that are given out before those before them are back.
+_AHEAD = 2
+
+Look = Callable[[Path], dict[str, Any]]
 
 
 def index_videos(
@@ -38,7 +46,8 @@ def index_videos(
             one path a line, relative to the list.
         report: JSON file for the records; videos that it already holds, unchanged since, are
             not looked at again. Nothing is written if None.
-        workers: processes.
+        workers: processes. From two on, one that dies costs no more than a record that says at
+            which video.
         salvage: decode every video once, and say which frames are damaged.
 
     Returns:
@@ -60,20 +69,23 @@ def index_videos(
     }
     remaining = [video for video in videos if str(video) not in found]
     records = track(
-        _examined(remaining, workers, salvage),
+        examined(remaining, partial(examine, salvage=salvage), workers),
         total=len(remaining),
         description="indexing",
         console=Console(stderr=True),
         disable=not progress,
         transient=True,
     )
-    for number, record in enumerate(records, start=1):
-        found[record["video"]] = record
-        if report is not None and number % SAVE_EVERY == 0:
-            _write(report, found.values())
+    written = _Report(report)
+    try:
+        for record in records:
+            found[record["video"]] = record
+            written.now_and_then(found)
+    except BaseException:
+        written.now(found.values())
+        raise
     ordered = [found[str(video)] for video in videos]
-    if report is not None:
-        _write(report, ordered)
+    written.now(ordered)
     return ordered
 
 
@@ -88,7 +100,7 @@ def examine(path: str | Path, *, salvage: bool = False) -> dict[str, Any]:
         With `salvage` also `salvage`: frame_count, valid_frames, packet_count, declared_frames
         and damaged_spans (first frame, last frame, what is wrong), or `error` and `reason`.
     """
-    record: dict[str, Any] = {"video": str(path), "state": _state(Path(path))}
+    record = _record(Path(path))
     try:
         with PyavReader(path) as reader:
             seconds = np.array(reader.seconds_of(range(len(reader))))
@@ -132,16 +144,94 @@ def _salvaged(path: str | Path) -> dict[str, Any]:
         return {"error": type(error).__name__, "reason": error.reason}
 
 
-def _examined(videos: Sequence[Path], workers: int, salvage: bool) -> Iterator[dict[str, Any]]:
-    look = partial(examine, salvage=True) if salvage else examine
+def examined(videos: Sequence[Path], look: Look, workers: int) -> Iterator[dict[str, Any]]:
+    """The records of videos, as they come.
+
+    Args:
+        look: makes the record of a video; picklable.
+        workers: processes.
+    """
     if workers == 1 or len(videos) < 2:
         yield from map(look, videos)
         return
+    remaining = iter(videos)
+    # One of those that were in work when a process died killed it: each is looked at once more.
+    while suspects := (yield from _side_by_side(remaining, look, workers)):
+        yield from _one_by_one(suspects, look)
+
+
+def _side_by_side(
+    videos: Iterator[Path], look: Look, workers: int
+) -> Generator[dict[str, Any], None, list[Path]]:
+    """Those that were in work when a process died; none once all are done."""
+    given: dict[Future[dict[str, Any]], Path] = {}
+    refused: list[Path] = []
+    with _pool(workers) as pool:
+        try:
+            while True:
+                while len(given) < _AHEAD * workers and (video := next(videos, None)):
+                    refused = [video]
+                    given[pool.submit(look, video)] = video
+                    refused = []
+                if not given:
+                    return []
+                for future in wait(given, return_when=FIRST_COMPLETED).done:
+                    record = future.result()
+                    del given[future]
+                    yield record
+        except BrokenProcessPool:
+            return [*given.values(), *refused]
+
+
+def _one_by_one(videos: Iterable[Path], look: Look) -> Iterator[dict[str, Any]]:
+    remaining = deque(videos)
+    while remaining:
+        with _pool(1) as pool:
+            try:
+                while remaining:
+                    record = pool.submit(look, remaining[0]).result()
+                    remaining.popleft()
+                    yield record
+            except BrokenProcessPool:
+                yield {
+                    **_record(remaining.popleft()),
+                    "error": ProcessError.__name__,
+                    "reason": "the process that read it died",
+                }
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
     # Started afresh: a forked decoder library may hold a lock that nobody will release.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for future in as_completed([pool.submit(look, video) for video in videos]):
-            yield future.result()
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+class _Report:
+    """The file of a run's records; none is written if `path` is None."""
+
+    def __init__(self, path: str | Path | None) -> None:
+        self._path = path
+        self._written, self._took = time.monotonic(), 0.0
+
+    def now_and_then(self, found: dict[str, dict[str, Any]]) -> None:
+        """Write the records if it is time to."""
+        if time.monotonic() - self._written >= max(SAVE_SECONDS, self._took / SAVE_SHARE):
+            self.now(found.values())
+
+    def now(self, found: Iterable[dict[str, Any]]) -> None:
+        """Write the records."""
+        if self._path is None:
+            return
+        started = time.monotonic()
+        records = list(found)
+        failed = sum("error" in record for record in records)
+        whole = {"videos_found": len(records), "videos_failed": failed, "videos": records}
+        write_json(self._path, whole)
+        self._written = time.monotonic()
+        self._took = self._written - started
+
+
+def _record(video: Path) -> dict[str, Any]:
+    return {"video": str(video), "state": _state(video)}
 
 
 def _state(video: Path) -> list[int]:
@@ -160,9 +250,3 @@ def _known(report: str | Path | None) -> dict[str, dict[str, Any]]:
         return {record["video"]: record for record in records}
     except (ValueError, KeyError, TypeError) as error:
         raise ArgumentError(f"report: {report} is no report of this command") from error
-
-
-def _write(report: str | Path, records: Iterable[dict[str, Any]]) -> None:
-    videos = list(records)
-    failed = sum("error" in record for record in videos)
-    write_json(report, {"videos_found": len(videos), "videos_failed": failed, "videos": videos})
