@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import gc
 import json
 import math
 import os
@@ -122,6 +123,7 @@ def measure(
         except Exception:
             errors += 1
         if cycle % every == 0:
+            gc.collect()  # what it has not come to yet is no leak
             rows.append((cycle, *_state()))
     table = np.array(rows, np.float64)[int(len(rows) * warm_up) :]
     slope, half = _slope(table[:, 0], table[:, 1])

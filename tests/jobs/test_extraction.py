@@ -3,14 +3,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import vidattn
-from vidattn.errors import ArgumentError, CheckpointError, VideoError
+from vidattn.cli.entry import main
+from vidattn.errors import AnnotationError, ArgumentError, CheckpointError
+from vidattn.jobs import KeyFrames, keyframe_files
 from vidattn.jobs.keyframe_files import folder_names
+from vidattn.jobs.work import JOURNAL_FOLDER
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec, save
 from vidattn.video import open_video
 
@@ -81,13 +85,15 @@ def test_files_hold_full_frames_and_the_record(
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
     output = tmp_path / "out"
-    failures = vidattn.write_keyframes(
+    found = vidattn.write_keyframes(
         [*videos, broken], output, checkpoint=checkpoint, count=3, minimum_gap_seconds=0
     )
-    assert [failure.path for failure in failures] == [str(broken)]
     record = json.loads((output / "keyframes.json").read_text())
+    assert found == record
     assert [video["video"] for video in record["videos"]] == [str(video) for video in videos]
-    assert record["failures"][0]["video"] == str(broken)
+    [failure] = record["failures"]
+    assert (failure["video"], failure["error"]) == (str(broken), "NotAVideoError")
+    assert sorted(path.name for path in output.iterdir()) == ["keyframes.json", "one", "one_2"]
     for video, source in zip(record["videos"], videos, strict=True):
         assert {"method", "decoder", "vidattn", "checkpoint_sha256"} <= set(video)
         assert len(video["frames"]) == 3
@@ -107,10 +113,14 @@ def test_nothing_is_written_for_a_video_that_cannot_be_read(
     output = tmp_path / "out"
     for name, content in (("empty.mp4", b""), ("text.mp4", b"hello" * 1000)):
         (tmp_path / name).write_bytes(content)
-        [failure] = vidattn.write_keyframes([tmp_path / name], output, checkpoint=checkpoint)
-        assert name in str(failure)
-    [failure] = vidattn.write_keyframes(["http://localhost/a.mp4"], output)
-    assert isinstance(failure, VideoError)
+        found = vidattn.write_keyframes([tmp_path / name], output, checkpoint=checkpoint)
+        assert [name in failure["video"] for failure in found["failures"]] == [True]
+    [failure] = vidattn.write_keyframes(["http://localhost/a.mp4"], output)["failures"]
+    assert failure["error"] == "UnsafePathError"
+    assert failure["video"] == "http://localhost/a.mp4"
+    (tmp_path / "list.txt").write_text("\n")
+    with pytest.raises(AnnotationError, match="no video found"):
+        vidattn.write_keyframes([tmp_path / "list.txt"], output)
     assert not output.exists()
 
 
@@ -123,6 +133,86 @@ def test_wrong_arguments_are_named(write_flash: Callable[..., Path], tmp_path: P
             vidattn.extract_keyframes(path, minimum_gap_seconds=gap)
     with pytest.raises(CheckpointError, match=r"absent\.ckpt"):
         vidattn.extract_keyframes(path, checkpoint=tmp_path / "absent.ckpt")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"count": 0},
+        {"regions": 0},
+        {"region_threshold": 0.0},
+        {"batch_size": 0},
+        {"minimum_gap_seconds": -1},
+        {"decoder": "none"},
+        {"decoder": "decord", "salvage": True},
+        {"processes": 0},
+    ],
+)
+def test_nothing_is_begun_with_wrong_arguments(
+    wrong: dict[str, Any], write_flash: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ArgumentError, match=next(reversed(wrong))):
+        vidattn.write_keyframes([write_flash()], tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
+
+
+def test_lists_and_folders_of_videos_and_of_images(
+    write_flash: Callable[..., Path], tmp_path: Path
+) -> None:
+    first = write_flash("videos/below/first.mp4", frame_count=6)
+    second = write_flash("second.mp4", frame_count=6)
+    (tmp_path / "list.txt").write_text("second.mp4\nvideos/below/first.mp4\n")
+    vidattn.write_keyframes([first], tmp_path / "frames", count=4, minimum_gap_seconds=0)
+    for sheet in (tmp_path / "frames").rglob("contact_sheet.png"):
+        sheet.unlink()
+    images = tmp_path / "frames" / "first"
+    given = [tmp_path / "videos", tmp_path / "list.txt", images]
+    found = vidattn.write_keyframes(given, tmp_path / "out", count=2, minimum_gap_seconds=0)
+    assert [video["video"] for video in found["videos"]] == list(map(str, [first, second, images]))
+    assert [video["frame_count"] for video in found["videos"]] == [6, 6, 4]
+
+
+def test_a_run_that_was_interrupted_goes_on(
+    write_flash: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = [write_flash(f"{number}.mp4", frame_count=6) for number in range(3)]
+    whole = vidattn.write_keyframes(videos, tmp_path / "whole")
+    output, extract, read = tmp_path / "out", keyframe_files.extract_keyframes, []
+
+    def extract_two(path: str, **settings: Any) -> KeyFrames:
+        if len(read) == 2:
+            raise KeyboardInterrupt
+        read.append(Path(path).name)
+        return extract(path, **settings)
+
+    monkeypatch.setattr(keyframe_files, "extract_keyframes", extract_two)
+    with pytest.raises(KeyboardInterrupt):
+        vidattn.write_keyframes(videos, output)
+    with pytest.raises(ArgumentError, match=r"unfinished run with other settings.*count"):
+        vidattn.write_keyframes(videos, output, count=2)
+    read.clear()
+    assert vidattn.write_keyframes(videos, output) == whole
+    assert read == ["2.mp4"]
+    assert json.loads((output / "keyframes.json").read_text()) == whole
+    assert not (output / JOURNAL_FOLDER).exists()
+    assert len(list(output.rglob("contact_sheet.png"))) == 3
+
+
+def test_processes_share_the_videos(
+    checkpoint: Path,
+    write_flash: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    videos = [write_flash(f"{number}.mp4", frame_count=9 - number) for number in range(3)]
+    settings: dict[str, Any] = {"checkpoint": checkpoint, "threads": 1, "count": 3}
+    whole = vidattn.write_keyframes(videos, tmp_path / "whole", **settings)
+    given = [*map(str, videos), "--checkpoint", str(checkpoint), "--threads", "1", "--count", "3"]
+    output = tmp_path / "shared"
+    assert main(["keyframes", *given, "--processes", "2", "--output", str(output)]) == 0
+    assert capsys.readouterr().out == f"3 of 3 videos, 9 key frames in {output}\n"
+    assert json.loads((output / "keyframes.json").read_text()) == whole
+    assert len(list(output.rglob("frame_*.png"))) == 9
 
 
 def test_no_folder_name_leads_out_of_the_output() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from vidattn.cli.arguments import (
     add_device,
     add_json,
     add_output,
+    add_processes,
     add_salvage,
     command,
 )
@@ -18,18 +20,25 @@ HELP = "extract the key frames and key regions of videos"
 EPILOG = """\
 writes to the output folder: keyframes.json; for each video, in a folder of its name, the frames
 at full resolution and contact_sheet.png. Videos that cannot be read are listed under "failures"
-and the others go on; the exit code is then 1.
+and the others go on; the exit code is then 1. A run that was interrupted goes on when the same
+command is given again.
 
 examples:
   vidattn keyframes match.mp4 --output keyframes
   vidattn keyframes videos/*.mp4 --output keyframes --checkpoint runs/demo/model.ckpt --count 5
+  vidattn keyframes videos/ more.txt --output keyframes --processes 8
 """
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
     parser = command(commands, "keyframes", help_line=HELP, epilog=EPILOG)
-    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="file, or folder of images")
+    parser.add_argument(
+        "videos",
+        nargs="+",
+        metavar="VIDEO",
+        help="video, folder of videos or of images, or .txt list",
+    )
     add_output(parser)
     parser.add_argument(
         "--checkpoint",
@@ -47,6 +56,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--regions", type=int, default=1, help="most region boxes a frame (default: 1)"
     )
+    add_processes(parser)
     add_decoder(parser)
     add_salvage(parser)
     add_device(parser)
@@ -55,10 +65,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Extract, write, and say in a line what each video gave."""
+    """Extract, write, and say what came out and which videos cannot be read."""
     from vidattn.jobs import write_keyframes
 
-    failures = write_keyframes(
+    found = write_keyframes(
         parsed.videos,
         parsed.output,
         count=parsed.count,
@@ -68,9 +78,21 @@ def run(parsed: argparse.Namespace) -> int:
         decoder=parsed.decoder,
         salvage=parsed.salvage,
         device=parsed.device,
+        processes=parsed.processes,
+        threads=parsed.threads,
     )
-    if parsed.json and len(failures) < len(parsed.videos):
-        sys.stdout.write((parsed.output / "keyframes.json").read_text(encoding="utf-8"))
+    if found is None:
+        print("this process's share is done; others are still at work", file=sys.stderr)
+        return 0
+    done, failures = found["videos"], found["failures"]
+    if done and parsed.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    elif done:
+        frames = sum(len(video["frames"]) for video in done)
+        print(
+            f"{len(done)} of {len(done) + len(failures)} videos, {frames} key frames "
+            f"in {parsed.output}"
+        )
     for failure in failures:
-        print(f"vidattn: {failure}", file=sys.stderr)
+        print(f"vidattn: {failure['video']}: {failure['reason']}", file=sys.stderr)
     return 1 if failures else 0

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn import __version__, selection
+from vidattn.arrays import at_least
 from vidattn.errors import ArgumentError, DecodeError
 from vidattn.video import VideoReader, open_video
 
@@ -110,16 +111,38 @@ def extract_keyframes(
         CheckpointError: the checkpoint cannot.
         ArgumentError: a number is out of range.
     """
-    if count < 1:
-        raise ArgumentError(f"count: expected at least 1, got {count}")
-    if not 0 <= minimum_gap_seconds < float("inf"):
-        raise ArgumentError(f"minimum_gap_seconds: expected 0 or more, got {minimum_gap_seconds}")
+    check_selection(
+        count=count,
+        minimum_gap_seconds=minimum_gap_seconds,
+        regions=regions,
+        region_threshold=region_threshold,
+        batch_size=batch_size,
+    )
     with open_video(path, decoder=decoder, salvage=salvage) as reader:
         gap = round(minimum_gap_seconds * reader.fps)
         if checkpoint is None:
             return _by_coverage(reader, count, gap)
         loaded = _loaded(checkpoint, device)
         return _by_attention(reader, loaded, count, gap, regions, region_threshold, batch_size)
+
+
+def check_selection(
+    *,
+    count: int = 1,
+    minimum_gap_seconds: float = 0.0,
+    regions: int = 1,
+    region_threshold: float = 1.0,
+    batch_size: int = 1,
+) -> None:
+    """Raise what `extract_keyframes` would raise about these, before any video is opened."""
+    for name, value in (("count", count), ("regions", regions), ("batch_size", batch_size)):
+        at_least(name, value, 1)
+    if not 0 <= minimum_gap_seconds < float("inf"):
+        raise ArgumentError(f"minimum_gap_seconds: expected 0 or more, got {minimum_gap_seconds}")
+    if not 0 < region_threshold <= 1:
+        raise ArgumentError(
+            f"region_threshold: expected a number in (0, 1], got {region_threshold}"
+        )
 
 
 def _loaded(checkpoint: str | Path | LoadedRecogniser, device: str) -> LoadedRecogniser:

@@ -1,77 +1,156 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from vidattn import report
-from vidattn.errors import VideoError
+from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_bytes, write_json
-from vidattn.jobs.extraction import KeyFrames, extract_keyframes, full_frames
+from vidattn.jobs.extraction import KeyFrames, check_selection, extract_keyframes, full_frames
+from vidattn.jobs.shards import Shard
+from vidattn.jobs.video_lists import videos_and_folders
+from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
+from vidattn.video.opening import check_decoder
+
+if TYPE_CHECKING:
+    from vidattn.models import LoadedRecogniser
 
 SHEET_TILE_WIDTH = 320
 
 
 def write_keyframes(
-    videos: Sequence[str | Path],
+    videos: Iterable[str | Path],
     output: str | Path,
     *,
     checkpoint: str | Path | None = None,
     decoder: str = "pyav",
     salvage: bool = False,
     device: str = "cpu",
+    processes: int = 1,
+    threads: int | None = None,
     **settings: Any,
-) -> list[VideoError]:
+) -> dict[str, Any] | None:
     """Extract the key frames of videos and write them down.
 
     In `output`: a folder for each video with its frames at full resolution and
     `contact_sheet.png`, and `keyframes.json` over all. Videos that cannot be read are recorded
-    there and the others go on; if none can be read, nothing is written.
+    there and the others go on; if none can be read, nothing is written. A run that was
+    interrupted goes on when called again with the same arguments; a launcher's processes share it.
 
     Args:
+        videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
+            path a line, relative to the list.
         salvage: read damaged videos too.
+        processes, threads: see `vidattn.evaluate`.
         settings: of `extract_keyframes`.
 
     Returns:
-        what went wrong, a typed error for each such video.
-    """
-    output = Path(output)
-    loaded = None
-    if checkpoint is not None:
-        from vidattn import models
+        what `keyframes.json` holds: "videos", and "failures" with the type of each error and its
+        reason; None in those of a launcher's processes that are not the last to finish.
 
-        loaded = models.load(checkpoint, device=device)
-    records: list[dict[str, Any]] = []
-    failures: list[VideoError] = []
-    folders = folder_names(videos)
-    for video in track(
-        videos,
+    Raises:
+        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used.
+    """
+    check_decoder(decoder, salvage=salvage)
+    check_selection(**settings)
+    given = list(videos)
+    names = list(dict.fromkeys(map(str, videos_and_folders(given))))
+    if not names:
+        raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
+    own = settings | {"decoder": decoder, "salvage": salvage}
+    work = _Extraction(
+        names,
+        list(folder_names(names).values()),
+        Path(output),
+        None if checkpoint is None else str(checkpoint),
+        device,
+        own,
+    )
+    records = work_through(
+        work,
+        [[number] for number in range(len(names))],
+        list(map(Path, names)),
+        output=output,
+        settings=own
+        | {
+            "checkpoint_sha256": _digest(checkpoint),
+            "device": device.partition(":")[0],
+            "threads": thread_count(threads, processes),
+            "videos": names,
+        },
+        processes=processes,
         description="extracting",
-        console=Console(stderr=True),
-        disable=len(videos) == 1,
-        transient=True,
-    ):
+        progress=len(names) > 1,
+    )
+    if records is None:
+        return None
+    found = _record(names, records)
+    if found["videos"]:
+        write_json(Path(output) / "keyframes.json", found)
+    finish(output)
+    with suppress(OSError):
+        Path(output).rmdir()  # where there is nothing to show
+    return found
+
+
+def _digest(checkpoint: str | Path | None) -> str | None:
+    if checkpoint is None:
+        return None
+    from vidattn import models
+
+    return models.load(checkpoint).digest
+
+
+def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, Any]:
+    found: dict[str, Any] = {"videos": [], "failures": []}
+    for number, name in enumerate(names):
+        record = {key: value for key, value in records[number].items() if key != "state"}
+        if "reason" in record:
+            found["failures"].append({"video": name, **record})
+        else:
+            found["videos"].append(record)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Extraction:
+    """The work of such a run; see `vidattn.jobs.work.Work`."""
+
+    videos: Sequence[str]
+    folders: Sequence[str]
+    output: Path
+    checkpoint: str | None
+    device: str
+    settings: Mapping[str, Any]
+
+    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+        loaded = None
+        if self.checkpoint is not None:
+            from vidattn import models
+
+            loaded = models.load(self.checkpoint, device=shard.device(self.device))
+        for [number] in groups:
+            yield {number: self._one(loaded, number)}
+
+    def _one(self, loaded: LoadedRecogniser | None, number: int) -> Record:
+        reading = {name: self.settings[name] for name in ("decoder", "salvage")}
         try:
-            reading: dict[str, Any] = {"decoder": decoder, "salvage": salvage}
-            found = extract_keyframes(video, checkpoint=loaded, **reading, **settings)
-            images = write_images(found, output / folders[str(video)], **reading)
+            found = extract_keyframes(self.videos[number], checkpoint=loaded, **self.settings)
+            images = write_images(found, self.output / self.folders[number], **reading)
         except VideoError as error:
-            failures.append(error)
-            continue
+            return {"error": type(error).__name__, "reason": error.reason}
         record = found.to_json()
         for frame, image in zip(record["frames"], images, strict=True):
-            frame["image"] = image.relative_to(output).as_posix()
-        records.append(record)
-    if records:
-        reasons = [{"video": error.path, "reason": error.reason} for error in failures]
-        write_json(output / "keyframes.json", {"videos": records, "failures": reasons})
-    return failures
+            frame["image"] = image.relative_to(self.output).as_posix()
+        return record
 
 
 def write_images(
@@ -120,12 +199,14 @@ def contact_sheet(
 def folder_names(videos: Iterable[str | Path]) -> dict[str, str]:
     """A folder name for each video: its stem, numbered where several have the same."""
     names: dict[str, str] = {}
+    taken: set[str] = set()
+    alike: Counter[str] = Counter()
     for video in videos:
         # Absolute first: the stem of `..` is `..`, which leads out of the output folder.
-        stem = Path(os.path.abspath(video)).stem or "video"
-        name, number = stem, 1
-        while name in names.values():
-            number += 1
-            name = f"{stem}_{number}"
+        stem = name = Path(os.path.abspath(video)).stem or "video"
+        while name in taken:
+            alike[stem] += 1
+            name = f"{stem}_{alike[stem] + 1}"
+        taken.add(name)
         names[str(video)] = name
     return names

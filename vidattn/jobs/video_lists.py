@@ -28,6 +28,24 @@ def listed_videos(paths: Iterable[str | Path]) -> Iterator[Path]:
             raise AnnotationError(path, 0, "there is no such video, folder or list")
 
 
+def videos_and_folders(paths: Iterable[str | Path]) -> Iterator[str | Path]:
+    """Videos, those below folders, those that `.txt` files name, and folders of frame images.
+
+    What names none of these is given too: who opens it says what is wrong.
+
+    Raises:
+        AnnotationError: a line of a list names nothing.
+    """
+    for path in paths:
+        if Path(path).is_dir():
+            below = list(listed_videos([path]))
+            yield from below or [Path(path)]
+        elif Path(path).suffix.lower() == ".txt" and Path(path).is_file():
+            yield from listed_videos([path])
+        else:
+            yield path
+
+
 def _listed(path: Path) -> Iterator[Path]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

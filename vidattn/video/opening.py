@@ -53,11 +53,7 @@ def open_video(
             asked of another decoder, or with salvage, or are fewer than one.
         DecoderUnavailableError: the decoder is not installed or cannot load.
     """
-    reader = _reader(decoder)
-    if salvage and decoder != "pyav":
-        raise ArgumentError(
-            f"salvage: only pyav gives what is left of damaged files, got {decoder}"
-        )
+    reader = _reader(decoder, salvage)
     if threads is not None and (salvage or decoder != "pyav"):
         raise ArgumentError("threads: only pyav takes several, and not where it salvages")
     if checked_path(path).is_dir():
@@ -81,12 +77,17 @@ def available_decoders() -> list[str]:
     return names
 
 
-def check_decoder(decoder: str) -> None:
+def check_decoder(decoder: str, *, salvage: bool = False) -> None:
     """Raise what `open_video` would raise about the decoder, before any file is opened."""
-    module, _ = DECODERS[choose("decoder", decoder, DECODERS)]
+    _reader(decoder, salvage)
+    module, _ = DECODERS[decoder]
     getattr(import_module(module), "_library", lambda: None)()
 
 
-def _reader(decoder: str) -> Callable[..., VideoReader]:
+def _reader(decoder: str, salvage: bool) -> Callable[..., VideoReader]:
     module, name = DECODERS[choose("decoder", decoder, DECODERS)]
+    if salvage and decoder != "pyav":
+        raise ArgumentError(
+            f"salvage: only pyav gives what is left of damaged files, got {decoder}"
+        )
     return getattr(import_module(module), name)
