@@ -26,10 +26,13 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_the_slope_and_its_interval(tool: ModuleType) -> None:
     x = np.arange(400.0)
     noise = np.random.default_rng(0).normal(0, 5000, 400)
-    slope, half = tool._slope(x, 1e8 + 300 * x + noise)
-    assert abs(slope - 300) < half < 30
-    slope, half = tool._slope(x, 1e8 + noise)
-    assert abs(slope) < half
+    slope, low, high = tool._slope(x, 1e8 + 300 * x + noise)
+    assert 200 < low < slope < high < 400
+    assert low < 300 < high
+    slope, low, high = tool._slope(x, 1e8 + noise)
+    assert low < 0 < high
+    slope, low, high = tool._slope(x, np.where(x < 250, 1e8, 1.02e8))
+    assert (slope, low, high) == (0, 0, 0)
 
 
 def leak(kept: list[mmap.mmap]) -> Callable[[Path, random.Random], None]:
