@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +103,19 @@ def test_a_worker_that_dies_is_recorded_and_the_others_go_on(tmp_path: Path) -> 
     assert sorted(record["video"] for record in records) == sorted(map(str, videos))
     failed = {record["video"]: record["reason"] for record in records if "error" in record}
     assert failed == {str(tmp_path / "b"): "the process that read it died"}
+
+
+@pytest.mark.slow
+def test_videos_are_not_blamed_for_a_script_without_a_guard(folder: Path, tmp_path: Path) -> None:
+    script, report = tmp_path / "script.py", tmp_path / "health.json"
+    script.write_text(
+        "from vidattn.jobs import index_videos\n"
+        f"index_videos([{str(folder)!r}], report={str(report)!r}, workers=2, progress=False)\n"
+    )
+    found = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert found.returncode == 1
+    assert "ProcessError: processes die as soon as they are started" in found.stderr
+    assert json.loads(report.read_text())["videos"] == []
 
 
 def test_lists_and_what_is_not_there(folder: Path) -> None:

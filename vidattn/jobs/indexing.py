@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -55,6 +56,7 @@ def index_videos(
 
     Raises:
         AnnotationError: a path or a line names nothing.
+        ProcessError: no worker can be started.
     """
     if workers < 1:
         raise ArgumentError(f"workers: expected at least 1, got {workers}")
@@ -187,6 +189,7 @@ def _one_by_one(videos: Iterable[Path], look: Look) -> Iterator[dict[str, Any]]:
     remaining = deque(videos)
     while remaining:
         with _pool(1) as pool:
+            _check_alive(pool)
             try:
                 while remaining:
                     record = pool.submit(look, remaining[0]).result()
@@ -198,6 +201,17 @@ def _one_by_one(videos: Iterable[Path], look: Look) -> Iterator[dict[str, Any]]:
                     "error": ProcessError.__name__,
                     "reason": "the process that read it died",
                 }
+
+
+def _check_alive(pool: ProcessPoolExecutor) -> None:
+    """Before a video is said to have killed a process."""
+    try:
+        pool.submit(os.getpid).result()
+    except BrokenProcessPool as error:
+        raise ProcessError(
+            "processes die as soon as they are started; a script that has them started needs "
+            "`if __name__ == '__main__':` around that"
+        ) from error
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
