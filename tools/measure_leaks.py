@@ -116,14 +116,18 @@ def measure(
     generator, every = random.Random(0), max(cycles // samples, 1)
     rows: list[tuple[int, int, int, int, int]] = []
     errors = 0
-    for cycle in range(1, cycles + 1):
-        try:
-            read(files[cycle % len(files)], generator)
-        except Exception:
-            errors += 1
-        if cycle % every == 0:
-            gc.collect()  # what it has not come to yet is no leak
-            rows.append((cycle, *_state()))
+    gc.freeze()  # what was there before need not be gone through at every look
+    try:
+        for cycle in range(1, cycles + 1):
+            try:
+                read(files[cycle % len(files)], generator)
+            except Exception:
+                errors += 1
+            if cycle % every == 0:
+                gc.collect()  # what it has not come to yet is no leak
+                rows.append((cycle, *_state()))
+    finally:
+        gc.unfreeze()
     table = np.array(rows, np.float64)[int(len(rows) * warm_up) :]
     resident, allocated = _slope(table[:, 0], table[:, 1]), _slope(table[:, 0], table[:, 4])
     return {
