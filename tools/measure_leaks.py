@@ -72,16 +72,12 @@ LOADER = "loader"
 
 def batches(files: list[Path]) -> Callable[[Path, random.Random], None]:
     """Takes the next batch of a training loader at each call, epoch after epoch."""
-    from vidattn.data import ClipDataset, ClipSpec, Sample
-    from vidattn.data.loader import training_loader
+    from loader_contestants import our_loader
 
-    dataset = ClipDataset(
-        [Sample(file, ("film",), file.name) for file in files],
-        spec=ClipSpec(frames=4, frame_stride=2, short_side=32, crop_size=32),
-        classes=["film"],
-        training=True,
-    )
-    loader = training_loader(dataset, batch_size=2, workers=2, repeat=100)
+    from vidattn.data import ClipSpec
+
+    spec = ClipSpec(frames=4, frame_stride=2, short_side=32, crop_size=32)
+    loader = our_loader(files, spec, batch_size=2, workers=2, repeat=100)
 
     def epochs() -> Iterator[Any]:
         for epoch in count():
@@ -108,9 +104,9 @@ def measure(
         warm_up: share of the run that is not counted.
 
     Returns:
-        slope in bytes a cycle with its interval, of the resident set and of what is allocated,
-        memory at both ends, and the smallest and largest number of open files and threads after
-        the warm-up.
+        slope in bytes a cycle with its interval, of the resident set and of what is allocated, the
+        largest step of that, memory at both ends, and the smallest and largest number of open
+        files and threads after the warm-up.
     """
     read = batches(files) if way == LOADER else WAYS[way]
     generator, every = random.Random(0), max(cycles // samples, 1)

@@ -198,7 +198,7 @@ def check_turned(
 
 @pytest.mark.parametrize("salvage", [False, True])
 def test_pictures_go_without_the_garbage_collector(films: Film, salvage: bool) -> None:
-    """Of large films, those of a hundred openings between its rounds would be hundreds of MiB."""
+    """Those of all films that are opened between two of its rounds would be held together."""
     path = films("b_frames")
     gc.collect()
     gc.disable()
