@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.video.test_salvaging_reader import damage, group_film
 from vidattn.cli.entry import main
 from vidattn.errors import DecodeError
+from vidattn.files import write_bytes
 from vidattn.jobs import extract_keyframes, index_videos
+from vidattn.report import encode_image
 from vidattn.video import open_video
 
 
@@ -55,6 +58,18 @@ def test_on_the_command_line(
     assert found["videos"][0]["damaged_spans"][0][:2] == [13, 19]
     pictures = list((tmp_path / "found").rglob("frame_*.png"))
     assert len(pictures) == len(found["videos"][0]["frames"]) > 0
+
+
+def test_a_folder_of_images_is_refused_before_anything_is_done(
+    broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, output = tmp_path / "images", tmp_path / "found"
+    write_bytes(images / "0.png", encode_image(np.zeros((48, 64, 3), np.uint8)))
+    assert main(["keyframes", str(images), "--output", str(tmp_path / "plain")]) == 0
+    videos = [str(broken), str(images)]
+    assert main(["keyframes", *videos, "--salvage", "--output", str(output)]) == 1
+    assert f"{images}: salvage is for video files" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_nothing_valid_is_an_error(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from vidattn.jobs.extraction import KeyFrames, check_selection, extract_keyframe
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.video_lists import videos_and_folders
 from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
-from vidattn.video.opening import check_decoder
+from vidattn.video.opening import check_decoder, check_salvageable
 
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
@@ -48,7 +48,7 @@ def write_keyframes(
     Args:
         videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
             path a line, relative to the list.
-        salvage: read damaged videos too.
+        salvage: read damaged videos too; not with folders of images.
         processes, threads: see `vidattn.evaluate`.
         settings: of `extract_keyframes`.
 
@@ -65,6 +65,8 @@ def write_keyframes(
     names = list(dict.fromkeys(map(str, videos_and_folders(given))))
     if not names:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
+    if salvage:
+        check_salvageable(names)
     own = settings | {"decoder": decoder, "salvage": salvage}
     work = _Extraction(
         names,

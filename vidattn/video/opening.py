@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 
 from vidattn.errors import ArgumentError, DecoderUnavailableError
@@ -56,11 +56,10 @@ def open_video(
     reader = _reader(decoder, salvage)
     if threads is not None and (salvage or decoder != "pyav"):
         raise ArgumentError("threads: only pyav takes several, and not where it salvages")
-    if checked_path(path).is_dir():
-        if salvage:
-            raise ArgumentError(f"{os.fspath(path)}: salvage is for video files, not for folders")
+    if checked_path(path).is_dir() and not salvage:
         return ImageFolderReader(path, fps=fps, limits=limits)
     if salvage:
+        check_salvageable([path])
         return getattr(import_module(_SALVAGING[0]), _SALVAGING[1])(path, limits=limits)
     return reader(path, limits=limits, **({} if threads is None else {"threads": threads}))
 
@@ -82,6 +81,13 @@ def check_decoder(decoder: str, *, salvage: bool = False) -> None:
     _reader(decoder, salvage)
     module, _ = DECODERS[decoder]
     getattr(import_module(module), "_library", lambda: None)()
+
+
+def check_salvageable(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Raise `ArgumentError` if one of the paths is a folder, from which nothing is salvaged."""
+    for path in paths:
+        if os.path.isdir(path):
+            raise ArgumentError(f"{os.fspath(path)}: salvage is for video files, not for folders")
 
 
 def _reader(decoder: str, salvage: bool) -> Callable[..., VideoReader]:
