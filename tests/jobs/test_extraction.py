@@ -12,7 +12,7 @@ from PIL import Image
 import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import AnnotationError, ArgumentError, CheckpointError
-from vidattn.jobs import KeyFrames, keyframe_files
+from vidattn.jobs import KeyFrames, keyframe_files, provenance
 from vidattn.jobs.keyframe_files import folder_names
 from vidattn.jobs.work import JOURNAL_FOLDER
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec, save
@@ -190,8 +190,12 @@ def test_a_run_that_was_interrupted_goes_on(
         vidattn.write_keyframes(videos, output)
     with pytest.raises(ArgumentError, match=r"unfinished run with other settings.*count"):
         vidattn.write_keyframes(videos, output, count=2)
+    with monkeypatch.context() as other:
+        other.setattr(provenance, "__version__", "another")
+        with pytest.raises(ArgumentError, match="versions"):
+            vidattn.write_keyframes(videos, output)
     read.clear()
-    assert vidattn.write_keyframes(videos, output) == whole
+    assert vidattn.write_keyframes(videos, output, device="cpu:0") == whole
     assert read == ["2.mp4"]
     assert json.loads((output / "keyframes.json").read_text()) == whole
     assert not (output / JOURNAL_FOLDER).exists()

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidattn import evaluation, models
+from vidattn import evaluation
 from vidattn.data import ClipBatch, ClipDataset, EvaluationTransform, Sample
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.data.loader import evaluation_loader
 from vidattn.errors import ArgumentError
+from vidattn.jobs.run_network import loaded_in
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.work import Groups, Record
 from vidattn.models import LoadedRecogniser
@@ -81,10 +82,7 @@ class Recognition:
 
     def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
         """Scores of each video of the groups, or why it has none; see `Work`."""
-        loaded = self.model
-        if isinstance(loaded, str):
-            loaded = models.load(loaded, device=shard.device(self.device))
-        network = _Network(loaded, self.batch_size)
+        network = _Network(loaded_in(shard, self.model, self.device), self.batch_size)
         dataset = self.dataset()
         loader = evaluation_loader(dataset, batches=groups, workers=self.workers)
         numbers = {sample.video_id: number for number, sample in enumerate(self.samples)}

@@ -24,7 +24,7 @@ from vidattn.errors import AnnotationError, VideoError
 from vidattn.evaluation import Interval
 from vidattn.files import write_json, write_text
 from vidattn.jobs.demo_page import comparisons, write_demo_page
-from vidattn.jobs.evaluation_run import versions
+from vidattn.jobs.provenance import versions
 from vidattn.jobs.training_run import train
 from vidattn.jobs.whereabouts import METHODS, Truth, Whereabouts, key_frame_figures, look
 from vidattn.jobs.whereabouts import region_figures as figures_of_regions

@@ -1,22 +1,20 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from vidattn import __version__, models
 from vidattn.data import Sample, read_annotations
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.errors import ArgumentError
 from vidattn.files import write_json
 from vidattn.jobs.clip_scores import Recognition
 from vidattn.jobs.evaluation_record import Evaluation, summarise
-from vidattn.jobs.shards import shard_from_environment
+from vidattn.jobs.provenance import times, versions
+from vidattn.jobs.run_network import device_kind, loaded_here, to_share
 from vidattn.jobs.work import finish, thread_count, work_through
 from vidattn.models import LoadedRecogniser
 from vidattn.sampling.protocols import Protocol
@@ -75,7 +73,7 @@ def evaluate(
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
     chosen = named(protocol) if isinstance(protocol, str) else protocol
     work = Recognition(
-        loaded if processes == 1 else str(checkpoint),
+        to_share(checkpoint, loaded, processes),
         samples,
         loaded.classes,
         loaded.recogniser.spec.multi_label,
@@ -107,30 +105,6 @@ def evaluate(
         _write(Path(output), found)
         finish(output)
     return found
-
-
-def loaded_here(
-    checkpoint: str | Path | LoadedRecogniser, device: str, processes: int
-) -> LoadedRecogniser:
-    """The network where this process runs it, or only looks at it where others run it.
-
-    Raises:
-        CheckpointError: it cannot be loaded.
-        ArgumentError: several processes want to load what is no file.
-    """
-    if isinstance(checkpoint, str | Path):
-        here = shard_from_environment().device(device) if processes == 1 else "cpu"
-        return models.load(checkpoint, device=here)
-    if processes > 1:
-        raise ArgumentError("processes: expected the checkpoint as a file, for each to load it")
-    return checkpoint
-
-
-def device_kind(model: str | LoadedRecogniser, device: str) -> str:
-    """What the network runs on, such as "cuda": which of several does not matter."""
-    if isinstance(model, LoadedRecogniser):
-        return next(model.recogniser.parameters()).device.type
-    return device.partition(":")[0]
 
 
 def _settings(
@@ -192,25 +166,3 @@ def _digest(samples: Sequence[Sample]) -> str:
     """What tells one list of videos and labels from another."""
     rows = [[str(each.path), each.video_id, each.labels, each.group] for each in samples]
     return sha256(json.dumps(rows).encode()).hexdigest()
-
-
-def times(started: float) -> dict[str, Any]:
-    """What of a result is not the same in a second run."""
-    return {
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - started, 3),
-    }
-
-
-def versions(decoder: str = "pyav") -> dict[str, str]:
-    """What a figure depends on besides the checkpoint and the data."""
-    from importlib.metadata import version
-
-    names = ["torch", "torchvision", "av", "numpy"]
-    if decoder != "pyav":
-        names.append(decoder)
-    return {
-        "vidattn": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in names},
-    }

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from vidattn import models
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_json, written_whole
-from vidattn.jobs.evaluation_run import device_kind, versions
+from vidattn.jobs.provenance import versions
+from vidattn.jobs.run_network import device_kind, loaded_here, loaded_in, to_share
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.video_lists import listed_videos, result_names
 from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
@@ -21,7 +21,7 @@ from vidattn.video.opening import check_decoder
 
 
 def write_features(
-    checkpoint: str | Path,
+    checkpoint: str | Path | LoadedRecogniser,
     videos: Iterable[str | Path],
     output: str | Path,
     *,
@@ -42,7 +42,7 @@ def write_features(
     arguments; a launcher's processes share it.
 
     Args:
-        checkpoint: a file.
+        checkpoint: a file, or what `vidattn.models.load` returned.
         videos: videos, folders (searched for videos, with what lies below), or `.txt` files
             with one path a line, relative to the list.
         output: folder; below it files are named like the videos below the folder they share.
@@ -60,8 +60,9 @@ def write_features(
     if not paths:
         raise AnnotationError(" ".join(map(str, videos)), 0, "no video found")
     check_decoder(decoder)
-    loaded = models.load(checkpoint)
+    loaded = loaded_here(checkpoint, device, processes)
     extractor = FeatureExtractor(loaded, stage=stage, hop=hop, batch_size=batch_size)
+    model = to_share(checkpoint, loaded, processes)
     names = [f"{name}.npz" for name in result_names(paths)]
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -73,12 +74,12 @@ def write_features(
         | {
             "channels": extractor.stage.channels,
             "threads": thread_count(threads, processes),
-            "device": device_kind(str(checkpoint), device),
+            "device": device_kind(model, device),
             "decoder": decoder,
         },
     )
     records = work_through(
-        _Extraction(str(checkpoint), paths, files, own, device, decoder),
+        _Extraction(model, paths, files, own, device, decoder),
         [[number] for number in range(len(paths))],
         paths,
         output=output,
@@ -133,7 +134,7 @@ def _ledger(
 class _Extraction:
     """The work of a feature run; see `vidattn.jobs.work.Work`."""
 
-    checkpoint: str
+    model: str | LoadedRecogniser
     paths: Sequence[Path]
     files: Sequence[Path]
     settings: Mapping[str, Any]
@@ -141,7 +142,7 @@ class _Extraction:
     decoder: str
 
     def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
-        loaded = models.load(self.checkpoint, device=shard.device(self.device))
+        loaded = loaded_in(shard, self.model, self.device)
         extractor = FeatureExtractor(loaded, **self.settings)
         for [number] in groups:
             yield {number: self._one(extractor, number)}

@@ -15,6 +15,8 @@ from vidattn import report
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_bytes, write_json
 from vidattn.jobs.extraction import KeyFrames, check_selection, extract_keyframes, full_frames
+from vidattn.jobs.provenance import versions
+from vidattn.jobs.run_network import device_kind, loaded_here, loaded_in, to_share
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.video_lists import videos_and_folders
 from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
@@ -30,7 +32,7 @@ def write_keyframes(
     videos: Iterable[str | Path],
     output: str | Path,
     *,
-    checkpoint: str | Path | None = None,
+    checkpoint: str | Path | LoadedRecogniser | None = None,
     decoder: str = "pyav",
     salvage: bool = False,
     device: str = "cpu",
@@ -48,6 +50,7 @@ def write_keyframes(
     Args:
         videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
             path a line, relative to the list.
+        checkpoint: a file, or what `vidattn.models.load` returned.
         salvage: read damaged videos too; not with folders of images.
         processes, threads: see `vidattn.evaluate`.
         settings: of `extract_keyframes`.
@@ -67,12 +70,16 @@ def write_keyframes(
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
         check_salvageable(names)
+    loaded = model = None
+    if checkpoint is not None:
+        loaded = loaded_here(checkpoint, device, processes)
+        model = to_share(checkpoint, loaded, processes)
     own = settings | {"decoder": decoder, "salvage": salvage}
     work = _Extraction(
         names,
         list(folder_names(names).values()),
         Path(output),
-        None if checkpoint is None else str(checkpoint),
+        model,
         device,
         own,
     )
@@ -83,9 +90,10 @@ def write_keyframes(
         output=output,
         settings=own
         | {
-            "checkpoint_sha256": _digest(checkpoint),
-            "device": device.partition(":")[0],
+            "checkpoint_sha256": loaded and loaded.digest,
+            "device": device_kind(model, device),
             "threads": thread_count(threads, processes),
+            "versions": versions(decoder),
             "videos": names,
         },
         processes=processes,
@@ -101,14 +109,6 @@ def write_keyframes(
     with suppress(OSError):
         Path(output).rmdir()  # where there is nothing to show
     return found
-
-
-def _digest(checkpoint: str | Path | None) -> str | None:
-    if checkpoint is None:
-        return None
-    from vidattn import models
-
-    return models.load(checkpoint).digest
 
 
 def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, Any]:
@@ -129,16 +129,12 @@ class _Extraction:
     videos: Sequence[str]
     folders: Sequence[str]
     output: Path
-    checkpoint: str | None
+    model: str | LoadedRecogniser | None
     device: str
     settings: Mapping[str, Any]
 
     def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
-        loaded = None
-        if self.checkpoint is not None:
-            from vidattn import models
-
-            loaded = models.load(self.checkpoint, device=shard.device(self.device))
+        loaded = None if self.model is None else loaded_in(shard, self.model, self.device)
         for [number] in groups:
             yield {number: self._one(loaded, number)}
 

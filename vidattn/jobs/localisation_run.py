@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from vidattn import models
 from vidattn.errors import ArgumentError, VideoError
 from vidattn.files import write_json
 from vidattn.jobs import localisation, whereabouts
-from vidattn.jobs.evaluation_run import device_kind, loaded_here, times, versions
 from vidattn.jobs.localisation_truth import AnnotatedVideo, read_actions
+from vidattn.jobs.provenance import times, versions
+from vidattn.jobs.run_network import device_kind, loaded_here, loaded_in, to_share
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
 from vidattn.models import LoadedRecogniser
@@ -69,7 +69,7 @@ def evaluate_localisation(
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)
     work = _Localisation(
-        loaded if processes == 1 else str(checkpoint),
+        to_share(checkpoint, loaded, processes),
         videos,
         str(data),
         task,
@@ -163,9 +163,7 @@ class _Localisation:
     decoder: str
 
     def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
-        loaded = self.model
-        if isinstance(loaded, str):
-            loaded = models.load(loaded, device=shard.device(self.device))
+        loaded = loaded_in(shard, self.model, self.device)
         centre = None
         if self.task == "regions":
             actions = [action for video in self.videos for action in video.actions]

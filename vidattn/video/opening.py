@@ -56,11 +56,11 @@ def open_video(
     reader = _reader(decoder, salvage)
     if threads is not None and (salvage or decoder != "pyav"):
         raise ArgumentError("threads: only pyav takes several, and not where it salvages")
-    if checked_path(path).is_dir() and not salvage:
-        return ImageFolderReader(path, fps=fps, limits=limits)
     if salvage:
         check_salvageable([path])
         return getattr(import_module(_SALVAGING[0]), _SALVAGING[1])(path, limits=limits)
+    if checked_path(path).is_dir():
+        return ImageFolderReader(path, fps=fps, limits=limits)
     return reader(path, limits=limits, **({} if threads is None else {"threads": threads}))
 
 
