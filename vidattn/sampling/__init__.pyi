@@ -1,0 +1,16 @@
+from .crops import CropPosition as CropPosition
+from .crops import crop_positions as crop_positions
+from .dense import centred_start as centred_start
+from .dense import dense_clips as dense_clips
+from .dense import dense_span as dense_span
+from .dense import random_start as random_start
+from .dense import view_starts as view_starts
+from .padding import pad as pad
+from .protocols import Protocol as Protocol
+from .protocols import protocol as protocol
+from .protocols import protocol_names as protocol_names
+from .segments import random_segments as random_segments
+from .segments import segment_centres as segment_centres
+from .segments import segment_views as segment_views
+from .windows import sliding_windows as sliding_windows
+from .windows import window_starts as window_starts
