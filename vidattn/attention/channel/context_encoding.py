@@ -55,6 +55,7 @@ class ContextEncoding(Gate):
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> the same shape."""
         self.check_rank(x)
+        x = zero_padding(x, mask)
         weights = zero_padding(self.weights(x, mask, context), mask)
         if self.observer.recording:
             self.observer(weights.detach() * (x > 0), x.shape[2:])

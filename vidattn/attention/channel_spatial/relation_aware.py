@@ -57,10 +57,10 @@ class RelationAwareAttention(Gate):
                 f"{type(self).__name__}: expected x with positions {self.grid}, "
                 f"got {tuple(x.shape[2:])}"
             )
-        flat = zero_padding(x, mask).flatten(2)
+        flat = x.flatten(2)
         kept = None if mask is None else mask.expand(x.shape[0], 1, *self.grid).flatten(2)
         position = self.position(flat, kept)
-        channel = self.channel(zero_padding(flat * position, kept).transpose(1, 2), None)
+        channel = self.channel((flat * position).transpose(1, 2), None)
         return (position * channel.transpose(1, 2)).unflatten(2, self.grid)
 
 
