@@ -66,8 +66,10 @@ class Insertion(nn.Module):
 
     def _in_own_type(self, x: Tensor) -> Tensor:
         """x as the mechanism's parameters are, for what flows may be of another number type."""
-        kept = None if torch.is_autocast_enabled(x.device.type) else _number_type(self.mechanism)
-        return x if kept is None else x.to(kept)
+        kind = x.device.type
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+            return x
+        return x.to(_number_type(self.mechanism) or x.dtype)
 
     def _effective(self, seen: Observation) -> Observation:
         """y + γ (y w − y) = y (1 + γ (w − 1)); beside the module the weights are not y's own."""
