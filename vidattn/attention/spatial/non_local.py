@@ -43,7 +43,6 @@ class NonLocal(Mixer):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Wang et al., Non-local Neural Networks, CVPR 2018"
-    aliases: ClassVar[tuple[str, ...]] = ("nonlocal",)
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries; sums to 1 in the Gaussian forms"
     )

@@ -44,7 +44,6 @@ class PoolingAttention(Mixer):
 
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Fan et al., MViT, ICCV 2021; Li et al., MViTv2, CVPR 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("mvit", "multiscale_attention")
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries; pooled keys share theirs with "
         "what lies nearest; sums to 1"

@@ -34,7 +34,6 @@ class SpaceTimeMixing(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Bulat et al., X-ViT, NeurIPS 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("x_vit", "xvit")
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = (

@@ -30,7 +30,6 @@ class SinkhornAttention(Mixer):
 
     family: ClassVar[str] = "structured"
     source: ClassVar[str] = "Sander, Ablin, Blondel, Peyré, Sinkformers, AISTATS 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("sinkhorn", "sinkformer")
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries: near 1 / L, the more iterations "
         "the nearer; whole affinities show who reads what"

@@ -32,7 +32,6 @@ class PerturbedTopK(TopK):
     """
 
     source: ClassVar[str] = "Cordonnier et al., Differentiable Patch Selection, CVPR 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("differentiable_patch_selection",)
 
     def __init__(
         self,

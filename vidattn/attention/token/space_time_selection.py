@@ -42,7 +42,6 @@ class SpaceTimeSelection(Reducer):
     """
 
     source: ClassVar[str] = "Wang et al., STTS, ECCV 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("stts",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "one choice a token: 1 at the position that it took"
 
