@@ -1,8 +1,8 @@
 from .adapters import Adapted as Adapted
 from .adapters import adapt as adapt
-from .built_in import Facts as Facts
 from .built_in import build as build
 from .built_in import catalogue as catalogue
+from .facts import Facts as Facts
 from .insertion import Insertion as Insertion
 from .insertion import insert as insert
 from .mechanism import Mechanism as Mechanism

@@ -28,7 +28,6 @@ class Mechanism(nn.Module):
             see `Replacement`.
         family: the folder it lives in, such as "channel".
         source: paper and equation.
-        aliases: other names it is known by, for `vidattn.attention.build`.
         map_kind: what its recorded values are; see `AttentionMap`.
         map_meaning: the same in one sentence, for people.
         context_meaning: what `context` must be; None where it is not used.
@@ -53,7 +52,6 @@ class Mechanism(nn.Module):
     kind: ClassVar[Kind]
     family: ClassVar[str]
     source: ClassVar[str]
-    aliases: ClassVar[tuple[str, ...]] = ()
     map_kind: ClassVar[MapKind]
     map_meaning: ClassVar[str]
     context_meaning: ClassVar[str | None] = None

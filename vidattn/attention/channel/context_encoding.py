@@ -28,7 +28,6 @@ class ContextEncoding(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Zhang et al., EncNet, CVPR 2018"
-    aliases: ClassVar[tuple[str, ...]] = ("encnet",)
     map_meaning: ClassVar[str] = "what each feature was multiplied by: 0, or between 1 and 2"
 
     def __init__(self, channels: int, *, codewords: int = 32) -> None:

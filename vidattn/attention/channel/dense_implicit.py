@@ -38,7 +38,6 @@ class DenseImplicitAttention(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Huang, Liang, Liang, Yang, DIANet, AAAI 2020"
-    aliases: ClassVar[tuple[str, ...]] = ("dia", "dianet")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 
     def __init__(self, channels: int, *, reduction: int = 4) -> None:

@@ -46,7 +46,6 @@ class FrequencyChannelAttention(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Qin, Zhang, Wu, Li, FcaNet, ICCV 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("fca", "fcanet")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 
     ranks: tuple[int, ...] = (2, 3)

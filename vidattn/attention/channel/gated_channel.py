@@ -30,7 +30,6 @@ class GatedChannelTransformation(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Yang, Zhu, Wu, Yang, Gated Channel Transformation, CVPR 2020"
-    aliases: ClassVar[tuple[str, ...]] = ("gct", "gated_channel_transformation")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 2); 1 is neutral"
 
     def __init__(self, channels: int, *, norm: Literal["l2", "l1"] = "l2") -> None:

@@ -25,7 +25,6 @@ class SecondOrderChannelAttention(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Gao, Xie, Wang, Li, GSoP, CVPR 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("gsop", "gsop_channel")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 
     def __init__(self, channels: int, *, hidden_channels: int | None = None) -> None:

@@ -35,7 +35,6 @@ class SecondOrderPositionAttention(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Gao, Xie, Wang, Li, GSoP, CVPR 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("gsop_position",)
     map_meaning: ClassVar[str] = "what each position was multiplied by, in (0, 1)"
 
     ranks: tuple[int, ...] = (2, 3)

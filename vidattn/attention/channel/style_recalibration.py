@@ -28,7 +28,6 @@ class StyleRecalibration(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Lee, Kim, Nam, SRM, ICCV 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("srm", "style_based_recalibration")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 
     def __init__(self, channels: int) -> None:

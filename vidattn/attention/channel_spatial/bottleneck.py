@@ -33,7 +33,6 @@ class BottleneckAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Park et al., BAM, BMVC 2018"
-    aliases: ClassVar[tuple[str, ...]] = ("bam", "bottleneck_attention")
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (1, 2)"
 
     def __init__(

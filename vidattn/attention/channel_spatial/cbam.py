@@ -30,7 +30,6 @@ class ConvolutionalBlockAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Woo et al., CBAM, ECCV 2018"
-    aliases: ClassVar[tuple[str, ...]] = ("cbam",)
     map_meaning: ClassVar[str] = "channel weight times position weight, in (0, 1)"
 
     def __init__(

@@ -32,7 +32,6 @@ class GlobalAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Liu, Shao, Hoffmann, GAM, arXiv 2112.05561"
-    aliases: ClassVar[tuple[str, ...]] = ("gam",)
     map_meaning: ClassVar[str] = "product of two weights for each feature, in (0, 1)"
 
     def __init__(

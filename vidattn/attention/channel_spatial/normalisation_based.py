@@ -24,7 +24,6 @@ class NormalisationBasedAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Liu et al., NAM, arXiv 2111.12419"
-    aliases: ClassVar[tuple[str, ...]] = ("nam",)
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0, 1)"
 
     def __init__(self, channels: int, *, spatial_dims: int = 3, compat: bool = False) -> None:

@@ -36,7 +36,6 @@ class RelationAwareAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Zhang et al., RGA, CVPR 2020"
-    aliases: ClassVar[tuple[str, ...]] = ("rga", "relation_aware_global_attention")
     map_meaning: ClassVar[str] = "position weight times channel weight, in (0, 1)"
     fixed_size: ClassVar[bool] = True
 

@@ -42,7 +42,6 @@ class SelfCalibratedConvolution(Mechanism):
     family: ClassVar[str] = "channel_spatial"
     kind: ClassVar[Kind] = "replacement"
     source: ClassVar[str] = "Liu et al., SCNet, CVPR 2020"
-    aliases: ClassVar[tuple[str, ...]] = ("scnet", "scconv", "self_calibrated")
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = "what each feature of the calibrated half was multiplied by"
 

@@ -33,7 +33,6 @@ class ShuffleAttention(Mechanism):
     family: ClassVar[str] = "channel_spatial"
     kind: ClassVar[Kind] = "replacement"
     source: ClassVar[str] = "Zhang and Yang, SA-Net, ICASSP 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("sa_net", "shuffle_attention")
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = "what each feature of x, before the shuffle, was multiplied by"
 

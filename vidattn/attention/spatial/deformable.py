@@ -43,7 +43,6 @@ class DeformableAttention(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Xia et al., Vision Transformer with Deformable Attention, CVPR 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("dat",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = (
         "how much was read at each position: weights shared among the positions around each "

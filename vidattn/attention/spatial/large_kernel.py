@@ -30,7 +30,6 @@ class LargeKernelAttention(Gate):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Guo et al., Visual Attention Network, Computational Visual Media 2023"
-    aliases: ClassVar[tuple[str, ...]] = ("lka",)
     map_meaning: ClassVar[str] = "what each channel was multiplied by at each position, any number"
 
     def __init__(

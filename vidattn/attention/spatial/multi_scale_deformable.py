@@ -38,7 +38,6 @@ class MultiScaleDeformableAttention(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Zhu et al., Deformable DETR, ICLR 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("msda", "deformable_detr")
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = (
         "how much was read at each place of the frame, on all levels: weights shared among the "

@@ -35,7 +35,6 @@ class PositionSensitiveAxialAttention(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Wang et al., Axial-DeepLab, ECCV 2020"
-    aliases: ClassVar[tuple[str, ...]] = ("axial_deeplab",)
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = (
         "one map for each axis: attention each position received on its line; sums to 1 there"

@@ -36,7 +36,6 @@ class MeanFieldAttention(Gate):
 
     family: ClassVar[str] = "structured"
     source: ClassVar[str] = "Zheng et al., CRF-RNN, ICCV 2015, the mean-field iteration"
-    aliases: ClassVar[tuple[str, ...]] = ("crf_as_rnn", "mean_field_crf")
     map_meaning: ClassVar[str] = "probability that each position is attended to, in (0, 1)"
 
     def __init__(

@@ -32,7 +32,6 @@ class LongTermDifference(Gate):
 
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Wang, Tong, Ji, Wu, CVPR 2021 (TDN), long-term module"
-    aliases: ClassVar[tuple[str, ...]] = ("tdn", "ltdm")
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0.5, 1.5)"
     ranks: tuple[int, ...] = (3,)
 

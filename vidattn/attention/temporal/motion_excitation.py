@@ -69,7 +69,6 @@ class MotionExcitation(Gate):
 
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Li et al., TEA, CVPR 2020, motion excitation"
-    aliases: ClassVar[tuple[str, ...]] = ("tea", "me")
     map_meaning: ClassVar[str] = "what each channel of each frame was multiplied by, in (0.5, 1.5)"
     ranks: tuple[int, ...] = RANKS
 

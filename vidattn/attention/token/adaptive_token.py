@@ -26,7 +26,6 @@ class AdaptiveToken(Gate):
 
     family: ClassVar[str] = "token"
     source: ClassVar[str] = "Meng et al., AdaViT, CVPR 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("adavit",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "1 at the positions that were kept"
 
