@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -12,13 +13,13 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vidattn.errors import ArgumentError, VidattnError
+from vidattn.errors import AnnotationError, ArgumentError, VidattnError
 
 # How names of files that are not finished begin.
 PARTIAL = ".partial-"
@@ -63,6 +64,39 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def written_together(
+    folder: str | os.PathLike[str], *, beside: str | os.PathLike[str]
+) -> Iterator[Path]:
+    """A temporary folder whose files move into `folder` if all goes well; else none of them does.
+
+    Args:
+        folder: made once there is something to move; files of the same names are replaced.
+        beside: folder in which the temporary one is made, on the same disk.
+    """
+    target = Path(folder)
+    temporary = Path(beside) / _temporary_name(Path())
+    made_folder = not os.path.lexists(beside)
+    with naming_errors(temporary):
+        temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        with naming_errors(target):
+            target.mkdir(parents=True, exist_ok=True)
+            for file in sorted(temporary.iterdir()):
+                os.replace(file, target / file.name)
+    except OSError as error:
+        if error.filename is None or Path(error.filename).parent != temporary:
+            raise
+        name = target / Path(error.filename).name
+        raise OSError(error.errno, error.strerror, str(name)) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if made_folder:
+            with suppress(OSError):
+                os.rmdir(beside)  # where nothing came of it
+
+
 def _temporary_name(target: Path) -> str:
     suffix = target.suffix
     if len(os.fsencode(suffix)) > _LONGEST_SUFFIX:
@@ -93,6 +127,33 @@ def system_error(error: BaseException) -> OSError | None:
     while seen is not None and not isinstance(seen, OSError):
         seen = seen.__cause__ or seen.__context__
     return seen
+
+
+def read_utf8(path: str | os.PathLike[str]) -> str:
+    """A UTF-8 file that a person wrote, with or without a byte-order mark.
+
+    Raises:
+        AnnotationError: it cannot be read, or is text of another encoding; with the line.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise AnnotationError(path, 0, f"cannot be read ({error.strerror})") from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _looks_like_utf16(data):
+        reason = "expected UTF-8 text; UTF-16 is not UTF-8: save the file again as UTF-8"
+        raise AnnotationError(path, 1, reason)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise AnnotationError(path, line, f"expected UTF-8 text, got {error.reason}") from error
+
+
+def _looks_like_utf16(data: bytes) -> bool:
+    """Whether every other byte is a NUL, as in UTF-16 of Latin letters without a mark."""
+    head = data[:64]
+    return len(head) >= 4 and any(not any(half) for half in (head[::2], head[1::2]))
 
 
 def check_unused(path: str | os.PathLike[str], *, overwrite: bool) -> None:

@@ -10,6 +10,7 @@ from vidattn.cli.arguments import (
     add_device,
     add_json,
     add_output,
+    add_overwrite,
     add_processes,
     command,
 )
@@ -24,7 +25,7 @@ OPTIONS = {
     "count": ("keyframes", "count"),
     "gap": ("keyframes", "minimum_gap_seconds"),
 }
-SHARED = ("processes", "threads", "device", "decoder", "output")
+SHARED = ("processes", "threads", "device", "decoder", "output", "overwrite")
 
 HELP = "evaluate a checkpoint: recognition, key frames or regions, video by video"
 
@@ -68,6 +69,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_device(parser)
     add_decoder(parser)
     add_output(parser, "evaluation")
+    add_overwrite(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 

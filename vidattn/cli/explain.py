@@ -8,6 +8,7 @@ from vidattn.cli.arguments import (
     add_device,
     add_json,
     add_output,
+    add_overwrite,
     add_salvage,
     command,
 )
@@ -29,6 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("video", metavar="VIDEO", help="file, or folder of images")
     parser.add_argument("--checkpoint", required=True, type=Path, help="a trained model")
     add_output(parser, "explanation")
+    add_overwrite(parser)
     parser.add_argument("--frames", type=int, default=6, help="frames in the PNG (default: 6)")
     add_decoder(parser)
     add_salvage(parser)
@@ -49,6 +51,7 @@ def run(parsed: argparse.Namespace) -> int:
         decoder=parsed.decoder,
         salvage=parsed.salvage,
         device=parsed.device,
+        overwrite=parsed.overwrite,
     )
     if parsed.json:
         print((parsed.output / "explanation.json").read_text(encoding="utf-8"), end="")

@@ -10,6 +10,7 @@ from vidattn.cli.arguments import (
     add_device,
     add_json,
     add_output,
+    add_overwrite,
     add_processes,
     command,
 )
@@ -51,6 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_device(parser)
     add_decoder(parser)
     add_output(parser)
+    add_overwrite(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -70,6 +72,7 @@ def run(parsed: argparse.Namespace) -> int:
         threads=parsed.threads,
         device=parsed.device,
         decoder=parsed.decoder,
+        overwrite=parsed.overwrite,
     )
     if found is None:
         print("this process's share is done; others are still at work", file=sys.stderr)

@@ -10,6 +10,7 @@ from vidattn.cli.arguments import (
     add_device,
     add_json,
     add_output,
+    add_overwrite,
     add_processes,
     add_salvage,
     command,
@@ -40,6 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="video, folder of videos or of images, or .txt list",
     )
     add_output(parser)
+    add_overwrite(parser)
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -80,6 +82,7 @@ def run(parsed: argparse.Namespace) -> int:
         device=parsed.device,
         processes=parsed.processes,
         threads=parsed.threads,
+        overwrite=parsed.overwrite,
     )
     if found is None:
         print("this process's share is done; others are still at work", file=sys.stderr)
