@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from vidattn.cli.arguments import add_json, add_overwrite, command
+from vidattn.cli.streams import print_json
 
 HELP = "turn a checkpoint of another project into one of ours, with the same logits"
 
@@ -62,7 +62,7 @@ def run(parsed: argparse.Namespace) -> int:
         overwrite=parsed.overwrite,
     )
     if parsed.json:
-        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        print_json(found.to_json(), indent=1)
         return 0
     print(f"{found.output}: {found.backbone} from {found.layout}, {len(found.classes)} classes")
     clip = found.clip

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from vidattn.cli.arguments import (
     add_processes,
     command,
 )
+from vidattn.cli.streams import print_json
 
 TASKS = ("recognition", "keyframes", "regions")
 # Option -> the task that it is of, and the job's argument.
@@ -100,7 +102,7 @@ def run(parsed: argparse.Namespace) -> int:
         print("this process's share is done; others are still at work", file=sys.stderr)
         return 0
     if parsed.json:
-        print((parsed.output / "evaluation.json").read_text(encoding="utf-8"), end="")
+        print_json(json.loads((parsed.output / "evaluation.json").read_text(encoding="utf-8")))
     return code
 
 

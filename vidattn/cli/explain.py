@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from vidattn.cli.arguments import (
@@ -12,6 +13,7 @@ from vidattn.cli.arguments import (
     add_salvage,
     command,
 )
+from vidattn.cli.streams import print_json
 
 HELP = "show what a model looks at: a heat map over the video, frame weights below"
 
@@ -54,7 +56,7 @@ def run(parsed: argparse.Namespace) -> int:
         overwrite=parsed.overwrite,
     )
     if parsed.json:
-        print((parsed.output / "explanation.json").read_text(encoding="utf-8"), end="")
+        print_json(json.loads((parsed.output / "explanation.json").read_text(encoding="utf-8")))
     else:
         print(f"{explanation.label} ({explanation.probability:.0%}): {parsed.output}/overlay.mp4")
     return 0

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from vidattn.cli.arguments import (
     add_processes,
     command,
 )
+from vidattn.cli.streams import print_json
 
 HELP = "write features of sliding windows of videos, such as temporal localisers train on"
 
@@ -78,7 +78,7 @@ def run(parsed: argparse.Namespace) -> int:
         print("this process's share is done; others are still at work", file=sys.stderr)
         return 0
     if parsed.json:
-        print(json.dumps(found, indent=2))
+        print_json(found)
     else:
         windows = sum(video["windows"] for video in found["videos"])
         print(

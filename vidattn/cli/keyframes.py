@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from vidattn.cli.arguments import (
     add_salvage,
     command,
 )
+from vidattn.cli.streams import print_json
 
 HELP = "extract the key frames and key regions of videos"
 
@@ -89,7 +89,7 @@ def run(parsed: argparse.Namespace) -> int:
         return 0
     done, failures = found["videos"], found["failures"]
     if done and parsed.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
     elif done:
         frames = sum(len(video["frames"]) for video in done)
         print(

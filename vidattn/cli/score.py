@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.arguments import add_json, add_overwrite, command
+from vidattn.cli.streams import print_json
 from vidattn.evaluation.tasks.built_in import TASKS
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(parsed: argparse.Namespace) -> int:
     if given["output"]:
         write_json(given["output"], record)
     if given["json"]:
-        print(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(record)
     else:
         _print(found, all_classes=given["classes"])
     return 0

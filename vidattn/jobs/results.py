@@ -211,6 +211,21 @@ class ResultFolder:
             if str(PurePosixPath(name).parent) == below:
                 self._unlink(name)
 
+    def clear(self, *, but: str) -> None:
+        """Remove what is to be replaced at once, and what the run has written before it stopped.
+
+        For a run that begins anew each time, whose steps would go on with what they find.
+
+        Args:
+            but: a file that the run has written this time.
+        """
+        for name in self.replaced:
+            if name != but:
+                self._unlink(name)
+        for name in self.files:
+            if name != but and not name.endswith("/"):
+                (self.folder / name).unlink(missing_ok=True)
+
     def finish(self, content: Mapping[str, Any], files: Files | Iterable[str]) -> dict[str, Any]:
         """Write the record, remove what only earlier runs had, and forget the journal.
 
