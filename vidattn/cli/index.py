@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidattn.cli.arguments import add_json, add_salvage, command
+from vidattn.cli.arguments import add_json, add_overwrite, add_salvage, command
+from vidattn.cli.streams import print_json
 
 HELP = "look videos over: frames, times, key frames, what is wrong; later opening is quicker"
 
@@ -30,6 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("paths", nargs="+", metavar="PATH", help="video, folder, or .txt list")
     parser.add_argument("--report", type=Path, metavar="FILE", help="JSON file for the records")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    add_overwrite(parser)
     add_salvage(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -40,13 +42,20 @@ def run(parsed: argparse.Namespace) -> int:
     from vidattn.jobs import index_videos
 
     records = index_videos(
-        parsed.paths, report=parsed.report, workers=parsed.workers, salvage=parsed.salvage
+        parsed.paths,
+        report=parsed.report,
+        workers=parsed.workers,
+        salvage=parsed.salvage,
+        overwrite=parsed.overwrite,
     )
     failed = [record for record in records if "error" in record]
     if parsed.json:
-        print(json.dumps({"videos": records}, indent=2))
+        print_json({"videos": records})
     else:
         _print(records)
+    if reasons := [why for record in records if (why := record.get("table_not_kept"))]:
+        remark = f"{len(reasons)} packet tables are not kept ({reasons[0]})"
+        print(f"vidattn: {remark}; VIDATTN_CACHE names another folder", file=sys.stderr)
     return 1 if failed or not records else 0
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -10,10 +9,12 @@ from vidattn.cli.arguments import (
     add_device,
     add_json,
     add_output,
+    add_overwrite,
     add_processes,
     add_salvage,
     command,
 )
+from vidattn.cli.streams import print_json
 
 HELP = "extract the key frames and key regions of videos"
 
@@ -40,6 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="video, folder of videos or of images, or .txt list",
     )
     add_output(parser)
+    add_overwrite(parser)
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -80,13 +82,14 @@ def run(parsed: argparse.Namespace) -> int:
         device=parsed.device,
         processes=parsed.processes,
         threads=parsed.threads,
+        overwrite=parsed.overwrite,
     )
     if found is None:
         print("this process's share is done; others are still at work", file=sys.stderr)
         return 0
     done, failures = found["videos"], found["failures"]
     if done and parsed.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
     elif done:
         frames = sum(len(video["frames"]) for video in done)
         print(

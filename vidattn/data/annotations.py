@@ -6,15 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidattn.data.video_files import images_in, may_be_video, remark_left_out, visible
 from vidattn.errors import AnnotationError
-
-# fmt: off
-VIDEO_SUFFIXES = frozenset({
-    ".3gp", ".avi", ".flv", ".gif", ".h264", ".h265", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
-    ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv",
-})
-# fmt: on
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+from vidattn.files import read_utf8
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,8 @@ def read_annotations(
 def read_class_folders(folder: str | Path, *, root: str | Path | None = None) -> list[Sample]:
     """`folder/class/video`, sorted; a video is a file with a known suffix or a folder of images.
 
-    Hidden entries, and files that are no videos by their suffix, are passed over.
+    Hidden entries, and files that are no videos by their suffix, are passed over; those that
+    might be videos all the same are named in a line of the log.
 
     Raises:
         AnnotationError: no class folder, a class folder without videos, or in one a folder
@@ -78,17 +73,20 @@ def read_class_folders(folder: str | Path, *, root: str | Path | None = None) ->
     """
     folder = Path(folder)
     files = _Files(folder, Path(root) if root is not None else folder)
-    samples = []
-    for class_folder in _visible(folder):
+    samples, left_out = [], []
+    for class_folder in visible(folder):
         if not class_folder.is_dir():
             continue
-        videos = [entry for entry in _visible(class_folder) if _may_be_video(entry)]
+        entries = visible(class_folder)
+        videos = [entry for entry in entries if may_be_video(entry)]
+        left_out += [entry for entry in entries if entry not in videos]
         if not videos:
             raise AnnotationError(class_folder, 0, "class folder without videos")
         for video in videos:
             samples.append(files.sample(str(video.absolute()), (class_folder.name,), 0))
     if not samples:
         raise AnnotationError(folder, 0, "expected one folder per class, found none")
+    remark_left_out(folder, left_out)
     return samples
 
 
@@ -100,7 +98,7 @@ def read_list(path: str | Path, *, root: str | Path | None = None) -> list[Sampl
     path = Path(path)
     files = _Files(path, Path(root) if root is not None else path.parent)
     samples = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
         if not line.strip():
             continue
         parts = line.strip().rsplit(maxsplit=1)
@@ -170,7 +168,7 @@ class _Files:
             return path
         if not path.is_dir():
             raise AnnotationError(self.annotations, line, f"no such file: {path}")
-        images = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
+        images = images_in(path)
         if not images:
             raise AnnotationError(self.annotations, line, f"folder without images: {path}")
         for image in images:
@@ -181,31 +179,17 @@ class _Files:
     def _inside(self, path: Path, name: str, line: int) -> Path:
         resolved = path.resolve()
         if not resolved.is_relative_to(self.root) or resolved == self.root:
-            reason = f"{name!r} leads out of the data root {self.root}"
+            reason = (
+                f"{name!r} leads out of the data root {self.root}; --root sets another root "
+                "(data.root in the configuration of a training), such as / for absolute paths"
+            )
             raise AnnotationError(self.annotations, line, reason)
         return resolved
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-
-
-def _may_be_video(entry: Path) -> bool:
-    return entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES
-
-
-def _text(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise AnnotationError(path, line, f"expected UTF-8 text, got {error.reason}") from error
-
-
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Rows of a CSV file by column name, each with the line that it starts on."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_utf8(path), newline=""), strict=True)
     header: list[str] | None = None
     line = 1
     try:

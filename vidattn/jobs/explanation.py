@@ -12,7 +12,8 @@ from rich.progress import track
 
 from vidattn import models, report, selection
 from vidattn.errors import ArgumentError
-from vidattn.files import write_bytes, write_json
+from vidattn.files import write_bytes, write_json, written_together
+from vidattn.jobs.results import ResultFolder
 from vidattn.models import LoadedRecogniser
 from vidattn.models.windows import VideoAttention, WindowedRecogniser
 from vidattn.video import VideoReader, VideoWriter, open_video
@@ -20,6 +21,7 @@ from vidattn.video import VideoReader, VideoWriter, open_video
 # Full-resolution frames held at once.
 CHUNK = 32
 SHEET_PANEL_WIDTH = 240
+RECORD, FILES = "explanation.json", ("overlay.mp4", "overlay.png")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,7 @@ def explain(
     decoder: str = "pyav",
     salvage: bool = False,
     device: str = "cpu",
+    overwrite: bool = False,
     progress: bool = True,
 ) -> Explanation:
     """Say what a model sees in a video and, with `output`, paint where and when it looks.
@@ -76,25 +79,29 @@ def explain(
         salvage: read a damaged video too; the model then sees what the decoder makes of the
             damaged frames, `damaged_spans` names them, and none of them is in the PNG.
         device: for a checkpoint that is loaded from a file.
+        overwrite: replace the explanation of an earlier run; see `vidattn.jobs.results`.
 
     Raises:
         VideoError, CheckpointError: what was given cannot be used.
     """
     if frames < 1:
         raise ArgumentError(f"frames: expected at least 1, got {frames}")
+    results = None
+    if output is not None:
+        results = ResultFolder(output, "explain", RECORD, FILES, overwrite=overwrite)
+        results.check()
     loaded = (
         models.load(checkpoint, device=device) if isinstance(checkpoint, str | Path) else checkpoint
     )
     with open_video(path, decoder=decoder, salvage=salvage) as reader:
         attention = VideoAttention(list(WindowedRecogniser(loaded, reader).windows()))
         found = _explanation(attention, loaded, reader)
-        if output is not None:
-            output = Path(output)
-            output.mkdir(parents=True, exist_ok=True)
+        if results is not None:
             painter = Painter(attention, f"{found.label} {found.probability:.0%}")
-            _write_video(output / "overlay.mp4", reader, painter, progress)
-            write_bytes(output / "overlay.png", overlay_sheet(reader, painter, frames))
-            write_json(output / "explanation.json", found.to_json())
+            with written_together(results.folder, beside=results.folder) as folder:
+                _write_video(folder / "overlay.mp4", reader, painter, progress)
+                write_bytes(folder / "overlay.png", overlay_sheet(reader, painter, frames))
+                write_json(folder / RECORD, results.recorded(found.to_json(), FILES))
     return found
 
 

@@ -52,8 +52,10 @@ def describe(spec: RecogniserSpec, clip: ClipSpec) -> str:
 def save(path: str | Path, recogniser: Recogniser, clip: ClipSpec) -> None:
     """Write a checkpoint that `load` can use; an existing file is replaced in one step."""
     state = {f"recogniser.{name}": value for name, value in recogniser.state_dict().items()}
-    with written_whole(path) as temporary:
-        torch.save({KEY: describe(recogniser.spec, clip), "state_dict": state}, temporary)
+    content = {KEY: describe(recogniser.spec, clip), "state_dict": state}
+    # Into an open file: of one that it opens itself, PyTorch does not tell that the disk is full.
+    with written_whole(path) as temporary, open(temporary, "wb") as file:
+        torch.save(content, file)
 
 
 def load(

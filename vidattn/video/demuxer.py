@@ -10,14 +10,9 @@ from typing import Any
 import av
 
 from vidattn.errors import DecodeError, LimitError, NotAVideoError, VideoError
+from vidattn.video.containers import CONTAINERS
 from vidattn.video.h264_parameters import tells_reordering
 from vidattn.video.limits import Limits
-
-# Containers that hold their own pictures: none of these opens another file.
-CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,"
-    "h264,hevc,vvc,m4v,av1,obu,ivf,mxf,nut,dv,rm,wtv,mjpeg,apng,y4m,yuv4mpegpipe,h261,h263,vc1"
-)
 
 # To complete what a header says, FFmpeg reads packets and decodes them, for longer than all else
 # takes. In haste it reads few, and decodes only where that is quick or tells what we rely on.
@@ -88,7 +83,7 @@ def _open(path: str, file: Path, limits: Limits, haste: dict[str, str]) -> tuple
     # they allocate, which may be some more than are shown; what is shown is checked later.
     most = str(2 * limits.maximum_pixels + 2**16)
     options = {
-        "format_whitelist": CONTAINERS,
+        "format_whitelist": ",".join(CONTAINERS),
         "protocol_whitelist": "file",
         "max_pixels": most,
         **haste,
