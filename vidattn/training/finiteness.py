@@ -12,6 +12,7 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 
+from vidattn.backbones.checkpoint_file import not_finite
 from vidattn.errors import NotFiniteError
 
 _NAMES_SHOWN = 10
@@ -79,7 +80,7 @@ def check_gradients(module: lightning.LightningModule, videos: Sequence[str]) ->
     scaler = getattr(module.trainer.precision_plugin, "scaler", None)
     if scaler is not None and scaler.get_scale() > _LOWEST_SCALE:
         return
-    named = _not_finite(gradients)
+    named = not_finite(gradients)
     raise NotFiniteError(
         f"{_place(module)}: gradients are NaN or infinite ({_listed(named)}); {_batch(videos)}; "
         f"{_ADVICE}"
@@ -96,7 +97,7 @@ def check_weights(state: Mapping[str, Any], what: str) -> None:
     Raises:
         NotFiniteError: some are.
     """
-    if named := _not_finite(state):
+    if named := not_finite(state):
         raise NotFiniteError(
             f"{what}: {len(named)} tensors hold NaN or infinity ({_listed(named)}); {_ADVICE}"
         )
@@ -121,16 +122,6 @@ def _listed(names: Sequence[str]) -> str:
 def _largest(gradients: Iterable[Tensor]) -> Tensor:
     # The largest magnitude, not the length: squares of large numbers would overflow.
     return nn.utils.get_total_norm(list(gradients), norm_type=float("inf"))
-
-
-def _not_finite(tensors: Mapping[str, Any]) -> list[str]:
-    return [
-        name
-        for name, value in tensors.items()
-        if isinstance(value, Tensor)
-        and value.is_floating_point()
-        and not torch.isfinite(value).all()
-    ]
 
 
 def _anywhere(module: lightning.LightningModule, here: bool) -> bool:

@@ -15,8 +15,9 @@ from torchmetrics.classification import MulticlassAccuracy, MultilabelAveragePre
 
 from vidattn.data import ClipBatch, ClipSpec, UnreadableVideosError
 from vidattn.errors import ArgumentError
-from vidattn.models import InsertionSpec, Recogniser, RecogniserSpec, Recognition
+from vidattn.models import InsertionSpec, RecogniserSpec, Recognition
 from vidattn.models.checkpoint import KEY, describe
+from vidattn.models.starting_weights import start_recogniser
 from vidattn.training.finiteness import check_gradients, check_loss, check_scores, check_weights
 from vidattn.training.parameters import freeze, parameter_groups
 
@@ -27,7 +28,9 @@ class RecognitionTask(lightning.LightningModule):
     Args:
         classes: names in the order of the logits; linked from the data.
         clip: how clips are made; linked from the data and stored in the checkpoint.
-        backbone, backbone_settings, weights: see `vidattn.backbones.build`.
+        backbone, backbone_settings: see `vidattn.backbones.build`.
+        weights: published ones by name, a URL, or a file: of the backbone, or a checkpoint of ours,
+            of which everything is taken over that fits; see `start_recogniser`.
         attention: what is inserted into the backbone.
         pooling, pooling_settings, stage, dropout: see `RecogniserSpec`.
         multi_label: sigmoids and binary cross-entropy; linked from the data.
@@ -101,7 +104,9 @@ class RecognitionTask(lightning.LightningModule):
         self.position_loss = position_loss
         self.position_share = position_share
         # The configuration is the user's own, so a class path in it may be followed.
-        self.recogniser = Recogniser(self.spec, weights=weights, allow=self.spec.class_paths)
+        self.recogniser, self.taken_over = start_recogniser(
+            self.spec, weights=weights, allow=self.spec.class_paths
+        )
         self.frozen_norms = freeze(self.recogniser, frozen_stages)
         if channels_last:
             self.recogniser.to(memory_format=torch.channels_last_3d)
