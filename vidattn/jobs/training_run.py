@@ -86,7 +86,10 @@ class RunFolder(Callback):
             folder.mkdir(parents=True, exist_ok=True)
             values = self.cli.config.clone()
             values.overwrite = False  # whoever trains by this file is asked anew
-            self.cli.parser.save(values, str(_free(folder)), skip_none=False, multifile=False)
+            with warnings.catch_warnings():
+                # The oldest jsonargparse allowed knows no other name for it.
+                warnings.filterwarnings("ignore", message=r"\s*skip_none")
+                self.cli.parser.save(values, str(_free(folder)), skip_none=False, multifile=False)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -136,6 +136,12 @@ class RecognitionTask(lightning.LightningModule):
             module.eval()
         return self
 
+    def on_train_start(self) -> None:
+        """Go on at the batch that a checkpoint from the middle of an epoch says."""
+        # The schedule asks for the number of steps, so the trainer makes the loader before it
+        # restores its state, and does not come back to it. Nothing has been asked of it so far.
+        self.trainer.fit_loop._load_combined_loader_states()
+
     def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
         """The loss of one batch.
 
