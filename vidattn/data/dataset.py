@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.data.failures import Failure, UnreadableVideosError
 from vidattn.data.framing import square_crop
 from vidattn.data.labels import encode_labels
+from vidattn.data.replacement import stand_ins
 from vidattn.data.source import FrameSource
 from vidattn.data.spec import ClipSpec
 from vidattn.errors import ArgumentError, TooShortError, VideoError
@@ -142,6 +143,19 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             return failure
         return [LabelledClip(clip, self.labels[draw.index]) for clip in clips]
 
+    def __getitems__(self, draws: Sequence[int | Draw]) -> list[list[LabelledClip] | Failure]:
+        """The items of a batch. In training another video takes the place of one that failed.
+
+        So batches keep their size, and every process of a training takes as many steps. Failures
+        are in the list too, before what stands in for them.
+        """
+        items: list[list[LabelledClip] | Failure] = []
+        for draw in draws:
+            items.append(self[draw])
+            if self.training and isinstance(items[-1], Failure):
+                items.extend(self._in_place_of(draw))
+        return items
+
     def record(self, failures: Iterable[Failure]) -> None:
         """Remember what workers could not read.
 
@@ -152,9 +166,8 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         self.failures.update({failure.path: failure.reason for failure in failures})
         if self.maximum_failures is None:
             return
-        allowed = min(self.maximum_failures, len(self) - 1)
-        if len(self.failures) > allowed:
-            raise UnreadableVideosError(self.failures, allowed)
+        if len(self.failures) > self._allowed_failures:
+            raise UnreadableVideosError(self.failures, self._allowed_failures)
 
     def fill_cache(self, *, threads: int = 1) -> None:
         """Decode every video now, so that workers that are started later share the frames.
@@ -174,6 +187,21 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
 
         with ThreadPoolExecutor(threads) as pool:
             self.record(failure for failure in pool.map(load, self.samples) if failure)
+
+    @property
+    def _allowed_failures(self) -> int:
+        most = len(self) - 1
+        return most if self.maximum_failures is None else min(self.maximum_failures, most)
+
+    def _in_place_of(self, draw: int | Draw) -> Iterator[list[LabelledClip] | Failure]:
+        draw = draw if isinstance(draw, Draw) else Draw(draw)
+        for other in stand_ins(self.samples, draw, self.seed):
+            if len(self.failures) > self._allowed_failures:
+                return  # `record` ends the training
+            if str(self.samples[other.index].path) not in self.failures:
+                yield (item := self[other])
+                if not isinstance(item, Failure):
+                    return
 
     def _training(self, draw: Draw) -> list[Clip]:
         generators = [

@@ -72,19 +72,8 @@ def load(
         CheckpointError: no such file, no checkpoint of ours, or weights that do not fit.
         ArgumentError: the file names a class that is not allowed, or there is no such device.
     """
-    content = _read(path)
-    try:
-        description: dict[str, Any] = json.loads(content[KEY])
-        if description["version"] != VERSION:
-            raise CheckpointError(
-                f"{path}: expected checkpoint version {VERSION}, got {description['version']}"
-            )
-        spec = RecogniserSpec.from_json(description["recogniser"])
-        clip = ClipSpec.from_json(description["clip"])
-    except VidattnError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a vidattn checkpoint ({error!r})") from error
+    content = read_checkpoint(path)
+    spec, clip = description_of(content, path)
     recogniser = Recogniser(spec, allow=allow)
     _fill(recogniser, content["state_dict"], path)
     try:
@@ -97,7 +86,14 @@ def load(
     return LoadedRecogniser(recogniser, clip, str(path), digest)
 
 
-def _read(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """All that a checkpoint of ours holds: its description, tensors and plain values.
+
+    Raises:
+        CheckpointError: no such file, unreadable, or no checkpoint of ours.
+    """
+    if Path(path).is_dir():
+        raise CheckpointError(f"{path}: expected a checkpoint file, got a folder")
     if not Path(path).is_file():
         raise CheckpointError(f"{path}: no such checkpoint file")
     try:
@@ -112,6 +108,32 @@ def _read(path: str | Path) -> dict[str, Any]:
             f"{path}: not a vidattn checkpoint (expected the keys {KEY!r} and 'state_dict')"
         )
     return content
+
+
+def description_of(content: dict[str, Any], path: str | Path) -> tuple[RecogniserSpec, ClipSpec]:
+    """What `describe` wrote into a checkpoint.
+
+    Args:
+        content: from `read_checkpoint`.
+        path: for the message.
+
+    Raises:
+        CheckpointError: of another version, or not to be understood.
+        ArgumentError: a setting in it is out of range.
+    """
+    try:
+        description: dict[str, Any] = json.loads(content[KEY])
+        if description["version"] != VERSION:
+            raise CheckpointError(
+                f"{path}: expected checkpoint version {VERSION}, got {description['version']}"
+            )
+        spec = RecogniserSpec.from_json(description["recogniser"])
+        clip = ClipSpec.from_json(description["clip"])
+    except VidattnError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a vidattn checkpoint ({error!r})") from error
+    return spec, clip
 
 
 def _first_line(error: Exception) -> str:
