@@ -20,6 +20,7 @@ from vidattn.data.spec import ClipSpec
 from vidattn.errors import ArgumentError, TooShortError, VideoError
 from vidattn.sampling.crops import CropPosition
 from vidattn.sampling.protocols import Protocol
+from vidattn.sampling.times import FrameTimes
 from vidattn.video.clip import Clip
 from vidattn.video.frames import Frames
 from vidattn.video.opening import check_decoder
@@ -181,8 +182,8 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             for number in range(draw.clips)
         ]
 
-        def choose(count: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
-            drawn = [self.spec.training_indices(count, fps, each) for each in generators]
+        def choose(times: FrameTimes) -> tuple[np.ndarray, np.ndarray]:
+            drawn = [self.spec.training_indices(times, each) for each in generators]
             indices, valid = zip(*drawn, strict=True)
             return np.stack(indices), np.stack(valid)
 

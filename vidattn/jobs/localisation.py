@@ -79,15 +79,15 @@ def measure(
         for generator in np.random.default_rng(SEED).spawn(SHUFFLES)
     ]
     if "keyframes" in tasks:
-        gap = round(minimum_gap_seconds * reader.fps)
-        chosen = _chosen(own, inside, count, gap)
+        positions, gap = reader.frame_times.apart(minimum_gap_seconds)
+        chosen = _chosen(own, inside, count, gap, positions)
         coverage = extract_keyframes(
             reader.path, count=count, minimum_gap_seconds=minimum_gap_seconds
         )
         chosen["coverage"] = np.array([frame.frame_index for frame in coverage.frames])
         figures = _times(chosen, actions, len(reader), count)
         others = [
-            _times(_chosen(each, None, count, gap), actions, len(reader), count)
+            _times(_chosen(each, None, count, gap, positions), actions, len(reader), count)
             for each in shuffles
         ]
         record |= _with_mean(figures, others)
@@ -146,13 +146,17 @@ def _true_frames(actions: Sequence[Truth]) -> NDArray[np.int64]:
 
 
 def _chosen(
-    places: Mapping[str, Whereabouts], inside: NDArray[np.bool_] | None, count: int, gap: int
+    places: Mapping[str, Whereabouts],
+    inside: NDArray[np.bool_] | None,
+    count: int,
+    gap: float,
+    positions: NDArray[np.float64],
 ) -> dict[str, NDArray[np.int64]]:
     scores: dict[str, ArrayLike] = {method: place.scores for method, place in places.items()}
     if inside is not None:
         scores["best possible"] = inside
     return {
-        method: selection.select_frames(own, count, minimum_gap=gap)
+        method: selection.select_frames(own, count, minimum_gap=gap, positions=positions)
         for method, own in scores.items()
     }
 

@@ -10,7 +10,11 @@ __getattr__, __all__ = exports(
     __name__,
     {
         "CropPosition": "crops",
+        "FrameSpacing": "spacing",
+        "FrameTimes": "times",
         "Protocol": "protocols",
+        "Spacing": "spacing",
+        "TimeSpacing": "spacing",
         "centred_start": "dense",
         "crop_positions": "crops",
         "dense_clips": "dense",

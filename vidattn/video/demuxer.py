@@ -100,7 +100,9 @@ def _open(path: str, file: Path, limits: Limits, haste: dict[str, str]) -> tuple
             stream = _first_video(path, container)
             _check_header(path, container, stream, limits)
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"max_pixels": most}
+            # A decoder that finds damage then refuses the packet, where it would else patch the
+            # picture from others and hand it out as if it were whole.
+            stream.codec_context.options = {"max_pixels": most, "err_detect": "explode"}
     except BaseException:
         container.close()
         raise
@@ -126,16 +128,11 @@ def _tells_reordering(container: Any, stream: Any) -> bool:
 
 
 def decode_in_threads(context: Any, threads: int) -> None:
-    """Let a decoder that has not started yet, of `FRAME_THREADED`, decode frames side by side.
-
-    What such a decoder refuses then raises, for it cannot patch a hole as one thread does: the
-    pictures that it is patched from are not finished yet. Not all damage is refused.
-    """
+    """Let a decoder that has not started yet, of `FRAME_THREADED`, decode frames side by side."""
     context.thread_count = 1
     if threads > 1:
         # One more than shall run at a time, as FFmpeg itself does: some wait for others' pictures.
         context.thread_count, context.thread_type = threads + 1, "FRAME"
-        context.options = {**context.options, "err_detect": "explode"}
 
 
 def _first_video(path: str, container: Any) -> Any:

@@ -120,7 +120,6 @@ class FrameSearch:
         if self._must_move(time, start, int(index.packets[position])):
             self._confirm()
             cursor.seek(start)
-        doubted = cursor.sought or cursor.threads > 1
         while True:
             frame = (
                 cursor.next_frame(given.wanted, last=given.last)
@@ -130,7 +129,7 @@ class FrameSearch:
             if frame is None:
                 raise DecodeError(cursor.path, f"frame {position}: the video ends before it")
             late = frame.pts is not None and frame.pts > time
-            if late or (doubted and frame.is_corrupt):
+            if late or frame.is_corrupt:
                 seconds = float(time * cursor.stream.time_base)
                 raise DecodeError(cursor.path, f"frame {position}: nothing decodes at {seconds} s")
             if frame.pts == time:

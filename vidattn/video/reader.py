@@ -6,6 +6,10 @@ from itertools import accumulate, pairwise
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
+from vidattn.errors import DecodeError
+from vidattn.sampling.times import FrameTimes
 from vidattn.video.frames import Frames
 
 
@@ -60,6 +64,17 @@ class VideoReader(ABC):
     @abstractmethod
     def seconds_of(self, indices: Sequence[int]) -> list[float]:
         """Presentation time of frames by index, without decoding them."""
+
+    @property
+    def frame_times(self) -> FrameTimes:
+        """When each frame is shown, without decoding any.
+
+        Raises:
+            DecodeError: there is no frame.
+        """
+        if len(self) < 1:
+            raise DecodeError(self.path, "no frame can be decoded")
+        return FrameTimes(np.array(self.seconds_of(range(len(self)))), self.fps)
 
     @abstractmethod
     def keyframe_indices(self) -> list[int]:
