@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from vidattn.arrays import FloatArray, IntArray, finite_array
 from vidattn.errors import ArgumentError
@@ -23,6 +23,7 @@ class FrameTimes:
     Attributes:
         seconds: float64 (T,), on the video's own clock, T at least 1.
         fps: frames per second, the mean.
+        duration_seconds: from the first frame's start to the last one's end; None if not known.
 
     Raises:
         ArgumentError: no frame, a time that is not finite, or no rate above 0.
@@ -30,6 +31,7 @@ class FrameTimes:
 
     seconds: FloatArray
     fps: float
+    duration_seconds: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seconds", finite_array("seconds", self.seconds, (None,)))
@@ -89,7 +91,32 @@ class FrameTimes:
         # Times are rounded to the file's clock: 0.5 s may be stored as 0.499999.
         return self.seconds, gap_seconds * (1 - 1e-5)
 
-    def within(self, start_seconds: float, end_seconds: float) -> NDArray[np.int64]:
-        """The frames that are shown from `start_seconds` on and before `end_seconds`."""
-        inside = (self.seconds >= start_seconds) & (self.seconds < end_seconds)
-        return np.flatnonzero(inside)
+    @property
+    def end_seconds(self) -> float:
+        """When the last frame's time on the screen is over, as far as can be told."""
+        after = float(self.seconds[-1]) + 1 / self.fps
+        return (
+            after
+            if self.duration_seconds is None
+            else max(after, float(self.seconds[0]) + self.duration_seconds)
+        )
+
+    def part(self, start_seconds: float, end_seconds: float) -> tuple[int, FrameTimes]:
+        """The frames shown from one moment on and before another, or the one shown throughout.
+
+        Args:
+            start_seconds: before `self.end_seconds`.
+            end_seconds: after the start, and after the first frame's time.
+
+        Returns:
+            the first of these frames, and the times of all of them.
+        """
+        first, end = np.searchsorted(self.seconds, [start_seconds, end_seconds]).tolist()
+        if first == end:
+            first = max(first - 1, 0)
+            end = first + 1
+        own = self.seconds[first:end]
+        fps = self.fps
+        if not self.are_even and own[-1] > own[0]:
+            fps = float((len(own) - 1) / (own[-1] - own[0]))
+        return first, FrameTimes(own, fps)

@@ -11,6 +11,7 @@ __getattr__, __all__ = exports(
         "coverage_scores": "coverage",
         "difference_maps": "differences",
         "difference_scores": "differences",
+        "difference_scores_and_maps": "differences",
         "energy_box": "regions",
         "merge_windows": "frames",
         "peak_location": "regions",

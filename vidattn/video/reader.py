@@ -74,7 +74,8 @@ class VideoReader(ABC):
         """
         if len(self) < 1:
             raise DecodeError(self.path, "no frame can be decoded")
-        return FrameTimes(np.array(self.seconds_of(range(len(self)))), self.fps)
+        seconds = np.array(self.seconds_of(range(len(self))))
+        return FrameTimes(seconds, self.fps, self.duration_seconds)
 
     @abstractmethod
     def keyframe_indices(self) -> list[int]:
