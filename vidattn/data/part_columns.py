@@ -9,9 +9,12 @@ from vidattn.errors import AnnotationError
 
 # Start and end in seconds; None: the video's own.
 Part = tuple[float | None, float | None]
+_TIMES = frozenset({"start", "end"})
 # Columns that other lists have for the times of a part, or may mean them by.
 _OTHER_TIMES = frozenset(
-    f"{edge}_{unit}" for edge in ("start", "end") for unit in ("time", "frame", "sec", "ms")
+    f"{edge}_{unit}"
+    for edge in ("start", "end")
+    for unit in ("time", "seconds", "sec", "ms", "frame")
 ) | {"begin", "stop", "time_start", "time_end", "t_start", "t_end", "frame_start", "frame_end"}
 
 
@@ -21,7 +24,8 @@ def check_part_columns(header: Sequence[str], path: Path, line: int) -> None:
     Raises:
         AnnotationError: there is one.
     """
-    if unknown := sorted(_OTHER_TIMES.intersection(name.lower() for name in header)):
+    unknown = [name for name in header if name.lower() in _OTHER_TIMES | _TIMES - {name}]
+    if unknown:
         raise AnnotationError(
             path,
             line,

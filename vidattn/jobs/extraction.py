@@ -248,6 +248,8 @@ def _details(reader: VideoReader, count: int, usable_count: int) -> dict[str, An
     if usable_count < count:
         what = "valid frames" if usable_count < len(reader) else "frames"
         remarks.append(f"expected {count} key frames, the video has {usable_count} {what}")
+    if reader.missing_end is not None:
+        remarks.append(f"only its first {len(reader)} frames can be decoded: {reader.missing_end}")
     return {
         "decoder": reader.decoder,
         "vidattn": __version__,

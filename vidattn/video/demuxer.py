@@ -28,13 +28,20 @@ _HASTE = {
 }
 _MATROSKA = b"\x1a\x45\xdf\xa3"
 
+# What helps where pictures are damaged.
+SALVAGE = "--salvage (salvage=True in Python) reads what is left of a damaged video"
+
 # Codecs whose decoders gain by threads: those of MPEG-2 and MPEG-4 take longer with them.
 FRAME_THREADED = {"h264", "hevc", "vp9"}
 
 
 @contextmanager
 def typed_errors(
-    path: str, doing: str | Callable[[], str], kind: type[VideoError] = DecodeError
+    path: str,
+    doing: str | Callable[[], str],
+    kind: type[VideoError] = DecodeError,
+    *,
+    advice: str = "",
 ) -> Iterator[None]:
     """Turn whatever PyAV raises into an error of ours that names the file.
 
@@ -42,6 +49,7 @@ def typed_errors(
         path: of the file.
         doing: what cannot be done, or what tells it once it has failed.
         kind: of the error.
+        advice: what helps.
     """
     try:
         yield
@@ -55,7 +63,7 @@ def typed_errors(
             raise LimitError(path, "a frame has more pixels than allowed") from error
         # PyAV also leaks IndexError, ValueError, … of damaged files.
         what = doing if isinstance(doing, str) else doing()
-        raise kind(path, f"{what}: {_reason(error)}") from error
+        raise kind(path, f"{what}: {_reason(error)}{advice and f'; {advice}'}") from error
 
 
 def open_container(

@@ -94,6 +94,11 @@ class VideoReader(ABC):
         """(first frame, last frame, what is wrong) of what is not valid; only by salvaging."""
         return []
 
+    @property
+    def missing_end(self) -> str | None:
+        """Why the end of the file cannot be decoded, so that `len` is what is before; else None."""
+        return None
+
     def clips(
         self, clips: Sequence[Sequence[int]], *, short_side: int | None = None
     ) -> list[Frames]:
