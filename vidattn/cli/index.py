@@ -16,7 +16,8 @@ EPILOG = """\
 keeps a packet table of each video in the cache folder ($VIDATTN_CACHE, else ~/.cache/vidattn),
 which every later command uses by itself and which can be deleted at any time. With --report,
 a run that was interrupted goes on where it was. The exit code is 1 if a video cannot be read.
-With --salvage every video is decoded once, and the frames that are damaged are named.
+Packets are read, and only the first picture is decoded: pictures that are damaged are found by
+--salvage, which decodes every video once (some hundred times the work) and names these frames.
 
 examples:
   vidattn index match.mp4
@@ -87,7 +88,9 @@ def _print(records: Sequence[dict[str, Any]]) -> None:
             colour = "red" if "error" in record else "yellow"
             console.print(f"[{colour}]{name}[/]: {escape(remarks)}", soft_wrap=True)
     failed = sum("error" in record for record in records)
-    console.print(f"{len(records)} videos, {failed} cannot be read")
+    looked_at = all("salvage" in record for record in records)
+    unknown = "" if looked_at else "; pictures were not decoded: --salvage finds damage in them"
+    console.print(f"{len(records)} videos, {failed} cannot be read{unknown}")
 
 
 def _common_folder(videos: Sequence[str]) -> str:

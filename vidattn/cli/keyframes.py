@@ -47,13 +47,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=Path,
         help="score by this model's attention; without it, by how well frames stand for the video",
     )
-    parser.add_argument("--count", type=int, default=8, help="key frames a video (default: 8)")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=8,
+        help="key frames a video, fewer only where it has fewer frames (default: 8)",
+    )
     parser.add_argument(
         "--minimum-gap-seconds",
         type=float,
         default=0.5,
         metavar="S",
-        help="frames closer than this suppress each other (default: 0.5)",
+        help="frames closer than this suppress each other, if enough are left (default: 0.5)",
     )
     parser.add_argument(
         "--regions", type=int, default=1, help="most region boxes a frame (default: 1)"
@@ -96,6 +101,9 @@ def run(parsed: argparse.Namespace) -> int:
             f"{len(done)} of {len(done) + len(failures)} videos, {frames} key frames "
             f"in {parsed.output}"
         )
+    for video in done:
+        for remark in video["remarks"]:
+            print(f"vidattn: {video['video']}: {remark}", file=sys.stderr)
     for failure in failures:
         print(f"vidattn: {failure['video']}: {failure['reason']}", file=sys.stderr)
     return 1 if failures else 0

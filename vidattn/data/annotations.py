@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidattn.data.part_columns import Part, check_part_columns, part_suffix, read_part
 from vidattn.data.video_files import images_in, may_be_video, remark_left_out, visible
 from vidattn.errors import AnnotationError
 from vidattn.files import read_utf8
@@ -13,16 +14,19 @@ from vidattn.files import read_utf8
 
 @dataclass(frozen=True)
 class Sample:
-    """One annotated video.
+    """One annotated video, or an annotated part of one.
 
     Attributes:
         path: the file, or the folder of frame images; absolute, symbolic links resolved.
         labels: class names, at least one.
-        video_id: the path under the data root, with `/`.
+        video_id: the path under the data root, with `/`; of a part, `#t=start,end` follows (as in
+            https://www.w3.org/TR/media-frags/#naming-time), so that each is told from the others.
         group: what must not be torn apart between training and validation, such as the source
             that clips were cut from; None: the video stands for itself.
         fold: cross-validation fold, where the annotations name one.
         line: 1-based line in the annotation file; 0 for class folders.
+        start_seconds, end_seconds: the sample is the frames shown from then on and before then,
+            on the video's own clock; None: from its first frame, or to its last.
     """
 
     path: Path
@@ -31,6 +35,13 @@ class Sample:
     group: str | None = None
     fold: int | None = None
     line: int = 0
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The path, and the part where it is one: what it is called in messages."""
+        return f"{self.path}{part_suffix(self.start_seconds, self.end_seconds)}"
 
 
 def read_annotations(
@@ -47,7 +58,8 @@ def read_annotations(
 
     Raises:
         AnnotationError: with the line number: a row without a path or label, a missing file,
-            a path that leaves the root, a file listed twice, a file that is not UTF-8.
+            a path that leaves the root, a file (or a part of it) listed twice, a file that is not
+            UTF-8; a part that is empty, or whose times are no seconds.
     """
     path = Path(path)
     if path.is_dir():
@@ -114,7 +126,12 @@ def read_csv(
 ) -> list[Sample]:
     """A CSV file with a header: `path`, `label`, and perhaps `group` (or `source`) and `fold`.
 
-    Other columns are passed over; where both `group` and `source` exist, `group` counts.
+    With `start` or `end`, or both, a sample is the part of its video from one to the other, in
+    seconds; an empty cell is the video's own start or end. A video may then have several rows,
+    which are one group unless the list has groups of its own.
+
+    Other columns are passed over, but for those that seem to be times of a part: they are refused.
+    Where both `group` and `source` exist, `group` counts.
     """
     path = Path(path)
     files = _Files(path, Path(root) if root is not None else path.parent)
@@ -123,7 +140,8 @@ def read_csv(
         labels = _labels(row["label"], label_separator, path, number)
         group = row.get("group", row.get("source"))
         fold = _fold(row["fold"], path, number) if "fold" in row else None
-        samples.append(files.sample(row["path"], labels, number, group or None, fold))
+        part = read_part(row, path, number)
+        samples.append(files.sample(row["path"], labels, number, group or None, fold, part))
     return _some(samples, path)
 
 
@@ -135,7 +153,7 @@ class _Files:
         if not root.is_dir():
             raise AnnotationError(annotations, 0, f"data root {root} is not a folder")
         self.root = root.resolve()
-        self.lines: dict[Path, int] = {}
+        self.lines: dict[str, int] = {}
 
     def sample(
         self,
@@ -144,13 +162,20 @@ class _Files:
         line: int,
         group: str | None = None,
         fold: int | None = None,
+        part: Part | None = None,
     ) -> Sample:
         path = self._resolve(name, line)
-        if path in self.lines:
-            first = f" on line {self.lines[path]}" if line else ""
-            raise AnnotationError(self.annotations, line, f"{name!r} was listed before{first}")
-        self.lines[path] = line
-        return Sample(path, labels, path.relative_to(self.root).as_posix(), group, fold, line)
+        video = path.relative_to(self.root).as_posix()
+        start, end = part or (None, None)
+        video_id = video + part_suffix(start, end)
+        if video_id in self.lines:
+            what = repr(name) if video_id == video else f"the same part of {name!r}"
+            first = f" on line {self.lines[video_id]}" if line else ""
+            raise AnnotationError(self.annotations, line, f"{what} was listed before{first}")
+        self.lines[video_id] = line
+        if part is not None:
+            group = group or video  # parts of one film are not to be torn apart
+        return Sample(path, labels, video_id, group, fold, line, start, end)
 
     def _resolve(self, name: str, line: int) -> Path:
         if not name:
@@ -213,6 +238,7 @@ def _header(cells: Sequence[str], path: Path, line: int) -> list[str]:
     for name in ("path", "label"):
         if header.count(name) != 1:
             raise AnnotationError(path, line, f"expected a header with one {name!r}, got {header}")
+    check_part_columns(header, path, line)
     return header
 
 

@@ -15,12 +15,14 @@ from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.data.failures import Failure, UnreadableVideosError
 from vidattn.data.framing import square_crop
 from vidattn.data.labels import encode_labels
+from vidattn.data.part import choose_in_part
 from vidattn.data.replacement import stand_ins
 from vidattn.data.source import FrameSource
 from vidattn.data.spec import ClipSpec
 from vidattn.errors import ArgumentError, TooShortError, VideoError
 from vidattn.sampling.crops import CropPosition
 from vidattn.sampling.protocols import Protocol
+from vidattn.sampling.times import FrameTimes
 from vidattn.video.clip import Clip
 from vidattn.video.frames import Frames
 from vidattn.video.opening import check_decoder
@@ -129,15 +131,15 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         """The clips of one video. A plain index is its first draw of epoch 0."""
         draw = draw if isinstance(draw, Draw) else Draw(range(len(self))[draw])
         sample = self.samples[draw.index]
-        known = self.failures.get(str(sample.path))
+        known = self.failures.get(sample.name)
         if known is not None:
-            return Failure(str(sample.path), known)
+            return Failure(sample.name, known)
         self.report(draw.index)
         try:
             clips = self._training(draw) if self.training else self._evaluation(draw.index)
             self.report(None)
         except VideoError as error:
-            failure = Failure(str(sample.path), error.reason)
+            failure = Failure(sample.name, error.reason)
             self.failures[failure.path] = failure.reason
             self.report(None)
             return failure
@@ -182,7 +184,7 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             try:
                 self.source.load(sample.path)
             except VideoError as error:
-                return Failure(str(sample.path), error.reason)
+                return Failure(sample.name, error.reason)
             return None
 
         with ThreadPoolExecutor(threads) as pool:
@@ -209,12 +211,13 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             for number in range(draw.clips)
         ]
 
-        def choose(count: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
-            drawn = [self.spec.training_indices(count, fps, each) for each in generators]
+        def choose(times: FrameTimes) -> tuple[np.ndarray, np.ndarray]:
+            drawn = [self.spec.training_indices(times, each) for each in generators]
             indices, valid = zip(*drawn, strict=True)
             return np.stack(indices), np.stack(valid)
 
-        frames, valid = self.source.select(self.samples[draw.index].path, choose)
+        sample = self.samples[draw.index]
+        frames, valid = self.source.select(sample.path, choose_in_part(sample, choose))
         side = self.spec.short_side
         clips = []
         for number, generator in enumerate(generators):
@@ -226,11 +229,12 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         return clips
 
     def _evaluation(self, index: int) -> list[Clip]:
-        planned = self.evaluation_clips
+        planned, sample = self.evaluation_clips, self.samples[index]
+        choose = choose_in_part(sample, planned.indices)
         try:
-            frames, places, valid = self.source.clips(self.samples[index].path, planned.indices)
+            frames, places, valid = self.source.clips(sample.path, choose)
         except TooShortError as error:
-            raise VideoError(self.samples[index].path, str(error)) from error
+            raise VideoError(sample.path, str(error)) from error
         positions = planned.positions(frames.size)
         clips = []
         for view, (own, real) in enumerate(zip(places, valid, strict=True)):

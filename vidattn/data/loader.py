@@ -43,7 +43,7 @@ class ClipLoader(DataLoader[Sequence[LabelledClip] | Failure]):
         """What is wrong with the workers; None if they all run and are in time."""
         if not self._processes or not isinstance(self.worker_init_fn, Whereabouts):
             return None
-        paths = [str(sample.path) for sample in self.dataset.samples]
+        paths = [sample.name for sample in self.dataset.samples]
         states = self.worker_init_fn.states(self._processes, paths)
         if dead := [state for state in states if state.exit_code is not None]:
             return WorkerError("a worker process died", dead)

@@ -26,10 +26,11 @@ from vidattn.errors import AnnotationError, ArgumentError, VidattnError, VideoEr
 from vidattn.evaluation import Interval
 from vidattn.files import write_json, write_text
 from vidattn.jobs.demo_page import comparisons, write_demo_page
+from vidattn.jobs.looks import look
 from vidattn.jobs.provenance import versions
 from vidattn.jobs.results import ResultFolder
 from vidattn.jobs.training_run import train
-from vidattn.jobs.whereabouts import METHODS, Truth, Whereabouts, key_frame_figures, look
+from vidattn.jobs.whereabouts import METHODS, Truth, Whereabouts, key_frame_figures
 from vidattn.jobs.whereabouts import region_figures as figures_of_regions
 from vidattn.models import LoadedRecogniser
 from vidattn.video import open_video

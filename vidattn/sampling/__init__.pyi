@@ -12,5 +12,9 @@ from .protocols import protocol_names as protocol_names
 from .segments import random_segments as random_segments
 from .segments import segment_centres as segment_centres
 from .segments import segment_views as segment_views
+from .spacing import FrameSpacing as FrameSpacing
+from .spacing import Spacing as Spacing
+from .spacing import TimeSpacing as TimeSpacing
+from .times import FrameTimes as FrameTimes
 from .windows import sliding_windows as sliding_windows
 from .windows import window_starts as window_starts

@@ -4,6 +4,7 @@ from .coverage import coverage_scores as coverage_scores
 from .coverage import sketch_frames as sketch_frames
 from .differences import difference_maps as difference_maps
 from .differences import difference_scores as difference_scores
+from .differences import difference_scores_and_maps as difference_scores_and_maps
 from .frames import merge_windows as merge_windows
 from .frames import random_frames as random_frames
 from .frames import select_frames as select_frames

@@ -23,13 +23,20 @@ _HASTE = {
 }
 _MATROSKA = b"\x1a\x45\xdf\xa3"
 
+# What helps where pictures are damaged.
+SALVAGE = "--salvage (salvage=True in Python) reads what is left of a damaged video"
+
 # Codecs whose decoders gain by threads: those of MPEG-2 and MPEG-4 take longer with them.
 FRAME_THREADED = {"h264", "hevc", "vp9"}
 
 
 @contextmanager
 def typed_errors(
-    path: str, doing: str | Callable[[], str], kind: type[VideoError] = DecodeError
+    path: str,
+    doing: str | Callable[[], str],
+    kind: type[VideoError] = DecodeError,
+    *,
+    advice: str = "",
 ) -> Iterator[None]:
     """Turn whatever PyAV raises into an error of ours that names the file.
 
@@ -37,6 +44,7 @@ def typed_errors(
         path: of the file.
         doing: what cannot be done, or what tells it once it has failed.
         kind: of the error.
+        advice: what helps.
     """
     try:
         yield
@@ -50,7 +58,7 @@ def typed_errors(
             raise LimitError(path, "a frame has more pixels than allowed") from error
         # PyAV also leaks IndexError, ValueError, … of damaged files.
         what = doing if isinstance(doing, str) else doing()
-        raise kind(path, f"{what}: {_reason(error)}") from error
+        raise kind(path, f"{what}: {_reason(error)}{advice and f'; {advice}'}") from error
 
 
 def open_container(
@@ -95,7 +103,9 @@ def _open(path: str, file: Path, limits: Limits, haste: dict[str, str]) -> tuple
             stream = _first_video(path, container)
             _check_header(path, container, stream, limits)
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"max_pixels": most}
+            # A decoder that finds damage then refuses the packet, where it would else patch the
+            # picture from others and hand it out as if it were whole.
+            stream.codec_context.options = {"max_pixels": most, "err_detect": "explode"}
     except BaseException:
         container.close()
         raise
@@ -121,16 +131,11 @@ def _tells_reordering(container: Any, stream: Any) -> bool:
 
 
 def decode_in_threads(context: Any, threads: int) -> None:
-    """Let a decoder that has not started yet, of `FRAME_THREADED`, decode frames side by side.
-
-    What such a decoder refuses then raises, for it cannot patch a hole as one thread does: the
-    pictures that it is patched from are not finished yet. Not all damage is refused.
-    """
+    """Let a decoder that has not started yet, of `FRAME_THREADED`, decode frames side by side."""
     context.thread_count = 1
     if threads > 1:
         # One more than shall run at a time, as FFmpeg itself does: some wait for others' pictures.
         context.thread_count, context.thread_type = threads + 1, "FRAME"
-        context.options = {**context.options, "err_detect": "explode"}
 
 
 def _first_video(path: str, container: Any) -> Any:
