@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from vidattn.cli.arguments import (
@@ -18,8 +19,12 @@ EPILOG = """\
 writes to the output folder: overlay.mp4, overlay.png (the most important frames) and
 explanation.json.
 
-example:
+The overlay keeps the film's sound. With --from and --to it shows a part of the film; times stay
+the film's.
+
+examples:
   vidattn explain match.mp4 --checkpoint runs/demo/model.ckpt --output explanation
+  vidattn explain match.mp4 --checkpoint runs/demo/model.ckpt --from 60 --to 75
 """
 
 
@@ -30,6 +35,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--checkpoint", required=True, type=Path, help="a trained model")
     add_output(parser, "explanation")
     parser.add_argument("--frames", type=int, default=6, help="frames in the PNG (default: 6)")
+    parser.add_argument(
+        "--from",
+        dest="start_seconds",
+        type=float,
+        metavar="SECONDS",
+        help="look at the film from here on (default: its start)",
+    )
+    parser.add_argument(
+        "--to",
+        dest="end_seconds",
+        type=float,
+        metavar="SECONDS",
+        help="and up to here (default: its end)",
+    )
     add_decoder(parser)
     add_salvage(parser)
     add_device(parser)
@@ -49,7 +68,11 @@ def run(parsed: argparse.Namespace) -> int:
         decoder=parsed.decoder,
         salvage=parsed.salvage,
         device=parsed.device,
+        start_seconds=parsed.start_seconds,
+        end_seconds=parsed.end_seconds,
     )
+    if (sound := explanation.details["sound"]).startswith("left out"):
+        print(f"vidattn: sound {sound}", file=sys.stderr)
     if parsed.json:
         print((parsed.output / "explanation.json").read_text(encoding="utf-8"), end="")
     else:

@@ -8,8 +8,7 @@ from typing import Any
 
 from vidattn.errors import ProcessError, VidattnError
 from vidattn.jobs.shards import Shard
-
-Tick = Callable[[int], None]
+from vidattn.jobs.waiting import Tick
 
 
 def in_processes(count: int, share: Callable[..., None], *arguments: Any, tick: Tick) -> None:
