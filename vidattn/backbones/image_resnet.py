@@ -52,6 +52,7 @@ class ImageResNet(StagedNetwork):
             head_path="fc",
             classifier_path="fc",
         )
+        self.mixes_frames = shifted
 
     def _enter(self, clip: Tensor) -> Tensor:
         network = self.network

@@ -80,6 +80,12 @@ class Recogniser(nn.Module):
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(self.stage.channels, len(spec.classes))
 
+    @property
+    def per_frame(self) -> bool:
+        """Whether features of a frame depend on that frame alone; only pooling sees several."""
+        scopes = {insertion.scope for insertion in self.spec.attention}
+        return not self.backbone.mixes_frames and scopes <= {"frame"}
+
     def forward(
         self, clip: Tensor, valid: Tensor | None = None, *, position_logits: bool = False
     ) -> Recognition:
