@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import vidattn
-from vidattn.errors import VideoError
+from tests.video.test_sound import packets, write_film
+from vidattn.errors import ArgumentError, VideoError
 from vidattn.models import LoadedRecogniser
 from vidattn.video import VideoWriter, open_video
 
@@ -61,3 +62,51 @@ def test_the_overlay_keeps_the_times_of_the_video(
     vidattn.explain(path, checkpoint=loaded_brightness, output=tmp_path / "out", progress=False)
     with open_video(tmp_path / "out" / "overlay.mp4") as after:
         assert after.seconds_of(range(16)) == pytest.approx(times, abs=2e-3)
+
+
+def test_a_part_of_the_film_keeps_its_times_and_sound(
+    loaded_brightness: LoadedRecogniser, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "film.mp4"
+    write_film(path, seconds=4.0)
+    output = tmp_path / "out"
+    found = vidattn.explain(
+        path, checkpoint=loaded_brightness, output=output, start_seconds=1.0, end_seconds=2.5
+    )
+    record = json.loads((output / "explanation.json").read_text())
+    assert (record["first_frame"], record["first_seconds"]) == (25, 1.0)
+    assert record["last_seconds"] == pytest.approx(2.48)
+    assert len(found.frame_scores) == len(record["frame_weights"]) == 38
+    assert record["sound"] == "copied"
+    with open_video(output / "overlay.mp4") as after:
+        assert len(after) == 38
+    copied = [content for _, content in packets(output / "overlay.mp4")]
+    # To the end of the last frame.
+    assert copied == [content for seconds, content in packets(path) if 1.0 <= seconds < 2.52]
+    assert capfd.readouterr().err == ""  # what is over in a moment is not talked about
+
+
+def test_a_part_without_frames_is_refused_before_anything_is_written(
+    loaded_brightness: LoadedRecogniser, write_flash: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ArgumentError, match=r"flash\.mp4: no frame lies from 7 to 9 seconds"):
+        vidattn.explain(
+            write_flash(),
+            checkpoint=loaded_brightness,
+            output=tmp_path / "out",
+            start_seconds=7,
+            end_seconds=9,
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_a_part_are_those_of_the_whole_where_attention_is_the_same(
+    loaded_brightness: LoadedRecogniser, write_flash: Callable[..., Path]
+) -> None:
+    """Frame 30 to 40 of 60 are bright: cutting at frame 12 moves nothing but the count."""
+    path = write_flash(frame_count=60, span=(30, 40))
+    whole = vidattn.explain(path, checkpoint=loaded_brightness)
+    part = vidattn.explain(path, checkpoint=loaded_brightness, start_seconds=12 / 25 - 0.01)
+    assert part.details["first_frame"] == 12
+    np.testing.assert_allclose(part.frame_scores[4:], whole.frame_scores[16:], atol=0.05)
+    assert part.frame_weights.argmax() + 12 == pytest.approx(whole.frame_weights.argmax(), abs=2)

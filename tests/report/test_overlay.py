@@ -8,8 +8,9 @@ from scipy.interpolate import RegularGridInterpolator
 
 from vidattn.errors import ArgumentError
 from vidattn.report import overlay
-from vidattn.report.overlay import draw_overlay, draw_overlay_sheet, draw_strip, paint_map
+from vidattn.report.overlay import draw_overlay, draw_overlay_sheet, paint_map
 from vidattn.report.pictures import heat_colours
+from vidattn.report.strip import draw_strip
 
 
 def test_examples() -> None:

@@ -40,8 +40,10 @@ class Backbone(nn.Module):
         mean, std: RGB normalisation the weights expect, on values in [0, 1].
         head_path: dotted path, inside `source_network`, of all that only `logits` needs.
         classifier_path: likewise, of the layer whose size is the number of classes.
+        mixes_frames: False where each frame is seen by itself, whatever the others show.
     """
 
+    mixes_frames: bool = True
     head_path: str = "head"
     classifier_path: str = "head"
     stages: tuple[Stage, ...]

@@ -52,15 +52,16 @@ class ImageResNet(StagedNetwork):
             head_path="fc",
             classifier_path="fc",
         )
+        self.mixes_frames = shifted
 
     def _enter(self, clip: Tensor) -> Tensor:
         network = self.network
         x = network.relu(network.bn1(network.conv1(fold_frames(clip))))
-        return unfold_frames(x, len(clip))
+        return unfold_frames(x, clip.shape[0])
 
     def _classify(self, x: Tensor) -> Tensor:
         frames = self.network.avgpool(fold_frames(x)).flatten(1)
-        return self.network.fc(frames).unflatten(0, (len(x), -1)).mean(1)
+        return self.network.fc(frames).unflatten(0, (x.shape[0], -1)).mean(1)
 
     def position_logits(self, features: Tensor) -> Tensor:
         """See `Backbone.position_logits`."""
@@ -72,7 +73,7 @@ class FramewiseSequential(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C', T, H', W')."""
-        return unfold_frames(super().forward(fold_frames(x)), len(x))
+        return unfold_frames(super().forward(fold_frames(x)), x.shape[0])
 
 
 class ShiftedSequential(nn.Sequential):
@@ -81,7 +82,7 @@ class ShiftedSequential(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C', T, H', W')."""
         for block in self:
-            x = unfold_frames(_shifted_block(block, x), len(x))
+            x = unfold_frames(_shifted_block(block, x), x.shape[0])
         return x
 
 
@@ -90,7 +91,7 @@ class FramewiseMaxPool(nn.MaxPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C, T, H', W')."""
-        return unfold_frames(super().forward(fold_frames(x)), len(x))
+        return unfold_frames(super().forward(fold_frames(x)), x.shape[0])
 
 
 def _shifted_block(block: Any, x: Tensor) -> Tensor:

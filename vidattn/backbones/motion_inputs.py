@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -86,13 +87,22 @@ def velocity(clip: Tensor, stride: int = 1) -> Tensor:
         (N, 2, T, H / stride, W / stride): to the right and down, in quarter pixels a frame.
     """
     # A clip at a time on a CPU: its pictures then stay in the cache, which is most of the time.
-    at_once = 1 if clip.device.type == "cpu" else max(len(clip), 1)
-    return torch.cat([_velocity(part, stride) for part in clip.split(at_once)])
+    # A loop over clips would fix their number in an exported network: that one takes all at once.
+    if _is_recorded() or clip.device.type != "cpu" or len(clip) <= 1:
+        return _velocity(clip, stride)
+    return torch.cat([_velocity(part, stride) for part in clip.split(1)])
+
+
+def _is_recorded() -> bool:
+    """Whether the operations become a program for other clips: exported, compiled or traced."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def _velocity(clip: Tensor, stride: int) -> Tensor:
     # Slopes are small differences of large numbers: not in half precision.
-    with torch.autocast(clip.device.type, enabled=False):
+    device = clip.device.type
+    known = torch.amp.is_autocast_available(device)  # "meta", which only has shapes, is not
+    with torch.autocast(device, enabled=False) if known else nullcontext():
         # Colour by colour: a sum over an axis of three is the slowest way to add three pictures.
         colours = [_box_mean(picture, 3) for picture in clip.float().unbind(1)]
         flow = _solve(_normal_equations(colours, stride))

@@ -59,7 +59,7 @@ class MViT(StagedNetwork):
         x = self.network.conv_proj(clip)
         sizes = tuple(x.shape[2:])
         own = self.network.pos_encoding
-        token = own.class_token.expand(len(x), 1, -1)
+        token = own.class_token.expand(x.shape[0], 1, -1)
         tokens = torch.cat([token, to_tokens(x)], 1)
         if own.spatial_pos is not None:
             tokens = tokens + self._positions(sizes)

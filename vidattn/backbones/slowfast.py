@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vidattn.backbones.pytorchvideo_networks import (
     AverageProbabilities,
@@ -18,6 +17,7 @@ from vidattn.backbones.staged import (
     Step,
     WindowAverage,
     at_positions,
+    average_pool,
     check_classes,
 )
 from vidattn.errors import ArgumentError
@@ -120,7 +120,9 @@ class JoinPathways(nn.Module):
 
 def _slowed(fast: Tensor) -> Tensor:
     # An odd window: four frames would be centred half a frame off the slow one.
-    return F.avg_pool3d(fast, (5, 1, 1), (ALPHA, 1, 1), (2, 0, 0), count_include_pad=False)
+    return average_pool(
+        fast, (5, 1, 1), stride=(ALPHA, 1, 1), padding=(2, 0, 0), count_include_pad=False
+    )
 
 
 def _part(joined: Tensor, slow: Tensor, fast: Tensor) -> list[Tensor]:

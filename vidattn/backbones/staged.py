@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -134,6 +135,13 @@ def at_positions(layer: nn.Module, x: Tensor) -> Tensor:
     return mapped.movedim(-1, 1)
 
 
+def average_pool(x: Tensor, kernel: Sequence[int], **settings: Any) -> Tensor:
+    """`avg_pool3d`, summed in single precision where x is half: a CPU has no other way."""
+    if x.dtype in (torch.float16, torch.bfloat16):
+        return F.avg_pool3d(x.float(), kernel, **settings).to(x.dtype)
+    return F.avg_pool3d(x, kernel, **settings)
+
+
 class WindowAverage(nn.Module):
     """Averages over a sliding window of (T, H, W) features, stride 1.
 
@@ -148,7 +156,7 @@ class WindowAverage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C, T', H', W'), one position more than does not fit."""
         kernel = [min(size, window) for size, window in zip(x.shape[2:], self.window, strict=True)]
-        return F.avg_pool3d(x, kernel, stride=1)
+        return average_pool(x, kernel, stride=1)
 
     def extra_repr(self) -> str:
         """What `print` shows."""

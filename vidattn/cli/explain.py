@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from vidattn.cli.arguments import (
@@ -21,8 +22,12 @@ EPILOG = """\
 writes to the output folder: overlay.mp4, overlay.png (the most important frames) and
 explanation.json.
 
-example:
+The overlay keeps the film's sound. With --from and --to it shows a part of the film; times stay
+the film's.
+
+examples:
   vidattn explain match.mp4 --checkpoint runs/demo/model.ckpt --output explanation
+  vidattn explain match.mp4 --checkpoint runs/demo/model.ckpt --from 60 --to 75
 """
 
 
@@ -34,6 +39,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_output(parser, "explanation")
     add_overwrite(parser)
     parser.add_argument("--frames", type=int, default=6, help="frames in the PNG (default: 6)")
+    parser.add_argument(
+        "--from",
+        dest="start_seconds",
+        type=float,
+        metavar="SECONDS",
+        help="look at the film from here on (default: its start)",
+    )
+    parser.add_argument(
+        "--to",
+        dest="end_seconds",
+        type=float,
+        metavar="SECONDS",
+        help="and up to here (default: its end)",
+    )
     add_decoder(parser)
     add_salvage(parser)
     add_device(parser)
@@ -54,7 +73,11 @@ def run(parsed: argparse.Namespace) -> int:
         salvage=parsed.salvage,
         device=parsed.device,
         overwrite=parsed.overwrite,
+        start_seconds=parsed.start_seconds,
+        end_seconds=parsed.end_seconds,
     )
+    if (sound := explanation.details["sound"]).startswith("left out"):
+        print(f"vidattn: sound {sound}", file=sys.stderr)
     if parsed.json:
         print_json(json.loads((parsed.output / "explanation.json").read_text(encoding="utf-8")))
     else:

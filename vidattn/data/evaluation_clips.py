@@ -10,8 +10,7 @@ from vidattn.errors import ArgumentError
 from vidattn.sampling import FrameTimes, crop_positions
 from vidattn.sampling.crops import CropPosition
 from vidattn.sampling.protocols import Protocol
-
-NOMINAL_FPS = 30.0
+from vidattn.sampling.suitability import filled
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class EvaluationClips:
         if self.protocol is not None:
             if (self.views, self.crops) != (1, 1):
                 raise ArgumentError("views and crops are the protocol's: give either, not both")
-            self._adapted(self.protocol, NOMINAL_FPS)
+            filled(self.protocol, self.spec)
 
     @property
     def count(self) -> int:
@@ -75,7 +74,7 @@ class EvaluationClips:
         """
         if self.protocol is None:
             return self.spec.evaluation_indices(times, self.views)
-        adapted = self._adapted(self.protocol, times.fps)
+        adapted = filled(self.protocol, self.spec, times.fps)
         indices = adapted.indices(len(times), times.fps)
         return indices, np.ones(indices.shape, dtype=bool)
 
@@ -91,18 +90,12 @@ class EvaluationClips:
         """Protocol, views and crops, as JSON types; what the checkpoint fills in included."""
         protocol = None
         if self.protocol is not None:
-            filled = self._adapted(self.protocol, NOMINAL_FPS)
+            own = filled(self.protocol, self.spec)
             if self.spec.frames_per_second and self.protocol.target_fps is None:
-                filled = replace(filled, stride=None)  # it is another one for every frame rate
-            protocol = filled.to_json()
+                own = replace(own, stride=None)  # it is another one for every frame rate
+            protocol = own.to_json()
         return {
             "protocol": protocol,
             "views": self.count // self.crop_count,
             "crops": self.crop_count,
         }
-
-    def _adapted(self, protocol: Protocol, fps: float) -> Protocol:
-        """The protocol with the checkpoint's frames and stride, for a video of this rate."""
-        dense = self.spec.sampling == "dense"
-        stride = self.spec.stride_at(protocol.target_fps or fps) if dense else 1
-        return protocol.for_clip(frames=self.spec.frames, stride=max(round(stride), 1))

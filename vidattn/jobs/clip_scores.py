@@ -80,7 +80,7 @@ class Recognition:
             decoder=self.decoder,
         )
 
-    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record] | float]:
         """Scores of each video of the groups, or why it has none; see `Work`."""
         network = _Network(loaded_in(shard, self.model, self.device), self.batch_size)
         dataset = self.dataset()
@@ -91,7 +91,11 @@ class Recognition:
             rows: dict[int, list[int]] = {}
             for row, name in enumerate(batch.video_id):
                 rows.setdefault(numbers[name], []).append(row)
-            found = self._scored(dataset, batch, rows, network.logits(batch))
+            parts = []
+            for part in network.logits(batch):
+                parts.append(part)
+                yield len(part) / self.clips.count
+            found = self._scored(dataset, batch, rows, np.concatenate(parts))
             last = waiting.index(max(found, key=waiting.index))
             yield self._with_failures(dataset, waiting[: last + 1], found)
             del waiting[: last + 1]
@@ -153,18 +157,15 @@ class _Network:
         self.transform = EvaluationTransform(loaded.clip).to(self.device)
         self.batch_size = batch_size
 
-    def logits(self, batch: ClipBatch) -> NDArray[np.float32]:
-        """(N, classes) of all clips."""
-        parts = []
-        with torch.inference_mode():
-            for pixels, valid in zip(
-                batch.pixels.split(self.batch_size),
-                batch.valid.split(self.batch_size),
-                strict=True,
-            ):
+    def logits(self, batch: ClipBatch) -> Iterator[NDArray[np.float32]]:
+        """(n, classes) of so many clips at a time, in order; (N, classes) in all."""
+        for pixels, valid in zip(
+            batch.pixels.split(self.batch_size), batch.valid.split(self.batch_size), strict=True
+        ):
+            with torch.inference_mode():
                 clips = self.transform(pixels.to(self.device))
-                parts.append(self.recogniser(clips, valid.to(self.device)).logits.float().cpu())
-        return torch.cat(parts).numpy()
+                logits = self.recogniser(clips, valid.to(self.device)).logits
+            yield logits.float().cpu().numpy()
 
 
 def compact(indices: Sequence[int]) -> str:

@@ -7,9 +7,8 @@ from typing import Any
 
 from vidattn.errors import ProcessError, VidattnError
 from vidattn.jobs.shards import Shard
+from vidattn.jobs.waiting import Tick
 from vidattn.pools import interrupts_held
-
-Tick = Callable[[int], None]
 
 
 def in_processes(count: int, share: Callable[..., None], *arguments: Any, tick: Tick) -> None:

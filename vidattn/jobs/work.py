@@ -7,14 +7,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
 from vidattn.errors import ArgumentError
 from vidattn.jobs.journal import Journal
-from vidattn.jobs.processes import Tick, in_processes
+from vidattn.jobs.processes import in_processes
 from vidattn.jobs.results import JOURNAL_FOLDER, ResultFolder
 from vidattn.jobs.shards import Shard, shard_from_environment
+from vidattn.jobs.waiting import Tick, waiting
 
 Record = dict[str, Any]
 Groups = Sequence[Sequence[int]]
@@ -23,14 +22,15 @@ Groups = Sequence[Sequence[int]]
 class Work(Protocol):
     """What a run does with each video of a list; picklable where several processes share it."""
 
-    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record] | float]:
         """Work on groups of videos, by their numbers, in order.
 
         What is found of a group must not depend on the groups before it.
 
         Yields:
             number of the video -> what is to be known of it, JSON types; each video once, and
-            the videos of a group together.
+            the videos of a group together. Before that, perhaps, numbers: what part of a video
+            was done since, to show that something moves.
         """
 
 
@@ -75,7 +75,7 @@ def work_through(
         states = [_state(path) for path in paths]
         arguments = (work, groups, states, folder, settings)
         mine = sum(len(group) for number, group in enumerate(groups) if shard.takes(number))
-        with _ticking(description, mine, progress) as tick:
+        with waiting(description, mine, "videos", progress=progress) as tick:
             if processes == 1:
                 _share(shard, tick, *arguments)
             else:
@@ -117,11 +117,17 @@ def _share(
     if not left:
         return
     with journal.writer() as writer, _threads(settings["threads"]):
+        shown = 0.0
         for records in work.records(left, shard):
+            if isinstance(records, float):
+                shown += records
+                tick(records)
+                continue
             writer.write(
                 {number: {**found, "state": states[number]} for number, found in records.items()}
             )
-            tick(len(records))
+            tick(len(records) - shown)
+            shown = 0.0
 
 
 def _fresh(journal: Journal, states: Sequence[Sequence[int]]) -> dict[int, Record]:
@@ -156,11 +162,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _ticking(description: str, total: int, progress: bool) -> Iterator[Tick]:
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not progress, transient=True) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda count: bar.advance(task, count)

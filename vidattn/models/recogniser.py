@@ -80,18 +80,26 @@ class Recogniser(nn.Module):
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(self.stage.channels, len(spec.classes))
 
+    @property
+    def per_frame(self) -> bool:
+        """Whether features of a frame depend on that frame alone; only pooling sees several."""
+        scopes = {insertion.scope for insertion in self.spec.attention}
+        return not self.backbone.mixes_frames and scopes <= {"frame"}
+
     def forward(
         self, clip: Tensor, valid: Tensor | None = None, *, position_logits: bool = False
     ) -> Recognition:
         """Recognise.
 
         Args:
-            clip: float (N, 3, T, H, W), normalised.
+            clip: float (N, 3, T, H, W), normalised; computed with in the precision of the weights.
             valid: bool (N, T), False where a frame is padding; all valid where None.
             position_logits: fill this field of the result too.
         """
         if valid is None:
             valid = clip.new_ones(clip.shape[0], clip.shape[2], dtype=torch.bool)
+        if clip.is_floating_point():
+            clip = clip.to(next(self.parameters(), clip).dtype)
         if self.head is None:
             return self._by_source_head(clip, valid, position_logits)
         x = self.backbone.features(clip, [self.stage.name])[self.stage.name]

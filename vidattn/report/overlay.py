@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
 from vidattn.arrays import FloatArray, finite_array, pixel_array
 from vidattn.errors import ArgumentError
 from vidattn.report.contact_sheet import draw_boxes
 from vidattn.report.pictures import Pixels, font, heat_colours, shortened
+from vidattn.report.strip import BACKGROUND, draw_strip
 
-_BACKGROUND = (20, 20, 24)
-_MARKER = (255, 255, 255)
+# Heat is drawn in so many steps: a table then has the colour and the cover of each.
+_STEPS = 256
 
 
 def paint_map(
@@ -41,9 +43,9 @@ def paint_map(
     values = finite_array("weights", weights, np.shape(weights))
     if values.ndim < 2 or values.size == 0:
         raise ArgumentError(f"weights: expected shape (…, H', W'), got {values.shape}")
-    rows = _interpolation("centres_y", centres_y, values.shape[-2], size[0])
-    columns = _interpolation("centres_x", centres_x, values.shape[-1], size[1])
-    return rows @ values @ columns.T
+    rows = _neighbours("centres_y", centres_y, values.shape[-2], size[0])
+    columns = _neighbours("centres_x", centres_x, values.shape[-1], size[1])
+    return _between(_between(values, columns, -1), rows, -2)
 
 
 def draw_overlay(
@@ -99,38 +101,6 @@ def draw_overlay(
     return np.concatenate(parts)
 
 
-def draw_strip(frame_weights: ArrayLike, position: float, width: int, height: int) -> Pixels:
-    """Weights over time as bars, relative to the highest, with a white line at `position`.
-
-    Args:
-        frame_weights: (T,), non-negative; where T > `width`, a column shows the highest of its
-            frames.
-        position: in [0, T − 1].
-        width, height: pixels; height at least 8.
-
-    Returns:
-        uint8 (height, width, 3).
-    """
-    weights = finite_array("frame_weights", frame_weights, (None,), minimum=0)
-    count = len(weights)
-    if count == 0 or not 0 <= position <= count - 1:
-        raise ArgumentError(f"position: expected a place in {count} weights, got {position}")
-    shares = weights / weights.max() if weights.max() > 0 else weights
-    if count > width:
-        shares = np.maximum.reduceat(shares, np.arange(width) * count // width)
-    columns = shares[np.arange(width) * len(shares) // width]
-    space = max(2, height // 8)  # above the bars, so that the highest one is seen to end
-    tall = np.round(columns * (height - space)).astype(int)
-    strip = np.full((height, width, 3), _BACKGROUND, dtype=np.uint8)
-    filled = np.arange(height)[:, None] >= height - np.maximum(tall, columns > 0)
-    strip[filled] = np.broadcast_to(heat_colours(0.25 + 0.6 * columns), strip.shape)[filled]
-    centre = (position + 0.5) / count * width
-    half = max(1, width // 320)
-    strip[:, max(0, int(centre) - half) : int(centre) + half + 1] = _BACKGROUND
-    strip[:, max(0, int(centre) - half + 1) : int(centre) + half] = _MARKER
-    return strip
-
-
 def draw_overlay_sheet(panels: Sequence[Pixels], captions: Sequence[str] | None = None) -> Pixels:
     """Pictures of one size side by side, up to six in a row, each with its caption below.
 
@@ -153,7 +123,7 @@ def draw_overlay_sheet(panels: Sequence[Pixels], captions: Sequence[str] | None 
     sheet = Image.new(
         "RGB",
         (columns * (width + gap) + gap, rows * (height + below + gap) + gap),
-        _BACKGROUND,
+        BACKGROUND,
     )
     pen = ImageDraw.Draw(sheet)
     for number, image in enumerate(images):
@@ -168,22 +138,49 @@ def draw_overlay_sheet(panels: Sequence[Pixels], captions: Sequence[str] | None 
 
 def _blend(pixels: Pixels, shares: FloatArray, opacity: float) -> Pixels:
     """`pixels` under the colours of `shares` in [0, 1], in 256 steps: tables make it fast."""
-    steps = np.linspace(0, 1, 256)
-    cover = (opacity * steps**0.75)[:, None]
-    colours = (heat_colours(steps) * cover + 0.5).astype(np.float32)  # the half rounds
-    left = (1 - cover).astype(np.float32)
-    levels = np.rint(shares * 255).astype(np.uint8)
-    return (pixels * left[levels] + colours[levels]).astype(np.uint8)
+    colours, left = _tables(opacity)
+    levels = (shares * (_STEPS - 1) + 0.5).astype(np.uint8)
+    blended = np.take(left, levels)[:, :, None] * pixels
+    blended += np.take(colours, levels, axis=0)
+    return blended.astype(np.uint8)
 
 
-def _interpolation(name: str, centres: ArrayLike, cells: int, length: int) -> FloatArray:
-    """(length, cells): how much each cell gives to each pixel; rows sum to 1."""
+@lru_cache(maxsize=8)
+def _tables(opacity: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Of each step: what is added, (256, 3), and what is left of the frame, (256,)."""
+    steps = np.linspace(0, 1, _STEPS)
+    cover = opacity * steps**0.75
+    added = heat_colours(steps) * cover[:, None] + 0.5  # the half rounds
+    return added.astype(np.float32), (1 - cover).astype(np.float32)
+
+
+Neighbours = tuple[NDArray[np.int64], FloatArray]
+
+
+def _neighbours(name: str, centres: ArrayLike, cells: int, length: int) -> Neighbours:
+    """For each of `length` pixels the cell before it, and how far it is to the next, in [0, 1]."""
     places = finite_array(name, centres, (cells,))
     if (np.diff(places) <= 0).any():
         raise ArgumentError(f"{name}: expected strictly increasing, got {places.tolist()}")
-    pixels = np.arange(length, dtype=np.float64)
-    columns = [np.interp(pixels, places, unit) for unit in np.eye(cells)]
-    return np.stack(columns, axis=1)
+    position = np.interp(np.arange(length), places, np.arange(cells))
+    before = np.minimum(position.astype(np.int64), max(cells - 2, 0))
+    return before, position - before
+
+
+def _between(values: FloatArray, neighbours: Neighbours, axis: int) -> FloatArray:
+    """Values at the pixels along an axis, from the cells on both sides of each."""
+    before, share = neighbours
+    if axis == -2:
+        share = share[:, None]
+    low = values.take(before, axis)
+    if values.shape[axis] == 1:
+        return low
+    # One product less than (1 − share) · low + share · high, and exact where both are equal.
+    high = values.take(before + 1, axis)
+    high -= low
+    high *= share
+    high += low
+    return high
 
 
 def _strip_height(height: int) -> int:
@@ -192,13 +189,22 @@ def _strip_height(height: int) -> int:
 
 def _draw_label(image: Image.Image, label: str) -> None:
     size = max(11, min(28, image.height // 16))
-    pen = ImageDraw.Draw(image)
     text = shortened(label, size, image.width - 2 * size)
-    pen.text(
+    drawn = _drawn_label(text, size)
+    image.paste(drawn, (0, 0), drawn)
+
+
+@lru_cache(maxsize=8)  # every frame of a film has the same one
+def _drawn_label(text: str, size: int) -> Image.Image:
+    """White text with a black edge on nothing, RGBA."""
+    width = int(font(size).getlength(text)) + 2 * size
+    drawn = Image.new("RGBA", (width, 3 * size), (0, 0, 0, 0))
+    ImageDraw.Draw(drawn).text(
         (size // 2, size // 2),
         text,
-        (255, 255, 255),
+        (255, 255, 255, 255),
         font(size),
         stroke_width=max(1, size // 10),
-        stroke_fill=(0, 0, 0),
+        stroke_fill=(0, 0, 0, 255),
     )
+    return drawn

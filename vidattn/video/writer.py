@@ -13,6 +13,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import ArgumentError
+from vidattn.video.sound import SoundTrack
 
 # Of timed videos; divides the usual frame rates, and MP4 and Matroska can hold it.
 TIME_BASE = Fraction(1, 90_000)
@@ -34,6 +35,8 @@ class VideoWriter:
         crf: x264's quality, 0 (lossless) to 51 (worst).
         preset: x264's speed, "ultrafast" to "placebo".
         pixel_format: "yuv420p" (plays everywhere), "yuv422p" or "yuv444p" (any size).
+        sound: copied beside the pictures to its end; it must fit the container, see
+            `SoundTrack.fits`. The caller closes it.
 
     Raises:
         ArgumentError: a setting is out of range, a frame does not fit, or none was written.
@@ -49,6 +52,7 @@ class VideoWriter:
         crf: int = 18,
         preset: str = "medium",
         pixel_format: str = "yuv420p",
+        sound: SoundTrack | None = None,
     ) -> None:
         self.path = Path(path)
         self.size = (int(size[0]), int(size[1]))
@@ -63,6 +67,7 @@ class VideoWriter:
         self._pixel_format = pixel_format
         self._timed = timed
         self._last_pts = -1
+        self._sound = sound
         self._reformatter = VideoReformatter()
         self._open = True
         try:
@@ -79,6 +84,8 @@ class VideoWriter:
             context.time_base = TIME_BASE if timed else 1 / rate
             context.thread_count = 1  # more threads change the bytes
             context.open()
+            if sound is not None:
+                self._sound_stream = self._container.add_stream_from_template(sound.stream)
         except Exception as error:
             self.abort()
             raise ArgumentError(f"{self.path}: cannot write such a video: {error}") from error
@@ -106,7 +113,16 @@ class VideoWriter:
         picture.pts = self._pts(seconds)
         picture.time_base = self._stream.codec_context.time_base
         self._container.mux(self._stream.encode(picture))
+        self._copy_sound(float(picture.pts * picture.time_base))
         self.frames_written += 1
+
+    def _copy_sound(self, seconds: float) -> None:
+        """Sound up to where the pictures are: players want both close together in the file."""
+        if self._sound is None:
+            return
+        for packet in self._sound.until(seconds):
+            packet.stream = self._sound_stream
+            self._container.mux(packet)
 
     def _pts(self, seconds: float | None) -> int:
         if (seconds is not None) != self._timed:
@@ -126,6 +142,7 @@ class VideoWriter:
             raise ArgumentError(f"{self.path}: no frame was written")
         try:
             self._container.mux(self._stream.encode(None))
+            self._copy_sound(float("inf"))
             self._container.close()
             os.chmod(self._temporary, 0o666 & ~_umask())
             os.replace(self._temporary, self.path)

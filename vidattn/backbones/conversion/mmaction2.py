@@ -242,7 +242,7 @@ LAYOUT = Layout(
             _image_resnet(r"conv\.weight"), clip=_SEGMENTS, protocol="tsn-25x10"
         ),
         "tsm_r50": Conversion(
-            _image_resnet(r"conv\.net\.weight"), clip=_SEGMENTS, protocol="tsm-dense-10"
+            _image_resnet(r"conv\.net\.weight"), clip=_SEGMENTS, protocol="mmaction2-tsm-1x10"
         ),
         "x3d_s": _x3d_conversion(13, 6, 182),
         "x3d_m": _x3d_conversion(16, 5, 256),

@@ -27,6 +27,7 @@ def _network(figure: str = "", *, protocol: str = "torchvision-5", **clip: Any) 
 _SMALL = _at(16, 15, 128, 112, **KINETICS)
 _SWIN = _at(32, 15, 256, 224, **IMAGENET) | {"protocol": "torchvision-swin-12"}
 _MVIT = _at(16, 7.5, 256, 224, **HALVES) | {"protocol": "torchvision-mvit-5"}
+_IMAGES = _at(8, 15, 256, 224, **IMAGENET) | {"protocol": "tsn-25x10"}
 
 LAYOUT = Layout(
     "torchvision",
@@ -39,14 +40,15 @@ LAYOUT = Layout(
         "r3d_18": _network("63.2 top-1 per video", **_SMALL),
         "mc3_18": _network(**_SMALL),
         "r2plus1d_18": _network("57.5 top-1 per clip", **_SMALL),
-        "s3d": _network(**_at(128, 15, 256, 224, **KINETICS)),
+        # Of no protocol of torchvision's: these have fewer frames, or other sizes.
+        "s3d": _network(protocol="mvit-5x1", **_at(128, 15, 256, 224, **KINETICS)),
         "mvit_v1_b": _network(**_MVIT),
         "mvit_v2_s": _network("80.757 top-1 per video", **_MVIT),
         "swin3d_t": _network("77.715 top-1 per video", **_SWIN),
         "swin3d_s": _network(**_SWIN),
         "swin3d_b": _network(**_SWIN),
-        "resnet18_2d": _network(**_at(8, 15, 256, 224, **IMAGENET)),
-        "resnet34_2d": _network(**_at(8, 15, 256, 224, **IMAGENET)),
-        "resnet50_2d": _network(**_at(8, 15, 256, 224, **IMAGENET)),
+        "resnet18_2d": _network(**_IMAGES),
+        "resnet34_2d": _network(**_IMAGES),
+        "resnet50_2d": _network(**_IMAGES),
     },
 )
