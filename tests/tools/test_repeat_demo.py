@@ -33,14 +33,14 @@ def test_real_videos_are_averaged_over_trainings_and_paired_by_video(tool) -> No
         return {"share_with_action": share} | dict.fromkeys(tool.REAL, figures)
 
     trainings = [
-        [video(1.0, 1.0, 1.0), video(0.5, 0.2, 0.1)],
-        [video(1.0, 0.8, 1.0), video(0.5, 0.4, 0.1)],
+        [video(1.0, 1.0, 1.0), video(0.5, 0.2, 0.1), video(0.5, 0.2, 0.3)],
+        [video(1.0, 0.8, 1.0), video(0.5, 0.4, 0.1), video(0.5, 0.4, 0.3)],
     ]
-    found = tool.on_average(trainings, ["a", "b"])
+    found = tool.on_average(trainings, ["a", "b", "c"])
     whole, short = found["keyframe_precision"], found["keyframe_precision_short"]
-    assert (whole["videos"], short["videos"], short["sources"]) == (2, 1, 1)
-    assert whole["attention"]["over_trainings"]["mean"] == pytest.approx(0.6)
-    # Video by video: (0.9 − 1.0) and (0.3 − 0.1), then their mean.
-    assert whole["uniform"]["attention_minus"][0] == pytest.approx(0.05)
-    assert short["uniform"]["attention_minus"][0] == pytest.approx(0.2)
+    assert (whole["videos"], short["videos"], short["sources"]) == (3, 2, 2)
+    assert whole["attention"]["over_trainings"]["mean"] == pytest.approx(0.5)
+    # Video by video: 0.9 − 1.0, 0.3 − 0.1 and 0.3 − 0.3; then their mean.
+    assert whole["uniform"]["attention_minus"][0] == pytest.approx(0.1 / 3)
+    assert short["uniform"]["attention_minus"][0] == pytest.approx(0.1)
     assert "pointing_game_short" not in found
