@@ -97,6 +97,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "recurrent_space_time_pooling": ("rstan",),
     "register_self_attention": ("register_tokens", "registers"),
     "relation_aware": ("rga", "relation_aware_global_attention"),
+    "residual_attention": ("ran", "residual_attention_network"),
     "rotary_self_attention": ("rope", "rope_3d", "rotary"),
     "second_order_channel": ("gsop", "gsop_net", "gsop_channel"),
     "second_order_position": ("gsop_position",),
@@ -160,6 +161,8 @@ REFUSED = {
     "tdn": "of TDN there are both its modules, 'short_term_difference' and 'long_term_difference'",
     "tea": "of TEA there is its motion excitation, 'motion_excitation'; not its multiple "
     "temporal aggregation",
+    "tpn": "a temporal pyramid joins several stages of a network, and here a mechanism sees one; "
+    "of that kind there is 'multi_scale_deformable'",
     "uniformer": "of UniFormer there is its global relation aggregator, 'uniformer_global'; its "
     "local one has no weights that depend on x",
 }
