@@ -84,7 +84,7 @@ class ClassAttention(Mechanism):
         token = self.token.expand(x.shape[0], 1, -1)
         logits = token
         for layer in self.layers:
-            token, logits = layer(token, positions, kept)
+            token, logits = layer(torch.cat((token, positions), 1), kept)
         features = token.squeeze(1)
         weights, scores = average_heads(logits, kept)
         if kept is not None:
@@ -123,27 +123,25 @@ class ClassAttentionLayer(nn.Module):
         if layer_scale is not None:
             self.scales.extend(torch.full((channels,), layer_scale) for _ in range(2))
 
-    def forward(
-        self, token: Tensor, positions: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Read once.
 
         Args:
-            token: (N, 1, C).
-            positions: (N, L, C).
+            tokens: (N, 1 + L, C), the class token before the positions.
             mask: bool (N, L); False positions are not read from.
 
         Returns:
-            the new token, and the logits with which it read from the positions, (N, heads, L).
+            the new class token (N, 1, C), and the logits with which it read from the positions,
+            (N, heads, L).
         """
-        seen = self.norm(torch.cat((token, positions), 1))
+        seen = self.norm(tokens)
         query = self.query(seen[:, :1]).unflatten(2, (self.heads, -1)).transpose(1, 2)
         projected = self.key_value(seen).unflatten(2, (2, self.heads, -1))
         key, value = projected.permute(2, 0, 3, 1, 4)
         query = query * self.scale
         kept = None if mask is None else nn.functional.pad(mask, (1, 0), value=True)
         mixed = mix(query, key, value, kept)
-        token = token + self._scaled(self.output(mixed.transpose(1, 2).flatten(2)), 0)
+        token = tokens[:, :1] + self._scaled(self.output(mixed.transpose(1, 2).flatten(2)), 0)
         token = token + self._scaled(self.feed_forward(token), 1)
         return token, (query @ key[:, :, 1:].transpose(2, 3)).squeeze(2)
 
