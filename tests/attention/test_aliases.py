@@ -71,6 +71,13 @@ TYPED = {
     "TEINet": "enhancement_interaction",
     "residual attention": "residual_attention",
     "ran": "residual_attention",
+    "SW-MSA": "shifted_window",
+    "ViT": "self_attention",
+    "deform_attn": "deformable",
+    "GCBlock": "global_context",
+    "SKConv": "selective_kernel",
+    "FAVOR": "performer",
+    "tokenmerge": "token_merging",
     # the thing in words
     "window_attention": "shifted_window",
     "shifted_window_attention": "shifted_window",
