@@ -256,7 +256,6 @@ def test_forms_without_softmax_hold_no_table_of_pairs(form):
         ({"pairwise": "gausian"}, "pairwise: expected one of gaussian, .*, got 'gausian'"),
         ({"pairwise": "dot_product", "scale": 1.0}, "scale: dot_product has none, got 1.0"),
         ({"subsample": 0}, "subsample: expected at least 1, got 0"),
-        ({"subsample_input": True}, "subsample_input: expected a subsample of 2 or more"),
     ],
 )
 def test_settings_are_checked(settings, message):

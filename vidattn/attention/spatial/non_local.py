@@ -61,8 +61,6 @@ class NonLocal(Mixer):
     ) -> None:
         super().__init__()
         _check(pairwise, scale, subsample)
-        if subsample_input and subsample == 1:
-            raise ArgumentError("subsample_input: expected a subsample of 2 or more with it, got 1")
         hidden = hidden_channels or max(1, channels // 2)
         embedded = pairwise != "gaussian"
         self.pairwise: Pairwise = pairwise

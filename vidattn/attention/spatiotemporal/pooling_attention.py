@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -12,6 +11,7 @@ from vidattn.attention.affinity import CHUNK
 from vidattn.attention.convolutions import CONVOLUTION, kernel_sizes
 from vidattn.attention.masking import masked_softmax, single_precision
 from vidattn.attention.mechanism import Mixer
+from vidattn.attention.spatial.distances import distance_logits
 from vidattn.attention.spatial.windows import window_sizes
 from vidattn.errors import ArgumentError
 
@@ -131,11 +131,9 @@ class PoolingAttention(Mixer):
 
     def _relative(self, query: Tensor, grid: tuple[int, ...]) -> Tensor:
         """(N, heads, L, d) -> (N, heads, L, L'), what distance adds to the logits."""
-        rank = len(grid)
-        query = query.unflatten(2, grid)
-        parts = []
-        for index, (table, size, stride, most) in enumerate(
-            zip(self.relative.values(), grid, self.stride, self.size, strict=True)
+        rows = []
+        for table, size, stride, most in zip(
+            self.relative.values(), grid, self.stride, self.size, strict=True
         ):
             if size > most and not self.compat:
                 raise ArgumentError(f"size: expected at least {tuple(grid)}, got {self.size}")
@@ -147,13 +145,8 @@ class PoolingAttention(Mixer):
                 zero = stride * ((most + stride - 1) // stride - 1)
                 keys = torch.arange(count, device=query.device) * stride
                 steps = torch.arange(size, device=query.device)[:, None] - keys + zero
-            letters = "tyx"[:rank]
-            terms = f"nh{letters}d,{letters[index]}kd->nh{letters}k"
-            part = torch.einsum(terms, query, table[steps])
-            shape = [1] * rank
-            shape[index] = part.shape[-1]
-            parts.append(part.reshape(*part.shape[:-1], *shape))
-        return reduce(torch.add, parts).flatten(2 + rank).flatten(2, 1 + rank)
+            rows.append(table[steps])
+        return distance_logits(query.unflatten(2, grid), rows)
 
     def _kept(self, mask: Tensor) -> Tensor:
         """(N, *grid) -> (N, L'): a key is real where anything in its cell is."""
