@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import io
 import json
 import math
@@ -113,7 +114,7 @@ def naming_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except Exception as error:
         found = system_error(error)
-        if found is None or found.errno is None:
+        if found is None or found.errno not in errno.errorcode:  # FFmpeg has errors of its own
             raise
         raise OSError(found.errno, os.strerror(found.errno), os.fspath(path)) from error
 

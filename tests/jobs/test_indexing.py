@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -152,3 +153,42 @@ def test_videos_of_no_common_folder_are_named_from_here(
     assert main(["index", "a.mp4", str(folder / "below" / "b.mp4")]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "h264" in line]
     assert names == ["a.mp4", os.path.join("below", "b.mp4")]
+
+
+@pytest.mark.parametrize("kind", ["a file in the way", "read-only", "full", "no home"])
+def test_a_cache_that_cannot_be_written_is_a_remark(
+    kind: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if kind == "a file in the way":
+        (tmp_path / "blocked").write_text("a file")
+        monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "blocked" / "cache"))
+    elif kind == "no home":
+        monkeypatch.delenv("VIDATTN_CACHE")
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.delenv("HOME", raising=False)
+        monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    else:
+        number = errno.EROFS if kind == "read-only" else errno.ENOSPC
+
+        def refuse(path: Path, *_: object) -> None:
+            raise OSError(number, os.strerror(number), str(path))
+
+        monkeypatch.setattr("vidattn.video.index_cache.write_bytes", refuse)
+    report = tmp_path / "r.json"
+    films = [str(folder / "a.mp4"), str(folder / "below" / "b.mp4")]
+    assert main(["index", *films, "--report", str(report)]) == 0
+    captured = capsys.readouterr()
+    [line] = [line for line in captured.err.splitlines() if line.strip()]
+    assert line.startswith("vidattn: 2 packet tables are not kept")
+    assert "VIDATTN_CACHE" in line
+    assert "2 videos, 0 cannot be read" in captured.out
+    assert [record["frame_count"] for record in json.loads(report.read_text())["videos"]] == [
+        30,
+        12,
+    ]
+    with vidattn.open_video(films[0]) as reader:
+        assert len(reader) == 30

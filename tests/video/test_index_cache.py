@@ -81,3 +81,31 @@ def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/somebody")
     assert index_cache.cache_folder() == Path("/home/somebody/.cache/vidattn")
+
+
+def test_without_a_home_nothing_is_kept_and_nothing_fails(
+    films: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = films("b_frames")
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("VIDATTN_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert load_table(path) is None
+    with pytest.raises(OSError, match="VIDATTN_CACHE"):
+        store_table(path, table_of(path))
+
+
+def test_a_folder_that_may_not_be_looked_into_is_as_good_as_none(
+    films: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = films("b_frames")
+
+    def forbidden(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_dir", forbidden)
+    assert load_table(path) is None

@@ -229,3 +229,21 @@ def test_a_file_that_may_not_be_read(
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(VideoNotFoundError, match="cannot be read: Permission denied"):
         open_video(path)
+
+
+@pytest.mark.parametrize("decoder", available_decoders())
+@pytest.mark.parametrize(
+    "name", ["a:b.mp4", "http:x.mp4", "concat:a.mp4", "-a.mp4", "-i", "pipe:0"]
+)
+def test_a_file_may_be_called_so(
+    name: str,
+    decoder: str,
+    films: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(films("b_frames").read_bytes())
+    with open_video(films("b_frames"), decoder) as expected, open_video(name, decoder) as reader:
+        assert len(reader) == len(expected)
+        assert np.array_equal(reader.frames_at([0, 7]).pixels, expected.frames_at([0, 7]).pixels)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -154,3 +156,30 @@ def test_times_go_with_timed_videos_and_rise(tmp_path: Path) -> None:
         timed.write(picture, seconds=0.0)
         with pytest.raises(ArgumentError, match="rise"):
             timed.write(picture, seconds=0.0)
+
+
+def test_a_full_disk_names_the_video_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What FFmpeg says of its hidden file is said of the video."""
+
+    def write() -> None:
+        with VideoWriter(tmp_path / "film.mp4", fps=25, size=(32, 32)) as writer:
+
+            def full(*_: object) -> None:
+                raise av.error.OSError(errno.ENOSPC, "No space left on device", ".partial-x.mp4")
+
+            monkeypatch.setattr(writer, "_container", SimpleNamespace(mux=full, close=lambda: None))
+            writer.write(np.zeros((32, 32, 3), np.uint8))
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write()
+    assert caught.value.filename == str(tmp_path / "film.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 251 + ".mp4")
+    with VideoWriter(path, fps=25, size=(32, 32)) as writer:
+        writer.write(np.zeros((32, 32, 3), np.uint8))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

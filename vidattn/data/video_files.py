@@ -65,9 +65,5 @@ def remark_left_out(folder: str | Path, files: Sequence[Path]) -> None:
         names = ", ".join(file.name for file in doubtful[:_SHOWN])
         more = ", …" if len(doubtful) > _SHOWN else ""
         logger.warning(
-            "%s: %d left out whose names are not those of videos (%s%s)",
-            folder,
-            len(doubtful),
-            names,
-            more,
+            "%s: left out: %s%s (%d without a suffix of videos)", folder, names, more, len(doubtful)
         )

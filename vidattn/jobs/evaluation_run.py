@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from vidattn.arrays import at_least
 from vidattn.data import Sample, read_annotations
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.errors import ArgumentError
@@ -71,6 +72,7 @@ def evaluate(
             folder holds an unfinished run with other settings.
     """
     started = time.perf_counter()
+    at_least("workers", workers, 0)
     loaded = loaded_here(checkpoint, device, processes)
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
     chosen = named(protocol) if isinstance(protocol, str) else protocol
@@ -85,8 +87,8 @@ def evaluate(
         device=device,
         decoder=decoder,
     )
-    results = evaluation_folder(output, overwrite=overwrite)
     settings = _settings(work, loaded, data, folds, thread_count(threads, processes))
+    results = evaluation_folder(output, overwrite=overwrite)
     records = work_through(
         work,
         work.groups(),

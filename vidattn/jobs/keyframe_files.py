@@ -165,7 +165,8 @@ class _Extraction:
                     salvage=self.settings["salvage"],
                 )
                 files = {
-                    f"{folder}/{file.name}": file.stat().st_size for file in temporary.iterdir()
+                    f"{folder}/{file.name}": file.stat().st_size
+                    for file in sorted(temporary.iterdir())
                 }
                 self.results.remove_replaced(folder)
         except VideoError as error:

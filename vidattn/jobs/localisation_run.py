@@ -68,7 +68,6 @@ def evaluate_localisation(
     loaded = loaded_here(checkpoint, device, processes)
     videos = read_actions(data, boxes=task == "regions")
     options = {"count": count, "minimum_gap_seconds": minimum_gap_seconds}
-    results = evaluation_folder(output, overwrite=overwrite)
     work = _Localisation(
         to_share(checkpoint, loaded, processes),
         videos,
@@ -79,6 +78,7 @@ def evaluate_localisation(
         decoder,
     )
     settings = _settings(work, loaded, thread_count(threads, processes))
+    results = evaluation_folder(output, overwrite=overwrite)
     records = work_through(
         work,
         [[number] for number in range(len(videos))],

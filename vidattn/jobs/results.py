@@ -249,7 +249,8 @@ class ResultFolder:
     def recorded(self, content: Mapping[str, Any], files: Files | Iterable[str]) -> dict[str, Any]:
         """The record with what tells a later run what belongs to it; see `finish`."""
         own = dict(files) if isinstance(files, Mapping) else dict.fromkeys(files)
-        written = {"command": self.command, "settings": self._settings, "files": own}
+        files = dict(sorted(own.items()))
+        written = {"command": self.command, "settings": self._settings, "files": files}
         return {**content, WRITTEN: written}
 
     def abandon(self) -> None:

@@ -14,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import ArgumentError
 from vidattn.video.sound import SoundTrack
+from vidattn.files import PARTIAL, naming_errors
 
 # Of timed videos; divides the usual frame rates, and MP4 and Matroska can hold it.
 TIME_BASE = Fraction(1, 90_000)
@@ -59,10 +60,11 @@ class VideoWriter:
         self.frames_written = 0
         rate = _rate(fps)
         _check(self.path, self.size, crf, pixel_format)
-        handle, temporary = tempfile.mkstemp(
-            prefix=f".{self.path.stem}.", suffix=self.path.suffix, dir=self.path.absolute().parent
-        )
-        os.close(handle)
+        with naming_errors(self.path):
+            handle, temporary = tempfile.mkstemp(
+                prefix=PARTIAL, suffix=self.path.suffix, dir=self.path.absolute().parent
+            )
+            os.close(handle)
         self._temporary = Path(temporary)
         self._pixel_format = pixel_format
         self._timed = timed
@@ -112,8 +114,9 @@ class VideoWriter:
         )
         picture.pts = self._pts(seconds)
         picture.time_base = self._stream.codec_context.time_base
-        self._container.mux(self._stream.encode(picture))
-        self._copy_sound(float(picture.pts * picture.time_base))
+        with naming_errors(self.path):
+            self._container.mux(self._stream.encode(picture))
+            self._copy_sound(float(picture.pts * picture.time_base))
         self.frames_written += 1
 
     def _copy_sound(self, seconds: float) -> None:
@@ -141,11 +144,12 @@ class VideoWriter:
             self.abort()
             raise ArgumentError(f"{self.path}: no frame was written")
         try:
-            self._container.mux(self._stream.encode(None))
-            self._copy_sound(float("inf"))
-            self._container.close()
-            os.chmod(self._temporary, 0o666 & ~_umask())
-            os.replace(self._temporary, self.path)
+            with naming_errors(self.path):
+                self._container.mux(self._stream.encode(None))
+                self._copy_sound(float("inf"))
+                self._container.close()
+                os.chmod(self._temporary, 0o666 & ~_umask())
+                os.replace(self._temporary, self.path)
         except BaseException:
             self.abort()
             raise

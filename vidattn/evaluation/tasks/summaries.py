@@ -56,7 +56,7 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
     tested = {name for names in splits for name in names} or set(people)
     expected = [name for name in people if name in tested]
     matched = match_videos(predictions, given, expected, missing=settings["missing"])
-    generator = np.random.default_rng(settings["seed"])
+    generator = np.random.default_rng(at_least("seed", settings["seed"], 0))
     rows = {}
     for name in matched.names:
         try:

@@ -1,0 +1,333 @@
+"""Nothing of a person's is deleted or written over; what an earlier run wrote, only when asked."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vidattn
+from vidattn.cli.entry import main
+from vidattn.errors import ArgumentError
+from vidattn.jobs import index_videos, keyframe_files, write_features
+from vidattn.jobs.results import JOURNAL_FOLDER, ResultFolder
+from vidattn.models import LoadedRecogniser
+
+MINE = "three months of work"
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def put(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(MINE)
+    return path
+
+
+@pytest.fixture
+def film(write_flash: Callable[..., Path]) -> Path:
+    return write_flash("match.mp4", frame_count=12)
+
+
+THEIRS = [
+    "match",  # a file where a folder is needed
+    "match/holiday.jpg",
+    "match/frame_000003.png",
+    "match/contact_sheet.png",
+    "match/below/notes.txt",
+    "keyframes.json",
+    "keyframes.json/notes.txt",  # a folder where a file is needed
+    ".vidattn-run",
+]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", THEIRS)
+def test_what_is_in_the_way_is_refused_before_anything_is_done(
+    name: str, overwrite: bool, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    put(output / name)
+    monkeypatch.setattr(keyframe_files, "extract_keyframes", lambda *_, **__: pytest.fail("begun"))
+    with pytest.raises(ArgumentError, match=r"in the way.*--output") as caught:
+        vidattn.write_keyframes([film], output, overwrite=overwrite)
+    assert str(output / Path(name).parts[0]) in str(caught.value)
+    assert tree(output) == {name: MINE.encode()}
+
+
+@pytest.mark.parametrize(
+    "name", ["unfinished/thesis.txt", "thesis.txt", "other/frame_000003.png", ".vidattn-run/my.txt"]
+)
+def test_what_is_not_in_the_way_stays(name: str, film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    mine = put(output / name)
+    vidattn.write_keyframes([film], output, count=1)
+    vidattn.write_keyframes([film], output, count=2, minimum_gap_seconds=0, overwrite=True)
+    assert mine.read_text() == MINE
+    assert len(list(output.glob("match/frame_*.png"))) == 2
+
+
+def test_pictures_of_an_earlier_run_never_lie_among_the_new(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    vidattn.write_keyframes([film], output, count=4, minimum_gap_seconds=0)
+    before = tree(output)
+    with pytest.raises(ArgumentError, match=r"keyframes\.json.*earlier run.*--overwrite"):
+        vidattn.write_keyframes([film], output, count=3, minimum_gap_seconds=0)
+    with pytest.raises(ArgumentError, match=r"earlier run"):
+        vidattn.write_keyframes([film], output, count=4, minimum_gap_seconds=0)
+    assert tree(output) == before
+    notes = put(output / "match" / "notes.txt")
+    found = vidattn.write_keyframes([film], output, count=2, minimum_gap_seconds=0, overwrite=True)
+    assert found is not None
+    names = {frame["image"] for frame in found["videos"][0]["frames"]}
+    assert len(names) == 2
+    assert set(tree(output)) == {
+        *names, "match/contact_sheet.png", "match/notes.txt", "keyframes.json"
+    }  # fmt: skip
+    assert notes.read_text() == MINE
+
+
+def test_folders_of_videos_that_are_not_there_any_more_go_when_they_are_empty(
+    film: Path, write_flash: Callable[..., Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    other, third = write_flash("other.mp4", frame_count=5), write_flash("third.mp4", frame_count=5)
+    vidattn.write_keyframes([film, other, third], output, count=1)
+    mine = put(output / "third" / "notes.txt")
+    vidattn.write_keyframes([film], output, count=1, overwrite=True)
+    assert sorted(path.name for path in output.iterdir()) == ["keyframes.json", "match", "third"]
+    assert os.listdir(output / "third") == [mine.name]
+
+
+@pytest.mark.parametrize("change", ["edited", "linked", "replaced by a folder"])
+def test_a_picture_that_a_person_changed_is_theirs(change: str, film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    vidattn.write_keyframes([film], output, count=1)
+    [picture] = output.glob("match/frame_*.png")
+    content = picture.read_bytes()
+    picture.unlink()
+    if change == "edited":
+        picture.write_bytes(content + b"my remarks")
+    elif change == "linked":
+        put(tmp_path / "drawing.png")
+        picture.symlink_to(tmp_path / "drawing.png")
+    else:
+        put(picture / "x.txt")
+    before = tree(output)
+    with pytest.raises(ArgumentError, match=picture.name):
+        vidattn.write_keyframes([film], output, count=2, minimum_gap_seconds=0, overwrite=True)
+    assert tree(output) == before
+
+
+def test_names_in_a_record_that_lead_elsewhere_are_not_followed(film: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    vidattn.write_keyframes([film], output, count=1)
+    mine = [put(tmp_path / "thesis.txt"), put(tmp_path / "elsewhere.txt")]
+    record = json.loads((output / "keyframes.json").read_text())
+    record["written"]["files"] |= {"../thesis.txt": None, str(mine[1]): None}
+    (output / "keyframes.json").write_text(json.dumps(record))
+    vidattn.write_keyframes([film], output, count=2, minimum_gap_seconds=0, overwrite=True)
+    assert all(path.read_text() == MINE for path in mine)
+
+
+@pytest.mark.parametrize("content", [
+    "[1]", "no JSON", "{}", '{"written": 3}', '{"written": {"command": "features", "files": {}}}',
+    '{"written": {"command": "keyframes", "files": [1]}}',
+])  # fmt: skip
+def test_a_record_of_something_else_is_not_replaced(
+    content: str, film: Path, tmp_path: Path
+) -> None:
+    record = tmp_path / "out" / "keyframes.json"
+    record.parent.mkdir()
+    record.write_text(content)
+    with pytest.raises(ArgumentError, match=r"keyframes\.json.*in the way"):
+        vidattn.write_keyframes([film], record.parent, overwrite=True)
+    assert tree(record.parent) == {"keyframes.json": content.encode()}
+
+
+def interrupted(output: Path, videos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends at the second video."""
+    write, done = keyframe_files.write_images, []
+
+    def write_once(found: Any, folder: Path, **settings: Any) -> list[Path]:
+        paths = write(found, folder, **settings)
+        if done:
+            raise KeyboardInterrupt
+        done.append(paths)
+        return paths
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keyframe_files, "write_images", write_once)
+        with pytest.raises(KeyboardInterrupt):
+            vidattn.write_keyframes(videos, output, count=3, minimum_gap_seconds=0)
+
+
+def test_an_interrupted_run_leaves_whole_videos_and_can_be_thrown_away(
+    film: Path,
+    write_flash: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output, videos = tmp_path / "out", [film, write_flash("second.mp4", frame_count=9)]
+    interrupted(output, videos, monkeypatch)
+    assert sorted(path.name for path in output.iterdir()) == [JOURNAL_FOLDER, "match"]
+    assert len(list(output.glob("match/*.png"))) == 4
+    with pytest.raises(ArgumentError, match=r"other settings \(count: 3 there, 1 here.*--overw"):
+        vidattn.write_keyframes(videos, output, count=1)
+    vidattn.write_keyframes(videos, output, count=1, overwrite=True)
+    assert len(list(output.rglob("frame_*.png"))) == 2
+    assert not (output / JOURNAL_FOLDER).exists()
+
+
+def test_an_interrupted_replacement_goes_on(
+    film: Path,
+    write_flash: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output, videos = tmp_path / "out", [film, write_flash("second.mp4", frame_count=9)]
+    settings: dict[str, Any] = {"count": 3, "minimum_gap_seconds": 0}
+    whole = vidattn.write_keyframes(videos, tmp_path / "whole", **settings)
+    vidattn.write_keyframes(videos, output, count=5, minimum_gap_seconds=0)
+    with pytest.raises(ArgumentError):
+        interrupted(output, videos, monkeypatch)
+    calls = []
+    write = keyframe_files.write_images
+    monkeypatch.setattr(
+        keyframe_files,
+        "write_images",
+        lambda *given, **more: (
+            write(*given, **more) if not calls and not calls.append(1) else 1 / 0
+        ),
+    )
+    with pytest.raises(ZeroDivisionError):
+        vidattn.write_keyframes(videos, output, overwrite=True, **settings)
+    monkeypatch.setattr(keyframe_files, "write_images", write)
+    assert vidattn.write_keyframes(videos, output, **settings) == whole
+    assert tree(output) == tree(tmp_path / "whole")
+
+
+def test_an_empty_folder_of_a_person_stays_where_nothing_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("not a video")
+    (tmp_path / "theirs").mkdir()
+    for name in ("theirs", "ours"):
+        vidattn.write_keyframes([tmp_path / "text.mp4"], tmp_path / name)
+    assert os.listdir(tmp_path / "theirs") == []
+    assert not (tmp_path / "ours").exists()
+
+
+def evaluate(loaded: LoadedRecogniser, data: Path, output: Path, overwrite: bool) -> None:
+    vidattn.evaluate(loaded, data, output=output, threads=1, progress=False, overwrite=overwrite)
+
+
+def features(loaded: LoadedRecogniser, data: Path, output: Path, overwrite: bool) -> None:
+    videos = [data / "bright" / "0.mp4"]
+    write_features(loaded, videos, output, threads=1, progress=False, overwrite=overwrite)
+
+
+def explain(loaded: LoadedRecogniser, data: Path, output: Path, overwrite: bool) -> None:
+    video = data / "bright" / "0.mp4"
+    vidattn.explain(
+        video, checkpoint=loaded, output=output, frames=2, progress=False, overwrite=overwrite
+    )
+
+
+COMMANDS = {
+    evaluate: {"evaluation.json", "evaluation.html"},
+    features: {"features.json", "0.npz"},
+    explain: {"explanation.json", "overlay.mp4", "overlay.png"},
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_keeps_what_is_there(
+    command: Callable[..., None],
+    loaded_brightness: LoadedRecogniser,
+    class_folders: Path,
+    tmp_path: Path,
+) -> None:
+    for number, name in enumerate(sorted(COMMANDS[command])):
+        output = tmp_path / f"theirs{number}"
+        put(output / name)
+        for overwrite in (False, True):
+            with pytest.raises(ArgumentError, match=name):
+                command(loaded_brightness, class_folders, output, overwrite)
+        assert tree(output) == {name: MINE.encode()}
+    output = tmp_path / "out"
+    put(output / "unfinished" / "thesis.txt")
+    command(loaded_brightness, class_folders, output, False)
+    assert set(tree(output)) == COMMANDS[command] | {"unfinished/thesis.txt"}
+    before = tree(output)
+    with pytest.raises(ArgumentError, match="--overwrite"):
+        command(loaded_brightness, class_folders, output, False)
+    assert tree(output) == before
+    command(loaded_brightness, class_folders, output, True)
+    assert set(tree(output)) == set(before)
+
+
+def test_a_late_process_of_a_launcher_does_not_begin_again(tmp_path: Path) -> None:
+    settings = {"views": 1}
+    assert ResultFolder(tmp_path / "out", "evaluate", "r.json").begin(settings, shared=True)
+    first = ResultFolder(tmp_path / "out", "evaluate", "r.json")
+    first.begin(settings, shared=True)
+    first.finish({"top1": 1.0}, [])
+    for overwrite in (False, True):
+        late = ResultFolder(tmp_path / "out", "evaluate", "r.json", overwrite=overwrite)
+        assert not late.begin(settings, shared=True)
+    os.utime(tmp_path / "out" / "r.json", (1, 1))  # of another day
+    with pytest.raises(ArgumentError, match="--overwrite"):
+        ResultFolder(tmp_path / "out", "evaluate", "r.json").begin(settings, shared=True)
+
+
+def test_a_report_of_something_else_is_not_replaced(film: Path, tmp_path: Path) -> None:
+    vidattn.write_keyframes([film], tmp_path / "out", count=1)
+    for report in (tmp_path / "out" / "keyframes.json", put(tmp_path / "thesis.json")):
+        before = report.read_bytes()
+        with pytest.raises(ArgumentError, match=r"no report of this command"):
+            index_videos([film], report=report, progress=False, overwrite=True)
+        assert report.read_bytes() == before
+    with pytest.raises(ArgumentError, match="folder"):
+        index_videos([film], report=tmp_path / "out", progress=False)
+
+
+def test_a_report_keeps_its_records(
+    film: Path, write_flash: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "cache"))
+    report, other = tmp_path / "r.json", write_flash("other.mp4", frame_count=5)
+    index_videos([film, other], report=report, progress=False)
+    before = report.read_bytes()
+    with pytest.raises(ArgumentError, match=r"holds 1 videos.*match\.mp4.*--overwrite"):
+        index_videos([other], report=report, progress=False)
+    assert report.read_bytes() == before
+    index_videos([other], report=report, progress=False, overwrite=True)
+    assert json.loads(report.read_text())["videos_found"] == 1
+    other.unlink()  # nothing is lost with a video that is not there
+    index_videos([film], report=report, progress=False)
+
+
+def test_single_files_are_replaced_only_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.csv").write_text("video,label\na,up\n")
+    (tmp_path / "t.csv").write_text("video,label\na,up\n")
+    files = [str(tmp_path / name) for name in ("p.csv", "t.csv")]
+    for option in ("--output", "--confusion"):
+        mine = put(tmp_path / f"mine{option}.json")
+        line = ["score", "recognition", *files, option, str(mine)]
+        assert main(line) == 1
+        assert "--overwrite" in capsys.readouterr().err
+        assert mine.read_text() == MINE
+        assert main([*line, "--overwrite"]) == 0
+        assert mine.read_text() != MINE

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import codecs
+import os
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import vidattn
+from vidattn.cli.entry import main
+from vidattn.errors import AnnotationError
+from vidattn.jobs.video_lists import listed_videos, result_names
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a.mp4", "b.MKV", "-c.mp4", "d:e.mp4", "below/f.mp4", " g .mp4", "é.mp4"):
+        file = tmp_path / "videos" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    return tmp_path / "videos"
+
+
+def names(folder: Path, content: bytes) -> list[str]:
+    path = folder / "list.txt"
+    path.write_bytes(content)
+    return [os.path.relpath(video, folder) for video in listed_videos([path])]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (codecs.BOM_UTF8 + b"a.mp4\r\nb.MKV\r\n", ["a.mp4", "b.MKV"]),
+        (b"a.mp4\r\n\r\n\tbelow/f.mp4  \r\n", ["a.mp4", "below/f.mp4"]),
+        (b"-c.mp4\nd:e.mp4", ["-c.mp4", "d:e.mp4"]),
+        (b"below/../a.mp4\n../videos/b.MKV", ["a.mp4", "b.MKV"]),
+        (b" g .mp4\n", [" g .mp4"]),
+        ("é.mp4\n".encode(), ["é.mp4"]),
+    ],
+)
+def test_lists_as_editors_write_them(folder: Path, content: bytes, expected: list[str]) -> None:
+    assert names(folder, content) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        ("a.mp4\n".encode("utf-16"), 1, "expected UTF-8 text; UTF-16"),
+        (codecs.BOM_UTF16_BE + "a.mp4\n".encode("utf-16-be"), 1, "UTF-16"),
+        ("a.mp4\nb.MKV\n".encode("utf-16-le"), 1, "UTF-16"),
+        ("a.mp4\né.mp4\n".encode("latin-1"), 2, "expected UTF-8"),
+        (b"a.mp4\nb\0.MKV\n", 2, "NUL"),
+        (b"a.mp4\r\n\r\nnone.mp4\r\n", 3, "there is no file 'none.mp4'"),
+    ],
+)
+def test_lists_that_cannot_be_read_are_refused_with_the_line(
+    folder: Path, content: bytes, line: int, reason: str
+) -> None:
+    with pytest.raises(AnnotationError, match=reason) as caught:
+        names(folder, content)
+    assert (caught.value.line, caught.value.path) == (line, str(folder / "list.txt"))
+
+
+def test_folders_are_searched_for_videos_and_nothing_else(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("._a.mp4", ".hidden.mp4", ".trash/x.mp4", "notes.txt", "a.srt", "cover.jpg"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    (folder / "holiday.mp4").mkdir()
+    (folder / "holiday.mp4" / "h.mp4").write_bytes(b"x")
+    found = [str(path.relative_to(folder)) for path in listed_videos([folder])]
+    assert found == [
+        *(" g .mp4", "-c.mp4", "a.mp4", "b.MKV", "below/f.mp4", "d:e.mp4", "holiday.mp4/h.mp4"),
+        "é.mp4",
+    ]
+    assert not caplog.messages
+    for name in ("song.ogg", "film", "old.dat", "x.mp4_"):
+        (folder / name).write_bytes(b"x")
+    assert len(list(listed_videos([folder]))) == len(found)
+    [message] = caplog.messages
+    assert "(4 without a suffix of videos)" in message
+    assert "song.ogg" in message or "film" in message
+
+
+def test_names_with_dashes_and_colons_are_read_from_where_they_lie(
+    write_flash: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "cache"))
+    film = write_flash("work/a.mp4", frame_count=5)
+    monkeypatch.chdir(film.parent)
+    for name in ("-a.mp4", "http:a.mp4", "-count.mp4"):
+        Path(name).write_bytes(film.read_bytes())
+    Path("list.txt").write_text("-a.mp4\nhttp:a.mp4\n")
+    for given in (["."], ["list.txt"], ["http:a.mp4"], ["--", "-a.mp4"]):
+        assert main(["index", *given]) == 0, given
+    capsys.readouterr()
+    found = vidattn.write_keyframes(["."], tmp_path / "out", count=1)
+    assert found is not None
+    assert [video["video"] for video in found["videos"]] == [
+        "-a.mp4", "-count.mp4", "a.mp4", "http:a.mp4"
+    ]  # fmt: skip
+    assert not found["failures"]
+
+
+DEVICES = ["CON", "prn", "aux", "NUL", "com1", "LPT9", "con.tar", "COM¹"]
+
+
+@pytest.mark.parametrize(
+    "stems",
+    [
+        DEVICES,
+        ["a.", "a ", "a. .", "a"],
+        ["n" * 246, "n" * 245 + "m", "é" * 125, "漢" * 82],
+        ["A", "a", "Ab", "aB"],
+        ["caf\u00e9", "cafe\u0301", "CAF\u00c9"],
+        ["a:b", "a?b", "a*b", 'a"b', "a|b", "a<b", "a\\b", "a\nb"],
+        ["caf\udce9", "caf\udce8"],
+        [".hidden", "._a", "...", ".vidattn-run", ".partial-0123"],
+        ["keyframes.json", "features.json", "contact_sheet.png", "frame_000001.png", "x.npz"],
+        ["unfinished", "evaluation.json", "-rf", "~", "ß", "SS"],
+    ],
+)
+def test_result_names_are_safe_everywhere_and_all_different(stems: list[str]) -> None:
+    videos = [f"/videos/{stem}.mp4" for stem in stems] + [f"/videos/{stem}/x.mp4" for stem in stems]
+    found = result_names(videos)
+    folded = [unicodedata.normalize("NFD", name.casefold()) for name in found]
+    assert len(set(folded)) == len(videos)
+    for name in found:
+        for part in name.split("/"):
+            assert part not in ("", ".", "..")
+            assert part == part.rstrip(". ")
+            assert not part.startswith((".", " "))
+            assert not set(part) & set('<>:"\\|?*\n')
+            assert part.split(".")[0].upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT9"}
+            assert part.lower() not in ("keyframes.json", "features.json", "contact_sheet.png")
+            assert not part.lower().startswith("frame_") or not part.lower().endswith(".png")
+            assert len(f"{part}.npz".encode()) <= 255 - len(".partial-0123456789abcdef")
+    assert not {f"{name}.npz" for name in found} & {name.split("/")[0] for name in found}
+
+
+def test_result_names_are_kept_where_they_are_safe() -> None:
+    videos = [
+        "/v/match.mp4",
+        "/v/b/clip.1.mp4",
+        "/v/c/clip.1.mp4",
+        "/v/c/clip.1.avi",
+        "/v/d/é ü.mov",
+    ]
+    assert result_names(videos) == ["match", "b/clip.1", "c/clip.1.mp4", "c/clip.1.avi", "d/é ü"]
+
+
+def test_a_film_with_the_longest_name_gets_its_pictures(
+    write_flash: Callable[..., Path], tmp_path: Path
+) -> None:
+    film = write_flash("a.mp4", frame_count=5)
+    names = ["n" * 251 + ".mp4", "CON.mp4", "unfinished.mp4", "contact_sheet.png.mp4"]
+    videos = [film.rename(tmp_path / names[0])]
+    for name in names[1:]:
+        (tmp_path / name).write_bytes(videos[0].read_bytes())
+        videos.append(tmp_path / name)
+    found = vidattn.write_keyframes(videos, tmp_path / "out", count=1)
+    assert found is not None
+    assert not found["failures"]
+    assert len(list((tmp_path / "out").rglob("contact_sheet.png"))) == 4
