@@ -152,6 +152,7 @@ class _Greedy:
     def __init__(self, sketch: Sketch, gaps: Gaps) -> None:
         self._indices = sketch.indices
         self._alike, self._represents = _similarities(sketch, gaps)
+        self._flat = not (sketch.sharpness > 0).any()
         self._covered = np.zeros(len(sketch.indices), dtype=np.float32)
         self._nearest = np.zeros(len(sketch.indices), dtype=np.float32)
 
@@ -159,7 +160,7 @@ class _Greedy:
         """The next frame of those that are free, at least one."""
         gains = np.maximum(self._represents - self._covered[:, None], 0).sum(axis=0)
         best = int(np.argmax(np.where(free, gains, -1)))
-        if gains[best] < _LEAST_GAIN:
+        if gains[best] < _LEAST_GAIN or (self._flat and self._nearest.any()):
             best = int(np.argmin(np.where(free, self._nearest, np.inf)))
         self._covered = np.maximum(self._covered, self._represents[:, best])
         self._nearest = np.maximum(self._nearest, self._alike[:, best])
