@@ -60,5 +60,6 @@ def test_parts_are_compared_one_by_one(
 ) -> None:
     for name in ("a", "b"):
         vidattn.evaluate(loaded_brightness, halves, output=tmp_path / name, progress=False)
-    found = compare(tmp_path / "a", tmp_path / "b")
-    assert json.loads(json.dumps(found, default=str))["videos"] == 4
+    found = compare(tmp_path / "a" / "evaluation.json", tmp_path / "b" / "evaluation.json")
+    assert found.videos == 4
+    assert found.difference == 0
