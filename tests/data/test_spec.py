@@ -95,3 +95,38 @@ def test_needs_no_torch():
         "assert not {'torch', 'av', 'pytorch_lightning'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_rate_means_seconds_where_the_frames_are_not_even():
+    """Half a minute, of which four seconds have 60 frames each, and the rest two."""
+    seconds = np.unique(np.concatenate([np.arange(0, 30, 0.5), np.arange(10, 14, 1 / 60)]))
+    times = FrameTimes(seconds, (len(seconds) - 1) / seconds[-1])
+    spec = ClipSpec(frames=9, frames_per_second=4)
+    generator = np.random.default_rng(0)
+    drawn = [spec.training_indices(times, generator)[0] for _ in range(50)]
+    for clip in [*spec.evaluation_indices(times, 7)[0], *drawn]:
+        assert seconds[clip[-1]] - seconds[clip[0]] == pytest.approx(2.0, abs=0.26)
+    again = np.random.default_rng(0)
+    assert np.array_equal(drawn, [spec.training_indices(times, again)[0] for _ in range(50)])
+
+
+@pytest.mark.parametrize("jitter", [0.0, 5e-4])
+@pytest.mark.parametrize("first_seconds", [0.0, 100.0])
+def test_even_frames_are_counted_whatever_their_clock(jitter, first_seconds):
+    spec = ClipSpec(frames=8, frames_per_second=7.5, frame_stride=2)
+    noise = np.random.default_rng(1).uniform(-jitter, jitter, 300)
+    times = FrameTimes(first_seconds + np.arange(300) / 30 + noise, 30.0)
+    indices, valid = spec.evaluation_indices(times, 3)
+    # 8 frames, 8 apart, from the first place to the last.
+    assert indices.tolist() == [list(range(start, start + 57, 8)) for start in (0, 122, 243)]
+    assert valid.all()
+
+
+def test_strides_and_segments_count_frames_by_definition():
+    seconds = np.array([0, 0.01, 0.02, 0.03, 5, 10, 20, 30.0])
+    times = FrameTimes(seconds, 7 / 30)
+    assert ClipSpec(frames=4, frame_stride=2).evaluation_indices(times)[0].tolist() == [
+        [0, 2, 4, 6]
+    ]
+    even = ClipSpec(frames=4, sampling="even").evaluation_indices(times)[0]
+    assert even.tolist() == [[1, 3, 5, 7]]

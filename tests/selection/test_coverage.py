@@ -99,3 +99,60 @@ def test_gap_count_and_tiny_frames() -> None:
         cover_frames(sketch, 0)
     with pytest.raises(ArgumentError, match="at least one"):
         sketch_frames([])
+
+
+def flat(*parts: tuple[int, int]) -> np.ndarray:
+    """Frames without any texture: (length, grey level) of each scene."""
+    rows = [np.full((length, 24, 32, 3), level, np.uint8) for length, level in parts]
+    return np.concatenate(rows)
+
+
+def test_flat_scenes_get_a_frame_each_and_the_rest_is_spread() -> None:
+    detail = scenes([10], seed=3)
+    frames = np.concatenate([np.full((300, *detail.shape[1:]), 200, np.uint8), detail])
+    frames = np.concatenate([frames, np.full((20, *detail.shape[1:]), 30, np.uint8)])
+    chosen = cover_frames(sketch_frames(frames), 6, minimum_gap=5)
+    assert ((chosen >= 300) & (chosen < 310)).any()
+    assert (chosen >= 310).any()
+    first = np.diff([0, *chosen[chosen < 300], 300])
+    assert first.max() <= 160
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_one_colour_is_spread_over_the_film(level: int) -> None:
+    chosen = cover_frames(sketch_frames(flat((400, level))), 8, minimum_gap=10)
+    assert len(chosen) == 8
+    assert np.diff(chosen).min() >= 20
+    assert np.diff([0, *chosen, 399]).max() <= 100
+
+
+def test_each_of_three_flat_slides_is_shown() -> None:
+    chosen = cover_frames(sketch_frames(flat((200, 0), (8, 120), (50, 250))), 3)
+    assert np.searchsorted([200, 208], chosen, side="right").tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("length", [1, 5, 8, 30, 75])
+def test_as_many_as_there_are(length: int) -> None:
+    sketch = sketch_frames(scenes([length]))
+    for count in (1, 5, 8, 100):
+        for gap in (0, 7, 1000):
+            chosen = cover_frames(sketch, count, minimum_gap=gap)
+            assert len(set(chosen.tolist())) == min(count, length)
+
+
+def test_more_than_the_sketch_holds() -> None:
+    sketch = sketch_frames(scenes([40]), limit=8)
+    assert len(sketch.indices) < 8
+    chosen = cover_frames(sketch, 20)
+    assert len(set(chosen.tolist())) == 20
+    assert np.diff([0, *chosen, 39]).max() <= 4
+    assert cover_frames(sketch, 40).tolist() == list(range(40))
+
+
+def test_gaps_are_seconds_and_time_is_not_counted_in_frames() -> None:
+    frames = scenes([90], seed=5)
+    seconds = np.concatenate([np.arange(60) / 60, 1 + np.arange(30) * 2.0])
+    chosen = cover_frames(sketch_frames(frames), 8, minimum_gap=0.5, positions=seconds)
+    assert np.diff(seconds[chosen]).min() >= 0.5
+    # One of sixty seconds, with two thirds of the frames, needs no more than a few of eight.
+    assert (seconds[chosen] < 1).sum() <= 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import doctest
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,6 +44,44 @@ def by_definition(scores: list[int], count: int, gap: int) -> list[int]:
 def test_selection_is_its_definition(scores: list[int], count: int, gap: int) -> None:
     expected = by_definition(scores, count, gap)
     assert select_frames(scores, count, minimum_gap=gap).tolist() == expected
+
+
+def by_position(scores: list[int], places: list[float], count: int, gap: float) -> list[int]:
+    """Greedy; the gap is halved where none is left, down to less than any two are apart."""
+    chosen: list[int] = []
+    apart = [b - a for a, b in pairwise(places) if b > a]
+    whole = all(place == round(place) for place in places)
+    while len(chosen) < min(count, len(scores)):
+        free = [
+            i
+            for i in range(len(scores))
+            if i not in chosen and all(abs(places[i] - places[j]) >= gap for j in chosen)
+        ]
+        if free:
+            chosen.append(min(free, key=lambda i: (-scores[i], i)))
+        else:
+            gap = gap // 2 if whole else gap / 2
+            gap = gap if gap > min(apart, default=np.inf) else 0.0
+    return sorted(chosen)
+
+
+@given(
+    st.lists(st.integers(-3, 3), min_size=1, max_size=9),
+    st.lists(st.sampled_from([0.0, 0.0625, 0.25, 1.0, 32.0]), min_size=9, max_size=9),
+    st.integers(1, 10),
+    st.sampled_from([0.0, 0.125, 0.5, 2.0]),
+)
+@settings(deadline=None)
+def test_selection_by_seconds_is_its_definition(scores, apart, count, gap) -> None:
+    places = np.cumsum(apart)[: len(scores)].tolist()
+    found = select_frames(scores, count, minimum_gap=gap, positions=places).tolist()
+    assert found == by_position(scores, places, count, gap)
+
+
+def test_selection_refuses_positions_that_are_none() -> None:
+    for bad in ([1.0, 0.0], [0.0], [0.0, float("nan")]):
+        with pytest.raises(ArgumentError, match="positions"):
+            select_frames([1.0, 2.0], 1, positions=bad)
 
 
 def test_selection_refuses_nan_and_nonsense() -> None:

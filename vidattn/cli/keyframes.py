@@ -102,7 +102,7 @@ def run(parsed: argparse.Namespace) -> int:
             f"in {parsed.output}"
         )
     for video in done:
-        for remark in video["remarks"]:
+        for remark in video.get("remarks", ()):
             print(f"vidattn: {video['video']}: {remark}", file=sys.stderr)
     for failure in failures:
         print(f"vidattn: {failure['video']}: {failure['reason']}", file=sys.stderr)

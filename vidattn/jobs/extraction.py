@@ -161,10 +161,10 @@ def _by_coverage(reader: VideoReader, count: int, gap_seconds: float) -> KeyFram
     usable = _usable(reader)
     sketch = selection.sketch_frames(_chunks(reader, usable))
     positions, gap = reader.frame_times.apart(gap_seconds)
-    indices = usable[
-        selection.cover_frames(sketch, count, minimum_gap=gap, positions=positions[usable])
-    ]
-    found = selection.coverage_scores(sketch)
+    places = positions[usable]
+    chosen = selection.cover_frames(sketch, count, minimum_gap=gap, positions=places)
+    indices = usable[chosen]
+    found = selection.coverage_scores(sketch, positions=places)
     scores = np.full(len(reader), found.min())
     scores[usable] = found
     frames = tuple(

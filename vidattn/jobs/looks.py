@@ -18,7 +18,7 @@ from vidattn.video import Geometry, VideoReader
 # single pixels flicker.
 DIFFERENCE_CELL = 1 / 16
 # Full-resolution frames held at once.
-CHUNK = 16
+CHUNK = 4
 
 
 def look(

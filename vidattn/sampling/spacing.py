@@ -127,10 +127,8 @@ class TimeSpacing(Spacing):
         apart = self._hop_seconds(hop)
         latest = self._latest()
         moments = np.arange(self._seconds[0], self._seconds[latest], apart)
-        starts = np.append(np.minimum(self.times.nearest(moments), latest), latest)
-        if self.times.nearest(self._seconds[latest] + self._span) < len(self.times) - 1:
-            starts = np.append(starts, latest + 1)  # the last frame follows after a pause
-        return self._clips(np.unique(starts))
+        starts = np.minimum(self.times.nearest(moments), latest)
+        return self._clips(np.unique(np.append(starts, latest)))
 
     def around(self, frames: ArrayLike) -> Clips:
         """As the interface says."""
@@ -146,11 +144,16 @@ class TimeSpacing(Spacing):
         return (self.length - 1) * self.step_seconds
 
     def _latest(self) -> int:
-        """The last frame that a clip can start at and be whole; 0 if the video is too short."""
+        """Where the last clip starts: it is whole, unless the last frame follows after a pause.
+
+        0 if the video is too short.
+        """
         room = self._seconds[-1] - self._span
         # Sums of steps come out a little above what they are.
         fits = np.searchsorted(self._seconds, room + 1e-6 * self.step_seconds, side="right")
-        return max(int(fits) - 1, 0)
+        latest = max(int(fits) - 1, 0)
+        reached = int(self.times.nearest(self._seconds[latest] + self._span))
+        return latest + (reached < len(self.times) - 1)
 
     def _hop_seconds(self, hop: int | None) -> float:
         if hop is None:

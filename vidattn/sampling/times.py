@@ -9,9 +9,6 @@ from numpy.typing import ArrayLike
 from vidattn.arrays import FloatArray, IntArray, finite_array
 from vidattn.errors import ArgumentError
 
-# Frames may lie this share of the mean interval beside an even grid and still be counted.
-_TOLERANCE = 0.5
-
 
 @dataclass(frozen=True, eq=False)
 class FrameTimes:
@@ -59,7 +56,7 @@ class FrameTimes:
 
     @cached_property
     def are_even(self) -> bool:
-        """Whether frames can be counted instead: each is within half a frame of an even grid.
+        """Whether frames can be counted instead: each is within a frame of an even grid.
 
         Times that jump back tell nothing: such frames are counted, too.
         """
@@ -68,7 +65,8 @@ class FrameTimes:
             return True
         step = (seconds[-1] - seconds[0]) / (len(seconds) - 1)
         grid = seconds[0] + step * np.arange(len(seconds))
-        return bool((np.abs(seconds - grid) <= _TOLERANCE * step).all())
+        usual = np.quantile(np.diff(seconds), 0.5, method="lower")
+        return bool((np.abs(seconds - grid) <= usual).all())
 
     def nearest(self, seconds: ArrayLike) -> IntArray:
         """The frame nearest to each moment, the later one of two equally near; any shape.

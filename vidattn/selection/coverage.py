@@ -85,15 +85,19 @@ def sketch_frames(frames: Chunks, *, limit: int = 2048) -> Sketch:
     )
 
 
-def coverage_scores(sketch: Sketch) -> FloatArray:
+def coverage_scores(sketch: Sketch, *, positions: ArrayLike | None = None) -> FloatArray:
     """How well each frame alone stands for the whole video, in [0, 1]: one score a frame.
 
     Frames that the sketch left out get the interpolation of its neighbours.
 
+    Args:
+        positions: see `cover_frames`.
+
     Returns:
         (T,) float64.
     """
-    alone = _similarities(sketch)[1].mean(axis=0)
+    gaps = Gaps(sketch.frame_count, 0, positions)
+    alone = _similarities(sketch, gaps)[1].mean(axis=0)
     return np.interp(np.arange(sketch.frame_count), sketch.indices, alone)
 
 
@@ -117,14 +121,14 @@ def cover_frames(
         count: at least 1.
         minimum_gap: smallest distance between two of them, in the units of `positions`.
         positions: (T,), not decreasing: where each frame of the video lies, such as its seconds;
-            None to count frames.
+            None to count frames. Frames that are shown for longer then count for more.
 
     Returns:
         (min(count, T),) indices, increasing.
     """
     wanted = min(at_least("count", count, 1), sketch.frame_count)
     gaps = Gaps(sketch.frame_count, minimum_gap, positions)
-    greedy = _Greedy(sketch)
+    greedy = _Greedy(sketch, gaps)
     blocked = gaps.blocked_by([])
     chosen: list[int] = []
     while len(chosen) < wanted:
@@ -145,9 +149,10 @@ def cover_frames(
 class _Greedy:
     """Chooses frames of a sketch one by one."""
 
-    def __init__(self, sketch: Sketch) -> None:
+    def __init__(self, sketch: Sketch, gaps: Gaps) -> None:
         self._indices = sketch.indices
-        self._alike, self._represents = _similarities(sketch)
+        self._alike, self._represents = _similarities(sketch, gaps)
+        self._flat = not (sketch.sharpness > 0).any()
         self._covered = np.zeros(len(sketch.indices), dtype=np.float32)
         self._nearest = np.zeros(len(sketch.indices), dtype=np.float32)
 
@@ -155,7 +160,7 @@ class _Greedy:
         """The next frame of those that are free, at least one."""
         gains = np.maximum(self._represents - self._covered[:, None], 0).sum(axis=0)
         best = int(np.argmax(np.where(free, gains, -1)))
-        if gains[best] < _LEAST_GAIN:
+        if gains[best] < _LEAST_GAIN or (self._flat and self._nearest.any()):
             best = int(np.argmin(np.where(free, self._nearest, np.inf)))
         self._covered = np.maximum(self._covered, self._represents[:, best])
         self._nearest = np.maximum(self._nearest, self._alike[:, best])
@@ -170,24 +175,36 @@ def _loneliest(positions: FloatArray, chosen: list[int], free: NDArray[np.bool_]
     return int(np.argmax(np.where(free, np.abs(positions - around).min(axis=0), -1)))
 
 
-def _similarities(sketch: Sketch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(S, S) each, in [0, 1]: how alike two frames are, and how well a column's stands for a row's.
+def _similarities(sketch: Sketch, gaps: Gaps) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(S, S) each: how alike two frames are, and how well a column's stands for a row's.
 
-    A frame stands for those like it as far as it is sharp.
+    A frame stands for those like it as far as it is sharp. Both are in [0, 1], but that rows of
+    the second are multiplied by how long they are shown, 1 on average.
     """
-    times = _TIME_WEIGHT * sketch.indices[:, None] / max(sketch.frame_count, 1)
+    places = gaps.positions[sketch.indices] - gaps.positions[0]
+    times = _TIME_WEIGHT * places[:, None] / gaps.length
     features = np.concatenate([sketch.features, times.astype(np.float32)], axis=1)
     norms = (features**2).sum(axis=1)
     squares = np.maximum(norms[:, None] + norms - 2 * features @ features.T, 0)
     typical = float(np.median(squares))
     alike = np.exp(-squares / typical) if typical > 0 else np.ones_like(squares)
     alike = alike.astype(np.float32)
+    shown = _durations(sketch, gaps)[:, None]
     textured = sketch.sharpness[sketch.sharpness > 0]
     if len(textured) == 0:
-        return alike, alike
+        return alike, alike * shown
     # 1/2 for a frame of ordinary sharpness, to 0 for blur and blanks, to 1 for the sharpest.
     weights = sketch.sharpness / (sketch.sharpness + np.median(textured))
-    return alike, (alike * weights).astype(np.float32)
+    return alike, (alike * weights).astype(np.float32) * shown
+
+
+def _durations(sketch: Sketch, gaps: Gaps) -> NDArray[np.float32]:
+    """(S,): how long what each frame of the sketch was taken from is shown; 1 on average."""
+    if gaps.in_frames:
+        return np.ones(len(sketch.indices), dtype=np.float32)
+    starts = gaps.positions[:: sketch.step]
+    lengths = np.diff(starts, append=gaps.positions[0] + gaps.length)
+    return (lengths / lengths.mean()).astype(np.float32)
 
 
 def _describe(frame: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32]]:

@@ -97,7 +97,9 @@ def _changes(chunk: NDArray[np.uint8], before: NDArray[np.uint8]) -> NDArray[np.
         previous = chunk[index - 1] if index else before
         # The larger minus the smaller stays within uint8: no wide copy of the frames.
         distance = np.maximum(frame, previous) - np.minimum(frame, previous)
-        np.mean(distance, axis=2, out=changes[index], dtype=np.float32)
+        # A mean over so short an axis takes NumPy several times as long as this.
+        sums = distance[..., 0].astype(np.uint16) + distance[..., 1] + distance[..., 2]
+        np.divide(sums, np.float32(3), out=changes[index])
     return changes
 
 

@@ -20,6 +20,9 @@ class Gaps:
 
     Attributes:
         positions: float64 (T,).
+        in_frames: whether they are whole numbers, as those of counted frames are.
+        length: from the first position to where a frame behind the last one would be; 1 if all are
+            at one place.
 
     Raises:
         ArgumentError: the gap is negative or not finite, or the positions are not as above.
@@ -38,15 +41,18 @@ class Gaps:
         distances = np.diff(self.positions)
         if (distances < 0).any():
             raise ArgumentError("positions: expected numbers that do not decrease")
+        steps = max(frame_count - 1, 1)
+        spread = float(self.positions[-1] - self.positions[0]) if frame_count else 0.0
+        self.length = spread * frame_count / steps or 1.0
         self._smallest = float(distances[distances > 0].min(initial=np.inf))
-        self._in_frames = bool((self.positions == np.round(self.positions)).all())
+        self.in_frames = bool((self.positions == np.round(self.positions)).all())
 
     def shrink(self) -> None:
         """Halve the gap, to a whole number where frames are counted.
 
         It ends at 0, once it keeps no two frames apart.
         """
-        half = float(np.floor(self._gap / 2) if self._in_frames else self._gap / 2)
+        half = float(np.floor(self._gap / 2) if self.in_frames else self._gap / 2)
         self._gap = half if half > self._smallest else 0.0
 
     def block(self, blocked: NDArray[np.bool_], index: int) -> None:
