@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
-from vidattn.selection import frames
 from vidattn.selection.frames import (
     merge_windows,
     random_frames,
@@ -17,10 +14,6 @@ from vidattn.selection.frames import (
     uniform_frames,
     upsample_scores,
 )
-
-
-def test_examples() -> None:
-    assert doctest.testmod(frames).failed == 0
 
 
 def by_definition(scores: list[int], count: int, gap: int) -> list[int]:
