@@ -98,23 +98,7 @@ class Examination:
         return answer["outcome"] in ("survived", "no tests")
 
     def _result(self, server: Server, subject: Subject, mutant: Mutant) -> Result:
-        spent, by = 0.0, ""
-        for stage in self.stages:
-            answer = self._run(server, subject, mutant.source, stage)
-            spent += answer["processor_seconds"]
-            if answer["outcome"] in KILLED and stage == "slow tests":
-                as_it_is = self._run(server, subject, None, stage)
-                spent += as_it_is["processor_seconds"]
-                if as_it_is["outcome"] in KILLED:
-                    answer = {
-                        **as_it_is,
-                        "outcome": "not run",
-                        "detail": "slow tests fail as it is",
-                    }
-            if answer["outcome"] not in ("survived", "no tests"):
-                by = stage
-                break
-        survived = not by
+        answer, by, spent = self._through_stages(server, subject, mutant)
         return {
             "key": key(subject, mutant),
             "mechanism": subject.name,
@@ -126,13 +110,30 @@ class Examination:
             "after": mutant.after,
             "occurrence": mutant.occurrence,
             "difference": mutant.difference,
-            "outcome": "survived" if survived else answer["outcome"],
+            "outcome": answer["outcome"] if by else "survived",
             "detail": answer["detail"],
             "test": answer["test"],
             "by": by,
             "stages": self.stages,
             "processor_seconds": round(spent, 1),
         }
+
+    def _through_stages(
+        self, server: Server, subject: Subject, mutant: Mutant
+    ) -> tuple[Result, str, float]:
+        """The last answer, the stage that did not pass ("" if all did), and processor seconds."""
+        spent = 0.0
+        for stage in self.stages:
+            answer = self._run(server, subject, mutant.source, stage)
+            spent += answer["processor_seconds"]
+            if answer["outcome"] in KILLED and stage == "slow tests":
+                as_it_is = self._run(server, subject, None, stage)
+                spent += as_it_is["processor_seconds"]
+                if as_it_is["outcome"] in KILLED:
+                    answer = {**as_it_is, "outcome": "not run", "detail": "fails as it is"}
+            if answer["outcome"] not in ("survived", "no tests"):
+                return answer, stage, spent
+        return answer, "", spent
 
 
 def mutate(
@@ -156,9 +157,11 @@ def mutate(
 
     missing = [pair for pair in chosen if not known(pair)]
     with ThreadPoolExecutor(max(1, len(servers))) as pool:
-        for result in pool.map(examination.examine, missing):
+        for number, result in enumerate(pool.map(examination.examine, missing), 1):
             if result is not None:
                 results.add(result)
+            if sys.stderr.isatty():
+                print(f"\r{number} of {len(missing)}", end="", file=sys.stderr, flush=True)
     found = [results.known[key(*pair)] for pair in chosen if key(*pair) in results.known]
     named = {subject.name for subject, _ in chosen}
     others = [one for one in results.known.values() if one["mechanism"] not in named]
