@@ -166,10 +166,16 @@ def _swapped(node: ast.AST) -> Iterator[ast.AST]:
         yield ast.IfExp(node.test, node.orelse, node.body)
     elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
         yield from _with_swaps(node, lambda one: one.targets[0].elts)
-    elif isinstance(node, ast.Call) and called(node) not in UNORDERED:
+    elif isinstance(node, ast.Call) and not _unordered(node):
         yield from _with_swaps(node, lambda one: one.args)
     elif isinstance(node, ast.List | ast.Tuple) and isinstance(node.ctx, ast.Load):
         yield from _with_swaps(node, lambda one: one.elts)
+
+
+def _unordered(node: ast.Call) -> bool:
+    """Whether the order of arguments is nothing, or for readers: the larger of two has no order."""
+    chosen = isinstance(node.func, ast.Name) and node.func.id in ("max", "min")
+    return chosen or called(node) in UNORDERED
 
 
 def _with_swaps(node: ast.AST, elements: Callable[..., list[ast.expr]]) -> Iterator[ast.AST]:
