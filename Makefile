@@ -1,6 +1,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Processes that share the tests; those that disturb one another are kept in one of them.
+WORKERS ?= 2
+PYTEST = python -m pytest -n $(WORKERS) --dist loadgroup
 
 .PHONY: demo test test-slow test-oracles check format docs clean
 
@@ -8,14 +11,14 @@ demo: $(VENV)/ready
 	$(BIN)/vidattn demo $(if $(VIDEOS),--videos "$(VIDEOS)")
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/$(PYTEST)
 
 test-slow: $(VENV)/ready
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/$(PYTEST) -m slow
 
 # Compares with other people's libraries, which nothing else needs.
 test-oracles: $(VENV)/oracles
-	$(BIN)/python -m pytest -m oracle
+	$(BIN)/$(PYTEST) -m oracle
 
 check: $(VENV)/ready
 	$(BIN)/ruff format --check .

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from torch import Tensor, nn
 
 from vidattn.backbones import Backbone, Stage
@@ -16,15 +18,51 @@ from vidattn.data import ClipSpec
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec
 from vidattn.video import VideoWriter
 
+# A busy machine takes longer than 200 ms for an example, and that is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+# Where tests run in several processes at once, each has one core: more threads would only wait.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # also of the processes that tests start
+    torch.set_num_threads(1)
+
+# Tests in files that start processes or threads, or look at the clock or at memory.
+DISTURBED_BY_OTHERS = re.compile(
+    r"\b(subprocess|multiprocessing|workers=|threads=|signal\.|socket|os\.fork|monotonic|"
+    r"perf_counter|process_time|tracemalloc|/proc/)"
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=0, help="other random numbers for every test")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those that disturb one another share one of them."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    texts = {path: path.read_text(encoding="utf-8") for path in {item.path for item in items}}
+    disturbed = {path for path, text in texts.items() if DISTURBED_BY_OTHERS.search(text)}
+    for item in items:
+        if item.path in disturbed:
+            item.add_marker(pytest.mark.xdist_group("processes"))
+
+
 @pytest.fixture(autouse=True)
 def _seed(request: pytest.FixtureRequest) -> None:
     """A test draws the same numbers alone as among others, and not those of its neighbours."""
-    torch.manual_seed(crc32(request.node.nodeid.encode()) + request.config.getoption("--seed"))
+    name = request.node.nodeid.removesuffix("@processes")
+    torch.manual_seed(crc32(name.encode()) + request.config.getoption("--seed"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept between runs lies where no other run and no person sees it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDATTN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

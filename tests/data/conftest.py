@@ -5,15 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from torch import Tensor
 
 from vidattn.data.annotations import Sample
 from vidattn.video import VideoWriter
-
-# A busy machine takes longer than 200 ms for an example, and that is no failure.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 MakeVideo = Callable[..., Path]
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,6 @@ from scipy import special
 from torchmetrics.functional import classification as reference
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation import classification
 from vidattn.evaluation.classification import (
     average_precisions,
     average_views,
@@ -37,10 +34,6 @@ def problem() -> tuple[np.ndarray, np.ndarray]:
     logits = generator.normal(size=(200, 7)) * 2
     logits[np.arange(200), labels] += 1.5
     return logits, labels
-
-
-def test_examples() -> None:
-    assert doctest.testmod(classification).failed == 0
 
 
 def test_softmax_is_scipys(problem: tuple[np.ndarray, np.ndarray]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import sys
 from importlib import util
@@ -10,15 +9,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-from vidattn.evaluation import (
-    knapsack,
-    rank_correlation,
-    recognition_files,
-    segmentation,
-    shots,
-    summaries,
-)
 
 FIXTURES = Path(__file__).parent / "fixtures" / "frames"
 PEERS = sorted(path.stem for path in FIXTURES.glob("*.json"))
@@ -53,14 +43,3 @@ def test_figures_are_those_of_the_peer(peer: str, tool: ModuleType) -> None:
         case = tool.case_of(peer, stored["seed"], number)
         assert tool.PEERS[peer][1](case) == pytest.approx(wanted, abs=1e-9)
     assert defined > len(stored["figures"]) / 2
-
-
-@pytest.mark.parametrize(
-    "module",
-    [knapsack, rank_correlation, recognition_files, segmentation, shots, summaries],
-    ids=lambda module: module.__name__.split(".")[-1],
-)
-def test_examples(module: ModuleType) -> None:
-    found = doctest.testmod(module)
-    assert found.attempted
-    assert found.failed == 0

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -13,10 +11,6 @@ from vidattn.evaluation.intervals import (
     bootstrap_statistic,
     paired_difference,
 )
-
-
-def test_examples() -> None:
-    assert doctest.testmod(intervals).failed == 0
 
 
 def test_interval_is_near_scipys_percentile_bootstrap() -> None:

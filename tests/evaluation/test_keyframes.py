@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation import keyframes
 from vidattn.evaluation.keyframes import (
     action_recall,
     keyframe_precision,
@@ -18,10 +16,6 @@ from vidattn.evaluation.keyframes import (
     uniform_precision,
     uniform_recall,
 )
-
-
-def test_examples() -> None:
-    assert doctest.testmod(keyframes).failed == 0
 
 
 @st.composite

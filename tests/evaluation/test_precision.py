@@ -1,20 +1,14 @@
 from __future__ import annotations
 
-import doctest
 import math
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidattn.evaluation import precision
 from vidattn.evaluation.precision import average_precision, by_score, sampled_precision
 
 rankings = st.lists(st.booleans(), max_size=12).map(lambda own: np.array(own, bool))
-
-
-def test_examples() -> None:
-    assert doctest.testmod(precision).failed == 0
 
 
 def _highest(hits: np.ndarray, positives: int, recall: float) -> float:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 import torch
@@ -10,12 +8,7 @@ from hypothesis import strategies as st
 from torchvision.ops import box_iou as reference_iou
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation import regions
 from vidattn.evaluation.regions import box_iou, energy_inside, map_iou, pointing_game
-
-
-def test_examples() -> None:
-    assert doctest.testmod(regions).failed == 0
 
 
 @st.composite

@@ -52,8 +52,12 @@ def test_other_settings_are_refused_with_what_differs(
 
 
 def test_tuples_are_the_lists_that_json_makes_of_them(tmp_path: Path) -> None:
-    Journal(tmp_path, {"mean": (0.1, 0.2)})
-    Journal(tmp_path, {"mean": (0.1, 0.2)})
+    with Journal(tmp_path, {"mean": (0.1, 0.2)}).writer() as writer:
+        writer.write({5: {}})
+    for mean in ((0.1, 0.2), [0.1, 0.2]):
+        assert [number for number, _ in Journal(tmp_path, {"mean": mean}).records()] == [5]
+    with pytest.raises(ArgumentError, match="mean"):
+        Journal(tmp_path, {"mean": (0.2, 0.1)})
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 from itertools import pairwise
 
 import numpy as np
@@ -8,12 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidattn.report import formatting
 from vidattn.report.formatting import nice_ticks
-
-
-def test_examples() -> None:
-    assert doctest.testmod(formatting).failed == 0
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))

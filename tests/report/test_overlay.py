@@ -1,20 +1,13 @@
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from scipy.interpolate import RegularGridInterpolator
 
 from vidattn.errors import ArgumentError
-from vidattn.report import overlay
 from vidattn.report.overlay import draw_overlay, draw_overlay_sheet, paint_map
 from vidattn.report.pictures import heat_colours
 from vidattn.report.strip import draw_strip
-
-
-def test_examples() -> None:
-    assert doctest.testmod(overlay).failed == 0
 
 
 def test_painting_is_scipys_bilinear_interpolation() -> None:

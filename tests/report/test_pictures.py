@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 import io
 
 import numpy as np
@@ -8,12 +7,7 @@ import pytest
 from PIL import Image
 
 from vidattn.errors import ArgumentError
-from vidattn.report import pictures
 from vidattn.report.pictures import drawable, encode_image, font, heat_colours, shortened, shrink
-
-
-def test_examples() -> None:
-    assert doctest.testmod(pictures).failed == 0
 
 
 def test_heat_gets_lighter_all_the_way_in_equal_steps() -> None:

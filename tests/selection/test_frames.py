@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
-from vidattn.selection import frames
 from vidattn.selection.frames import (
     merge_windows,
     random_frames,
@@ -18,10 +16,6 @@ from vidattn.selection.frames import (
     uniform_frames,
     upsample_scores,
 )
-
-
-def test_examples() -> None:
-    assert doctest.testmod(frames).failed == 0
 
 
 def by_definition(scores: list[int], count: int, gap: int) -> list[int]:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +8,6 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from vidattn.errors import ArgumentError
-from vidattn.selection import regions
 from vidattn.selection.regions import (
     cells_to_pixels,
     energy_box,
@@ -21,10 +18,6 @@ from vidattn.selection.regions import (
 maps = hnp.arrays(
     np.int64, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.integers(0, 5)
 )
-
-
-def test_examples() -> None:
-    assert doctest.testmod(regions).failed == 0
 
 
 @given(maps, st.sampled_from([0.2, 0.5, 1.0]))

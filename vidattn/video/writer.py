@@ -13,8 +13,8 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import ArgumentError
-from vidattn.video.sound import SoundTrack
 from vidattn.files import PARTIAL, naming_errors
+from vidattn.video.sound import SoundTrack
 
 # Of timed videos; divides the usual frame rates, and MP4 and Matroska can hold it.
 TIME_BASE = Fraction(1, 90_000)

@@ -1,22 +1,5 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-import pytest
-
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
-
-
-@pytest.fixture
-def tool(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    import report_mutants
-
-    yield report_mutants
-    for name in ("report_mutants", "mutate_attention", "source_mutants"):
-        sys.modules.pop(name, None)
-
 
 def result(mechanism: str, identity: str, outcome: str) -> dict:
     return {
@@ -30,7 +13,7 @@ def result(mechanism: str, identity: str, outcome: str) -> dict:
     }
 
 
-def test_rates_by_family_and_survivors_with_their_reasons(tool):
+def test_rates_by_family_and_survivors_with_their_reasons(mutation_tool):
     results = [
         result("one", "a", "failed"),
         result("one", "b", "crashed"),
@@ -41,7 +24,7 @@ def test_rates_by_family_and_survivors_with_their_reasons(tool):
         result("masking", "g", "not run"),
     ]
     families = {"one": "channel_spatial", "two": "channel_spatial"}
-    text = tool.report(results, families, {"two:d": "b is 1 always"})
+    text = mutation_tool("report_mutants").report(results, families, {"two:d": "b is 1 always"})
     assert "| channel and spatial | 2 | 5 | 1 | 3 | 75.0% | 50.0% |" in text
     assert "| shared modules | 1 | 1 | 0 | 1 | 100.0% | 100.0% |" in text
     assert "| all | 3 | 6 | 1 | 4 | 80.0% | 66.7% |" in text
