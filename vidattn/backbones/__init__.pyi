@@ -2,6 +2,8 @@ from .backbone import Backbone as Backbone
 from .backbone import Stage as Stage
 from .built_in import build as build
 from .built_in import names as names
+from .framewise import FramewiseNetwork as FramewiseNetwork
+from .framewise import ImageStage as ImageStage
 from .image_resnet import ImageResNet as ImageResNet
 from .mvit import MViT as MViT
 from .pretrained import LoadReport as LoadReport

@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 import torch
 from torch import Tensor
 
-from vidattn.backbones.published import published_weights
+from vidattn.backbones.published import PACKAGE, packaged_file, published_weights
 from vidattn.errors import CheckpointError, UnknownNameError
 
 CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model", "module")
@@ -32,11 +32,13 @@ def weights_source(name: str, weights: str | PathLike[str]) -> str:
     Raises:
         UnknownNameError: looks like a published name, and is none.
         CheckpointError: no such file, or another kind of URL.
+        MissingLibraryError: the package that brings the weights is not installed.
     """
     published = published_weights(name)
     if isinstance(weights, str):
         if weights in published:
-            return published[weights]
+            address = published[weights]
+            return str(packaged_file(address)) if address.startswith(PACKAGE) else address
         scheme, mark, _ = weights.partition("://")
         if mark and scheme.lower() in ("http", "https"):
             return weights

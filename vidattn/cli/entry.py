@@ -20,6 +20,7 @@ COMMANDS = (
     "convert",
     "demo",
     "attention",
+    "backbones",
     "protocols",
 )
 

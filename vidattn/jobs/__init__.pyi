@@ -1,5 +1,8 @@
 from .attention_records import attention_facts as attention_facts
 from .attention_records import attention_list as attention_list
+from .backbone_facts import BackboneFacts as BackboneFacts
+from .backbone_facts import backbone_facts as backbone_facts
+from .backbone_facts import backbone_list as backbone_list
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .conversion import ConvertedCheckpoint as ConvertedCheckpoint
