@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 .PHONY: demo test test-slow test-oracles check format docs clean
 
 demo: $(VENV)/ready
-	$(BIN)/vidattn demo $(if $(VIDEOS),--videos "$(VIDEOS)")
+	$(BIN)/vidattn demo --overwrite $(if $(VIDEOS),--videos "$(VIDEOS)")
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest

@@ -19,7 +19,7 @@ HELP = "show what a model looks at: a heat map over the video, frame weights bel
 
 EPILOG = """\
 writes to the output folder: overlay.mp4, overlay.png (the most important frames) and
-explanation.json.
+explanation.json. What an earlier run wrote there is replaced with --overwrite.
 
 example:
   vidattn explain match.mp4 --checkpoint runs/demo/model.ckpt --output explanation
