@@ -8,7 +8,7 @@ PYTEST = python -m pytest -n $(WORKERS) --dist loadgroup
 .PHONY: demo test test-slow test-oracles check format docs clean
 
 demo: $(VENV)/ready
-	$(BIN)/vidattn demo $(if $(VIDEOS),--videos "$(VIDEOS)")
+	$(BIN)/vidattn demo --overwrite $(if $(VIDEOS),--videos "$(VIDEOS)")
 
 test: $(VENV)/ready
 	$(BIN)/$(PYTEST)

@@ -114,9 +114,10 @@ def naming_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except Exception as error:
         found = system_error(error)
-        if found is None or found.errno not in errno.errorcode:  # FFmpeg has errors of its own
+        number = None if found is None else found.errno
+        if number is None or number not in errno.errorcode:  # FFmpeg has errors of its own
             raise
-        raise OSError(found.errno, os.strerror(found.errno), os.fspath(path)) from error
+        raise OSError(number, os.strerror(number), os.fspath(path)) from error
 
 
 def system_error(error: BaseException) -> OSError | None:

@@ -212,6 +212,18 @@ def test_a_url_is_downloaded_once(checkpoint, source, served, tmp_path):
         backbones.build("x3d_xs", weights=f"{served}/other.pth")
 
 
+def test_a_download_folder_that_cannot_be_written_is_a_remark(
+    checkpoint, source, served, tmp_path, monkeypatch, caplog
+):
+    path = checkpoint()
+    (tmp_path / "blocked").write_text("a file where the folder would be")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "blocked" / "hub"))
+    url = f"{served}/{path.name}"
+    assert same(backbones.build("x3d_xs", classes=6, weights=url), source)
+    assert "TORCH_HOME" in caplog.text
+    assert (tmp_path / "blocked").is_file()
+
+
 def test_equal_file_names_of_two_places_do_not_meet(served, tmp_path, source):
     for folder, value in (("one", 1.0), ("two", 2.0)):
         state = {k: torch.full_like(v, value) for k, v in source.network.state_dict().items()}

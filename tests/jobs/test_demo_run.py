@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from vidattn.data import read_annotations
 from vidattn.data.synthetic import write_actions
-from vidattn.errors import AnnotationError
+from vidattn.errors import AnnotationError, ArgumentError
 from vidattn.jobs import demo_run
 
 
@@ -67,3 +68,53 @@ def test_training_takes_as_long_for_few_videos_as_for_many() -> None:
     assert demo_run.epochs(1200) == 12
     assert demo_run.epochs(480) == 30
     assert demo_run.epochs(100_000) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["report.html", "actions/train/up/0000.mp4", "model.ckpt", "summary.json", "csv/a.csv"]
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_a_person_has_there_is_refused_before_anything_is_made(
+    name: str, overwrite: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("three months of work")
+    monkeypatch.setattr(demo_run, "write_actions", lambda *_, **__: pytest.fail("begun"))
+    with pytest.raises(ArgumentError, match=Path(name).parts[0]):
+        demo_run.demo(tmp_path / "out", overwrite=overwrite, progress=False)
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert files == [mine]
+    assert mine.read_text() == "three months of work"
+
+
+def test_an_earlier_demo_is_replaced_only_when_asked_for(
+    write_flash: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label in ("dark", "bright"):
+        for number in range(4):
+            write_flash(f'own/{label}/a "{number}".mp4', frame_count=4, size=(32, 32))
+    output = tmp_path / "out"
+    trained: list[int] = []
+
+    def train(folder: Path, material: demo_run.Material, seed: int) -> None:
+        assert not (folder / "model.ckpt").exists()
+        assert len(read_annotations(material.training, root=material.root)) == 6
+        (folder / "model.ckpt").write_text("a model")
+        trained.append(seed)
+
+    monkeypatch.setattr(demo_run, "train_on", train)
+    monkeypatch.setattr(demo_run.models, "load", lambda _: None)
+    monkeypatch.setattr(demo_run, "predict", lambda *_, **__: {})
+    monkeypatch.setattr(demo_run, "summarise", lambda _: {"top1": 1.0})
+    monkeypatch.setattr(demo_run, "write_demo_page", lambda path, *_: path.write_text("page"))
+    own = tmp_path / "own"
+    demo_run.demo(output, videos=own, progress=False)
+    with pytest.raises(ArgumentError, match="--overwrite"):
+        demo_run.demo(output, videos=own, progress=False)
+    (output / "notes.txt").write_text("mine")
+    demo_run.demo(output, videos=own, seed=1, overwrite=True, progress=False)
+    assert trained == [0, 1]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "model.ckpt", "notes.txt", "predictions.json", "report.html", "summary.json", "training.csv"
+    ]  # fmt: skip

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 import pickle
 import re
 import sys
@@ -8,6 +10,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
@@ -17,6 +20,8 @@ from torch import Tensor
 
 from vidattn.backbones.published import PACKAGE, packaged_file, published_weights
 from vidattn.errors import CheckpointError, UnknownNameError
+
+logger = logging.getLogger(__name__)
 
 CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model", "module")
 PREFIXES = ("module.", "network.")
@@ -127,12 +132,31 @@ def _load(path: Path) -> Any:
 
 
 def _download(url: str) -> Any:
-    """Download once into torch.hub's folder, and load."""
+    """Download once into torch.hub's folder, and load; keep nothing where that is read-only."""
     name = _cached_name(url)
-    cached = Path(torch.hub.get_dir(), "checkpoints", name)
+    folder = Path(torch.hub.get_dir(), "checkpoints")
+    if (folder / name).is_file() or _can_be_written(folder):
+        return _download_into(folder, url, name)
+    logger.warning(
+        "%s cannot be written: the weights are not kept; TORCH_HOME sets another", folder
+    )
+    with TemporaryDirectory(prefix="vidattn-") as temporary:
+        return _download_into(Path(temporary), url, name)
+
+
+def _can_be_written(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def _download_into(folder: Path, url: str, name: str) -> Any:
     try:
         return torch.hub.load_state_dict_from_url(
             url,
+            model_dir=str(folder),
             map_location="cpu",
             progress=sys.stderr.isatty(),
             check_hash=_has_hash(name),
@@ -141,7 +165,7 @@ def _download(url: str) -> Any:
         )
     except (pickle.UnpicklingError, RuntimeError, EOFError):
         # A broken download must not be found again by the next run.
-        cached.unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
         raise
 
 

@@ -10,7 +10,7 @@ HELP = "make videos, train, evaluate, extract key frames and regions, write a pa
 EPILOG = """\
 writes to the output folder: report.html (open it in a browser), summary.json, predictions.json
 (per video; the summary can be recomputed from it), model.ckpt, and without --videos the actions
-themselves.
+themselves. What an earlier demo wrote there is replaced with --overwrite.
 
 examples:
   vidattn demo

@@ -35,8 +35,9 @@ EPILOG = """\
 writes to the output folder: evaluation.json (figures with intervals, protocol, settings, versions,
 scores and frames of each video) and evaluation.html. With --task keyframes or regions, --data is a
 JSON file with the times and boxes of actions, and what needs no model stands beside the model.
-A run that was interrupted goes on when the same command is given again. The processes of torchrun,
-Slurm or Lightning's launchers share a run. The exit code is 1 if a video could not be evaluated.
+A run that was interrupted goes on when the same command is given again; one that has finished is
+replaced with --overwrite. The processes of torchrun, Slurm or Lightning's launchers share a run.
+The exit code is 1 if a video could not be evaluated.
 
 examples:
   vidattn evaluate runs/demo/model.ckpt --data runs/demo/actions/test --views 5 --crops 3

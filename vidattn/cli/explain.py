@@ -20,7 +20,7 @@ HELP = "show what a model looks at: a heat map over the video, frame weights bel
 
 EPILOG = """\
 writes to the output folder: overlay.mp4, overlay.png (the most important frames) and
-explanation.json.
+explanation.json. What an earlier run wrote there is replaced with --overwrite.
 
 The overlay keeps the film's sound. With --from and --to it shows a part of the film; times stay
 the film's.

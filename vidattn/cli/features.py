@@ -21,7 +21,8 @@ EPILOG = """\
 writes to the output folder: a .npz file for each video with `features` (windows, C),
 `start_seconds`, `end_seconds`, `centre_seconds` (windows,) and `indices` (windows, T); and
 features.json with the settings and what failed. A run that was interrupted goes on when the same
-command is given again. The exit code is 1 if a video cannot be read.
+command is given again; one that has finished is replaced with --overwrite. The exit code is 1 if
+a video cannot be read.
 
 example:
   vidattn features model.ckpt --data videos/ --hop 8 --output features

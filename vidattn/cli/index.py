@@ -15,7 +15,8 @@ HELP = "look videos over: frames, times, key frames, what is wrong; later openin
 EPILOG = """\
 keeps a packet table of each video in the cache folder ($VIDATTN_CACHE, else ~/.cache/vidattn),
 which every later command uses by itself and which can be deleted at any time. With --report,
-a run that was interrupted goes on where it was. The exit code is 1 if a video cannot be read.
+a run that was interrupted goes on where it was, and a report is brought up to date. The exit code
+is 1 if a video cannot be read.
 Packets are read, and only the first picture is decoded: pictures that are damaged are found by
 --salvage, which decodes every video once (some hundred times the work) and names these frames.
 

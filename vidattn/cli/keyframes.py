@@ -22,7 +22,7 @@ EPILOG = """\
 writes to the output folder: keyframes.json; for each video, in a folder of its name, the frames
 at full resolution and contact_sheet.png. Videos that cannot be read are listed under "failures"
 and the others go on; the exit code is then 1. A run that was interrupted goes on when the same
-command is given again.
+command is given again; one that has finished is replaced with --overwrite.
 
 examples:
   vidattn keyframes match.mp4 --output keyframes
