@@ -73,6 +73,22 @@ def test_what_the_decoder_complains_of_raises(tmp_path: Path, name: str, threads
     assert noticed >= 2
 
 
+def test_a_decoder_that_only_writes_into_its_log(tmp_path: Path) -> None:
+    """FFV1's checksums tell of a slice that is not what it was."""
+    path = encode(tmp_path / "f.mkv", codec="ffv1", level="3", slicecrc="1", g="1")
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        place = packets[14].pos + packets[14].size // 2
+    data = bytearray(path.read_bytes())
+    data[place : place + 8] = np.random.default_rng(14).bytes(8)
+    (tmp_path / "damaged.mkv").write_bytes(bytes(data))
+    with open_video(path) as whole, open_video(tmp_path / "damaged.mkv") as reader:
+        with pytest.raises(DecodeError, match="slice"):
+            reader.frames_at([14])
+        found, truth = (each.frames_at([13, 15]).pixels for each in (reader, whole))
+        assert found.equal(truth)
+
+
 def test_what_refers_to_damaged_pictures_raises_too(tmp_path: Path) -> None:
     path = damage(group_film(tmp_path, "h264.mp4"), [14])
     with open_video(path, threads=1) as reader:

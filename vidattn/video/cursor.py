@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vidattn.errors import ArgumentError, DecodeError
+from vidattn.video.complaints import LOG_ONLY, decoded
 from vidattn.video.demuxer import (
     FRAME_THREADED,
     SALVAGE,
@@ -133,6 +134,7 @@ class DecodingCursor:
             self._release()  # nothing of the other file may be read
             raise
         self.use_threads(self._threads)
+        self._log_only = self._stream.codec_context.name in LOG_ONLY
         self._unreferred = unreferred_test(self._stream.codec_context)
         self.may_leave_out = self._unreferred is not None
         self._start()
@@ -299,7 +301,7 @@ class DecodingCursor:
             if packet.size and not packet.is_discard:
                 self.owed += self._counts(packet)
             self._drained = True  # stays so if the decoder fails
-            self._ready.extend(packet.decode())
+            self._ready.extend(decoded(packet) if self._log_only else packet.decode())
             self._drained = packet.size == 0 and packet.dts is None
         self.position += 1
 

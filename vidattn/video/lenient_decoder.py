@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ import av
 import av.logging
 
 from vidattn.errors import LimitError
+from vidattn.video.complaints import errors_of
 from vidattn.video.demuxer import open_container
 from vidattn.video.index import PacketRow, packet_row
 from vidattn.video.limits import Limits
@@ -23,10 +22,6 @@ _ATTEMPTS = 16
 _SECOND_OPINIONS = {"vp9": "libvpx-vp9"}
 # Their decoders complain of a packet's own bits alone; others also of references that are missing.
 _OWN_COMPLAINTS = {"mpeg1video", "mpeg2video", "mpeg4", "h263", "flv", "wmv1", "wmv2", "mjpeg"}
-# What FFmpeg writes into its log is captured for the whole process: one survey at a time.
-_LISTENING = threading.RLock()
-# What nobody captures meanwhile goes to Python's logging, which prints it where nobody set it up.
-logging.getLogger("libav").addHandler(logging.NullHandler())
 
 
 class LenientDecoder:
@@ -222,21 +217,7 @@ class LenientDecoder:
         messages: list[str] = []
         with av.logging.Capture() as entries:
             yield messages
-        messages[:0] = [text.strip() for level, _, text in entries if level <= av.logging.ERROR]
-
-
-@contextmanager
-def listening() -> Iterator[None]:
-    """While a file is surveyed: FFmpeg's messages about errors can be captured."""
-    with _LISTENING:
-        level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
-        av.logging.set_level(av.logging.ERROR)
-        av.logging.set_skip_repeated(False)
-        try:
-            yield
-        finally:
-            av.logging.set_level(level)
-            av.logging.set_skip_repeated(skips)
+        messages[:0] = errors_of(entries)
 
 
 def _check_limit(path: str, error: BaseException) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from vidattn.errors import DecodeError
+from vidattn.video.complaints import listening
 from vidattn.video.index import MISSING, PacketTable, packets_are_frames
-from vidattn.video.lenient_decoder import LenientDecoder, listening
+from vidattn.video.lenient_decoder import LenientDecoder
 from vidattn.video.limits import Limits
 from vidattn.video.orientation import Orientation
 from vidattn.video.timing import duration_seconds, filled, frame_rate
