@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-import re
 import shutil
 from collections import OrderedDict
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.utils.checkpoint import checkpoint
 
+from tests.attention.parameter_counts import COUNTS
 from vidattn.attention import Mechanism, Pooled, Reduced, build, catalogue, record_maps
 
 C = 16
@@ -810,25 +810,14 @@ def test_starts_as_identity_is_true(case):
     assert fresh.starts_as_identity == (keeping and out.shape == x.shape and torch.equal(out, x))
 
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "attention.md"
-PUBLISHED = {
-    name: int(count.replace(",", ""))
-    for name, count in re.findall(
-        r"^\| \[`(\w+)`\].*?\|.*?\|.*?\| ([0-9,]+) \|",
-        PAGE.read_text(encoding="utf-8"),
-        re.MULTILINE,
-    )
-}
-
-
 @over(HIGHEST)
-def test_default_widths_are_those_that_are_published(case):
+def test_default_widths_are_those_of_the_formulas(case):
     """A layer of another width goes unseen where a reference takes its weights as they are."""
     grid = {1: (8,), 2: (14, 14), 3: (8, 14, 14)}[case.rank]
     required = case.facts.settings.get("grid") is inspect.Parameter.empty
     settings = {"grid": grid} if required else {}
     module = build(case.name, 64, spatial_dims=case.rank, **settings)
-    assert sum(one.numel() for one in module.parameters()) == PUBLISHED[case.name]
+    assert sum(one.numel() for one in module.parameters()) == COUNTS[case.name]
 
 
 @pytest.mark.parametrize("name", FACTS)
