@@ -18,6 +18,7 @@ __getattr__, __all__ = exports(
         "models": "models",
         "open_video": "video",
         "selection": "selection",
+        "show": "jobs",
         "train": "jobs",
         "write_keyframes": "jobs",
     },

@@ -18,6 +18,7 @@ COMMANDS = (
     "explain",
     "index",
     "convert",
+    "show",
     "demo",
     "attention",
     "protocols",

@@ -5,6 +5,7 @@ from vidattn.lazy import exports
 __getattr__, __all__ = exports(
     __name__,
     {
+        "CheckpointFacts": "showing",
         "Comparison": "comparison",
         "ConvertedCheckpoint": "conversion",
         "Evaluation": "evaluation_record",
@@ -23,6 +24,7 @@ __getattr__, __all__ = exports(
         "index_videos": "indexing",
         "print_figures": "pages",
         "print_localisation": "localisation_page",
+        "show": "showing",
         "train": "training_run",
         "write_features": "feature_files",
         "write_keyframes": "keyframe_files",

@@ -11,6 +11,7 @@ __getattr__, __all__ = exports(
         "NameMap": "name_map",
         "convert_state": "convert",
         "find_layout": "convert",
+        "fitting_networks": "convert",
         "layout_names": "convert",
     },
 )

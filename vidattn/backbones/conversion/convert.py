@@ -76,6 +76,28 @@ def find_layout(state: Mapping[str, Tensor], source: str) -> str:
     )
 
 
+def fitting_networks(state: Mapping[str, Tensor], layout_name: str) -> list[str]:
+    """Our names of the networks whose tensors these are, by their names and shapes.
+
+    Args:
+        state: under the source's names, without containers and prefixes.
+        layout_name: of `layout_names()`.
+    """
+    found = []
+    for name, conversion in layout(layout_name).networks.items():
+        mapped, unknown = _rename(conversion, conversion.prepare(dict(state)))
+        if unknown:
+            continue
+        with torch.device("meta"):
+            network = build(name, classes=1, **conversion.settings)
+        try:
+            _check(network, mapped, unknown, "")
+        except WeightsMismatchError:
+            continue
+        found.append(name)
+    return found
+
+
 def convert_state(
     path: str | Path, backbone: str, *, layout_name: str | None = None
 ) -> ConvertedState:
