@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import stat
@@ -8,9 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vidattn.errors import ArgumentError
-from vidattn.files import write_bytes, write_csv, write_json, write_text, written_whole
+from vidattn.files import (
+    check_unused,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_text,
+    written_whole,
+)
 
 
 def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -90,3 +99,87 @@ def test_csv_refuses_ragged_rows_and_nan(tmp_path: Path) -> None:
 def test_text_is_written_as_it_is(tmp_path: Path) -> None:
     write_text(tmp_path / "x.txt", "ä\r\nb\n")
     assert (tmp_path / "x.txt").read_bytes() == "ä\r\nb\n".encode()
+
+
+@pytest.mark.parametrize("suffix", ["." + "s" * 200, ".mp4", ""])
+def test_temporary_names_fit_wherever_the_name_itself_does(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / ("n" * (255 - len(suffix)) + suffix)
+    with written_whole(target) as temporary:
+        assert len(os.fsencode(temporary.name)) <= 64
+        temporary.write_bytes(b"x")
+    assert os.listdir(tmp_path) == [target.name]
+
+
+needs_full_device = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="this system has no device that is always full"
+)
+
+
+@needs_full_device
+@pytest.mark.parametrize("write", [write_bytes, write_text, write_json])
+def test_a_full_disk_is_told_with_the_name_of_the_file(write, tmp_path: Path) -> None:
+    link = tmp_path / "result.json"
+    link.symlink_to("/dev/full")
+    with pytest.raises(OSError) as caught:
+        write(link, b"x" if write is write_bytes else "x")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(link))
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+@needs_full_device
+@pytest.mark.parametrize("library", ["torch", "numpy", "numpy, compressed"])
+def test_what_a_library_makes_of_a_full_disk_names_the_file_too(
+    library: str, tmp_path: Path
+) -> None:
+    def write() -> None:
+        with written_whole(tmp_path / "x.bin"), open("/dev/full", "wb") as file:
+            if library == "torch":
+                torch.save({"weight": torch.zeros(300_000)}, file)
+            elif library == "numpy":
+                np.savez(file, weight=np.zeros(300_000))
+            else:
+                np.savez_compressed(file, weight=np.random.default_rng(0).random(300_000))
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write()
+    assert caught.value.filename == str(tmp_path / "x.bin")
+    assert os.listdir(tmp_path) == []
+
+
+def test_errors_of_ours_and_of_programs_stay_what_they_are(tmp_path: Path) -> None:
+    for error in (ArgumentError("x"), RuntimeError("y"), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as caught, written_whole(tmp_path / "x"):
+            raise error
+        assert caught.value is error
+
+
+def test_a_folder_that_is_a_file_names_what_was_to_be_written(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OSError) as caught:
+        write_text(tmp_path / "taken" / "x.txt", "x")
+    assert caught.value.filename == str(tmp_path / "taken" / "x.txt")
+
+
+def test_devices_and_links_stay_what_they_are(tmp_path: Path) -> None:
+    write_text("/dev/null", "x")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "link.txt"
+    link.symlink_to(tmp_path / "elsewhere" / "real.txt")
+    write_text(link, "x")
+    assert link.is_symlink()
+    assert (tmp_path / "elsewhere" / "real.txt").read_text() == "x"
+
+
+def test_a_file_that_is_there_is_refused_unless_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "thesis.json"
+    check_unused(path, overwrite=False)
+    path.write_text("three months of work")
+    with pytest.raises(ArgumentError, match=r"thesis\.json.*--overwrite"):
+        check_unused(path, overwrite=False)
+    check_unused(path, overwrite=True)
+    check_unused("/dev/null", overwrite=False)
+    for overwrite in (False, True):
+        with pytest.raises(ArgumentError, match="folder"):
+            check_unused(tmp_path, overwrite=overwrite)

@@ -80,7 +80,7 @@ def decode(work: Recognition) -> int:
     """Decode the frames that any clip wants, at the clips' short side; how many there are."""
     clips = work.clips
     with vidattn.open_video(work.samples[0].path) as reader:
-        indices, _ = clips.indices(len(reader), reader.fps)
+        indices, _ = clips.indices(reader.frame_times)
         union = sorted(set(indices.ravel().tolist()))
         return len(reader.frames_at(union, short_side=clips.short_side))
 

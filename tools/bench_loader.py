@@ -101,7 +101,7 @@ class Reading:
             for some in [generators] if self.together else [[each] for each in generators]:
                 with open_video(film, threads=1) as reader:
                     clips = [
-                        self.spec.training_indices(len(reader), reader.fps, generator)[0].tolist()
+                        self.spec.training_indices(reader.frame_times, generator)[0].tolist()
                         for generator in some
                     ]
                     reader.clips(clips, short_side=self.spec.short_side)

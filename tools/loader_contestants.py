@@ -25,6 +25,7 @@ from vidattn.data.dataset import Draw
 from vidattn.data.loader import training_loader
 from vidattn.data.sampler import DrawSampler
 from vidattn.data.workers import keep_freed_memory
+from vidattn.sampling import FrameTimes
 
 SEED = 0
 
@@ -52,7 +53,8 @@ class Peer(Dataset[Tensor], ABC):
     def __getitem__(self, draw: Draw) -> Tensor:
         reader = self.open(self.films[draw.index])
         generator = np.random.default_rng([SEED, draw.epoch, draw.occurrence, draw.index])
-        indices, _ = self.spec.training_indices(self.count(reader), 30.0, generator)
+        times = FrameTimes.even(self.count(reader), 30.0)
+        indices, _ = self.spec.training_indices(times, generator)
         frames = self.read(reader, indices.tolist())
         side = self.spec.short_side
         top, left = generator.integers(np.array(frames.shape[1:3]) - side + 1)

@@ -32,9 +32,10 @@ from vidattn.files import write_bytes, write_json
 from vidattn.jobs import localisation, whereabouts
 from vidattn.jobs.explanation import Painter, overlay_sheet
 from vidattn.jobs.extraction import full_frames
-from vidattn.jobs.keyframe_files import contact_sheet, folder_names
+from vidattn.jobs.keyframe_files import contact_sheet
 from vidattn.jobs.localisation_page import percent
 from vidattn.jobs.localisation_truth import AnnotatedVideo, read_actions
+from vidattn.jobs.video_lists import result_names
 from vidattn.models import LoadedRecogniser
 from vidattn.video import VideoReader
 
@@ -96,7 +97,8 @@ def source(video: str, pattern: str) -> str:
 def measure_all(
     loaded: LoadedRecogniser, videos: Sequence[AnnotatedVideo], parsed: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    folders = folder_names([video.path for video in videos])
+    paths = [video.path for video in videos]
+    folders = dict(zip(map(str, paths), result_names(paths), strict=True))
     centre = whereabouts.mean_box_size(action for video in videos for action in video.actions)
     records = []
     for video in track(

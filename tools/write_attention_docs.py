@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidattn.attention import AttentionMap, build, catalogue, record_maps
-from vidattn.attention.built_in import Facts
 from vidattn.attention.cost import Cost, cost_or_reason, example_context, example_settings
+from vidattn.attention.facts import Facts
 from vidattn.attention.verification import (
     RECORD,
     Verification,

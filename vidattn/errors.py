@@ -94,3 +94,11 @@ class CheckpointError(VidattnError):
 
 class TooShortError(ArgumentError):
     """A video has fewer frames than an evaluation protocol can make a clip of."""
+
+
+class NotFiniteError(VidattnError):
+    """A loss, gradient, class score or weight is NaN or infinite: nothing would be learned."""
+
+
+class EarlierRunError(VidattnError):
+    """A training would write over files of an earlier one; the message says how it may."""

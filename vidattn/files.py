@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
 import math
 import os
 import secrets
+import shutil
+import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vidattn.errors import ArgumentError
+from vidattn.errors import AnnotationError, ArgumentError, VidattnError
 
+# How names of files that are not finished begin.
+PARTIAL = ".partial-"
+OVERWRITE = "--overwrite (in Python: overwrite=True)"
 # A spreadsheet runs a cell that begins so as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+# Longer endings are left out of temporary names: a file system takes 255 bytes for a whole name.
+_LONGEST_SUFFIX = 32
 
 
 @contextmanager
@@ -28,18 +39,139 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     For whatever writes a file itself, such as a video encoder. Parent folders are made. On an
     error the temporary file is removed and an older file at `path` stays as it was. A reader
     never sees a part; a power cut may still lose the file (nothing is forced to the disk).
+    Where `path` is a link, the file that it leads to is written; a device or a pipe gets the
+    content and stays what it is.
 
     Raises:
-        OSError: the folder cannot be written, or nothing was written to the temporary path.
+        OSError: the folder cannot be written, the disk is full, or nothing was written to the
+            temporary path. It names `path`, also where a library said something else.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".partial-{secrets.token_hex(8)}{target.suffix}")
+    with naming_errors(path):
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file() and not target.is_dir():
+            with tempfile.TemporaryDirectory(prefix="vidattn-") as folder:
+                temporary = Path(folder) / _temporary_name(target)
+                yield temporary
+                with open(temporary, "rb") as source, open(target, "wb") as device:
+                    shutil.copyfileobj(source, device)
+            return
+        temporary = target.with_name(_temporary_name(target))
+        try:
+            yield temporary
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_together(
+    folder: str | os.PathLike[str], *, beside: str | os.PathLike[str]
+) -> Iterator[Path]:
+    """A temporary folder whose files move into `folder` if all goes well; else none of them does.
+
+    Args:
+        folder: made once there is something to move; files of the same names are replaced.
+        beside: folder in which the temporary one is made, on the same disk.
+    """
+    target = Path(folder)
+    temporary = Path(beside) / _temporary_name(Path())
+    made_folder = not os.path.lexists(beside)
+    with naming_errors(temporary):
+        temporary.mkdir(parents=True)
     try:
         yield temporary
-        os.replace(temporary, target)
+        with naming_errors(target):
+            target.mkdir(parents=True, exist_ok=True)
+            for file in sorted(temporary.iterdir()):
+                os.replace(file, target / file.name)
+    except OSError as error:
+        if error.filename is None or Path(error.filename).parent != temporary:
+            raise
+        name = target / Path(error.filename).name
+        raise OSError(error.errno, error.strerror, str(name)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        if made_folder:
+            with suppress(OSError):
+                os.rmdir(beside)  # where nothing came of it
+
+
+def _temporary_name(target: Path) -> str:
+    suffix = target.suffix
+    if len(os.fsencode(suffix)) > _LONGEST_SUFFIX:
+        suffix = ""
+    return f"{PARTIAL}{secrets.token_hex(8)}{suffix}"
+
+
+@contextmanager
+def naming_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Errors of the operating system, also those behind a library's own, name this file."""
+    try:
+        yield
+    except VidattnError:
+        raise
+    except Exception as error:
+        found = system_error(error)
+        if found is None or found.errno is None:
+            raise
+        raise OSError(found.errno, os.strerror(found.errno), os.fspath(path)) from error
+
+
+def system_error(error: BaseException) -> OSError | None:
+    """What the operating system said: the error itself, or the one that it came from.
+
+    PyTorch and others raise a RuntimeError of their own over what a full disk made of a write.
+    """
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, OSError):
+        seen = seen.__cause__ or seen.__context__
+    return seen
+
+
+def read_utf8(path: str | os.PathLike[str]) -> str:
+    """A UTF-8 file that a person wrote, with or without a byte-order mark.
+
+    Raises:
+        AnnotationError: it cannot be read, or is text of another encoding; with the line.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise AnnotationError(path, 0, f"cannot be read ({error.strerror})") from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _looks_like_utf16(data):
+        reason = "expected UTF-8 text; UTF-16 is not UTF-8: save the file again as UTF-8"
+        raise AnnotationError(path, 1, reason)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise AnnotationError(path, line, f"expected UTF-8 text, got {error.reason}") from error
+
+
+def _looks_like_utf16(data: bytes) -> bool:
+    """Whether every other byte is a NUL, as in UTF-16 of Latin letters without a mark."""
+    head = data[:64]
+    return len(head) >= 4 and any(not any(half) for half in (head[::2], head[1::2]))
+
+
+def check_unused(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Refuse to write over a file that is there already, unless that was asked for.
+
+    A device or a pipe keeps nothing that could be lost.
+
+    Raises:
+        ArgumentError: there is such a file, or a folder, which is never replaced.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # nothing is there; what else is wrong, writing says
+        return
+    if stat.S_ISDIR(mode):
+        raise ArgumentError(f"{os.fspath(path)}: expected the name of a file, found a folder")
+    if stat.S_ISREG(mode) and not overwrite:
+        raise ArgumentError(f"{os.fspath(path)}: the file exists; {OVERWRITE} replaces it")
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

@@ -17,7 +17,8 @@ TRANSFORMERS = ("mvit_", "swin3d_", "videomae_")  # in their own file
 WITH_SOURCE = [
     name
     for name in backbones.names()
-    if name not in ("slim", "tsm_r50", "r2plus1d_34") and not name.startswith(TRANSFORMERS)
+    if name not in ("slim", "tsm_r50", "r2plus1d_34", "efficientnet_lite0")
+    and not name.startswith(TRANSFORMERS)
 ]
 SOFTMAX = ("r2plus1d_r50", "x3d_xs", "x3d_s", "x3d_m")
 

@@ -10,6 +10,7 @@ from vidattn.data import ClipDataset, ClipSpec
 from vidattn.data.dataset import LabelledClip
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.errors import ArgumentError
+from vidattn.sampling import FrameTimes
 from vidattn.sampling.protocols import protocol, protocol_names
 from vidattn.video import open_video
 
@@ -102,7 +103,7 @@ def test_each_frame_is_asked_for_once(make_video, make_sample, monkeypatch):
 def test_every_protocol_makes_clips(name: str, make_video, make_sample):
     chosen = protocol(name)
     clips = EvaluationClips(SPEC, protocol=chosen)
-    indices, valid = clips.indices(400, 25.0)
+    indices, valid = clips.indices(FrameTimes.even(400, 25.0))
     assert indices.shape == valid.shape
     assert indices.shape[0] == chosen.views
     assert len(clips.positions(chosen.resize_to or (chosen.short_side, 400))) == chosen.crops
@@ -118,7 +119,7 @@ def test_strides_are_counted_at_the_rate_of_the_protocol() -> None:
     native = EvaluationClips(spec, protocol=protocol("mmaction2-10x3"))
     assert native.to_json()["protocol"]["stride"] is None
     for fps, stride in ((30.0, 4), (60.0, 8), (7.0, 1)):
-        assert set(np.diff(native.indices(4000, fps)[0][0]).tolist()) == {stride}
+        assert set(np.diff(native.indices(FrameTimes.even(4000, fps))[0][0]).tolist()) == {stride}
 
 
 def test_views_are_the_protocols_or_ones_own() -> None:

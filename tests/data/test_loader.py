@@ -123,7 +123,7 @@ class TestFailures:
         allowed = dataset_of(samples, training=True, maximum_failures=3)
         for _ in range(2):
             clips = sum(len(b) for b in training_loader(allowed, batch_size=3, workers=workers))
-            assert clips == 6
+            assert clips == 9
         refused = dataset_of(samples, training=True, maximum_failures=2)
         with pytest.raises(UnreadableVideosError, match="3 videos cannot be read, at most 2"):
             list(training_loader(refused, batch_size=3, workers=workers))

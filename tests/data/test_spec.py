@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from vidattn.data import ClipSpec
 from vidattn.errors import ArgumentError
+from vidattn.sampling import FrameTimes
 
 specs = st.builds(
     ClipSpec,
@@ -53,9 +54,10 @@ def test_refuses(values, message):
 
 @given(specs, st.integers(1, 200), st.floats(5, 60), st.integers(1, 5))
 def test_indices_exist_and_only_the_end_is_padding(spec, frame_count, fps, views):
-    indices, valid = spec.evaluation_indices(frame_count, fps, views)
+    times = FrameTimes.even(frame_count, fps)
+    indices, valid = spec.evaluation_indices(times, views)
     assert indices.shape == valid.shape == (views, spec.frames)
-    random, random_valid = spec.training_indices(frame_count, fps, np.random.default_rng(0))
+    random, random_valid = spec.training_indices(times, np.random.default_rng(0))
     assert random.shape == random_valid.shape == (spec.frames,)
     for row, mask in [*zip(indices, valid, strict=True), (random, random_valid)]:
         assert row.min() >= 0
@@ -68,8 +70,8 @@ def test_indices_exist_and_only_the_end_is_padding(spec, frame_count, fps, views
 def test_a_short_video_is_padded_not_stretched():
     spec = ClipSpec(frames=5, sampling="segments")
     for indices, valid in (
-        spec.training_indices(3, 25, np.random.default_rng(0)),
-        (row[0] for row in spec.evaluation_indices(3, 25)),
+        spec.training_indices(FrameTimes.even(3, 25), np.random.default_rng(0)),
+        (row[0] for row in spec.evaluation_indices(FrameTimes.even(3, 25))),
     ):
         assert indices.tolist() == [0, 1, 2, 2, 2]
         assert valid.tolist() == [True, True, True, False, False]
@@ -78,7 +80,7 @@ def test_a_short_video_is_padded_not_stretched():
 def test_a_rate_makes_sources_look_alike():
     spec = ClipSpec(frames=8, frames_per_second=6)
     for fps in (6, 12, 24, 30, 60):
-        indices, _ = spec.evaluation_indices(int(fps * 10), fps)
+        indices, _ = spec.evaluation_indices(FrameTimes.even(int(fps * 10), fps))
         seconds = indices[0] / fps
         assert np.allclose(np.diff(seconds), 1 / 6)
         assert abs(seconds.mean() - 5) < 1 / 6

@@ -12,6 +12,7 @@ from vidattn import models
 from vidattn.cli.entry import main
 from vidattn.errors import AnnotationError, UnknownNameError
 from vidattn.jobs import write_features
+from vidattn.jobs.results import JOURNAL_FOLDER
 from vidattn.jobs.video_lists import result_names
 from vidattn.video import open_video
 
@@ -87,7 +88,7 @@ def test_shares_and_interruptions_do_not_change_the_files(
             np.load(tmp_path / "shared" / video["file"]) as other,
         ):
             assert all(np.array_equal(one[name], other[name]) for name in one.files)
-    assert not (tmp_path / "shared" / "unfinished").exists()
+    assert not (tmp_path / "shared" / JOURNAL_FOLDER).exists()
 
 
 def test_the_command(

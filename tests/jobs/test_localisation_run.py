@@ -13,6 +13,7 @@ from vidattn.data.synthetic import write_actions
 from vidattn.errors import AnnotationError, ArgumentError
 from vidattn.jobs import evaluate_localisation, localisation
 from vidattn.jobs.localisation_truth import read_actions
+from vidattn.jobs.results import JOURNAL_FOLDER
 from vidattn.models import LoadedRecogniser
 
 TUBE = {"start_frame": 20, "end_frame": 30, "boxes": [[60, 16, 84, 40]] * 10}
@@ -68,7 +69,7 @@ def test_key_frames_stand_beside_what_needs_no_model(
     page = (tmp_path / "out" / "evaluation.html").read_text()
     assert "Key frames inside the action" in page
     assert "broken.mp4" in page
-    assert not (tmp_path / "out" / "unfinished").exists()
+    assert not (tmp_path / "out" / JOURNAL_FOLDER).exists()
 
 
 def test_regions_stand_beside_the_centre(

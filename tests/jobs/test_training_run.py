@@ -24,80 +24,12 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def folder(write_flash: Callable[..., Path], tmp_path: Path) -> Path:
-    """Two classes: a flash early, a flash late."""
-    for label, first in (("early", 2), ("late", 11)):
-        for number in range(4):
-            span = (first + number % 2, first + number % 2 + 3)
-            write_flash(
-                f"videos/{label}/{number}.mp4",
-                frame_count=16,
-                size=(32, 32),
-                span=span,
-                box=(4 + 4 * number, 8, 16 + 4 * number, 20),
-            )
-    return tmp_path / "videos"
-
-
-def configuration(folder: Path, output: Path, **trainer: object) -> dict[str, object]:
-    best = {"dirpath": str(output), "filename": "best", "monitor": "validation/top1", "mode": "max"}
-    last = {"dirpath": str(output), "filename": "last", "enable_version_counter": False}
-    return {
-        "seed_everything": 1,
-        "trainer": {
-            "max_epochs": 3,
-            "accelerator": "cpu",
-            "log_every_n_steps": 1,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "logger": [
-                {
-                    "class_path": "pytorch_lightning.loggers.CSVLogger",
-                    "init_args": {"save_dir": str(output), "name": "csv"},
-                },
-                {
-                    "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
-                    "init_args": {"save_dir": str(output), "name": "tensorboard"},
-                },
-            ],
-            "callbacks": [
-                {
-                    "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
-                    "init_args": settings,
-                }
-                for settings in (best, last)
-            ],
-            **trainer,
-        },
-        "model": {
-            "backbone": "slim",
-            "backbone_settings": {
-                "widths": [4, 8],
-                "spatial_strides": [2, 2],
-                "temporal_strides": [1, 2],
-            },
-            "attention": [
-                {"mechanism": "squeeze_excitation", "stage": "stem", "settings": {"reduction": 2}}
-            ],
-            "learning_rate": 0.01,
-        },
-        "data": {
-            "annotations": str(folder),
-            "validation_fraction": 0.25,
-            "batch_size": 2,
-            "cache_frames": True,
-            "clip": {"frames": 8, "frame_stride": 2, "short_side": 32, "crop_size": 32},
-        },
-    }
-
-
 def run(path: Path, values: dict[str, object], *more: str) -> None:
     path.write_text(yaml.safe_dump(values))
     vidattn.train(["--config", str(path), *more])
 
 
-def test_train_resume_and_load(folder: Path, tmp_path: Path) -> None:
+def test_train_resume_and_load(folder: Path, configuration: Callable, tmp_path: Path) -> None:
     output = tmp_path / "run"
     values = configuration(folder, output)
     run(tmp_path / "train.yaml", values)
@@ -118,7 +50,9 @@ def test_train_resume_and_load(folder: Path, tmp_path: Path) -> None:
     assert torch.load(output / "last.ckpt", weights_only=True)["epoch"] == 4
 
 
-def test_the_same_seed_trains_the_same_network(folder: Path, tmp_path: Path) -> None:
+def test_the_same_seed_trains_the_same_network(
+    folder: Path, configuration: Callable, tmp_path: Path
+) -> None:
     for name in ("first", "second"):
         values = configuration(folder, tmp_path / name, max_epochs=1)
         run(tmp_path / f"{name}.yaml", values)
@@ -129,7 +63,9 @@ def test_the_same_seed_trains_the_same_network(folder: Path, tmp_path: Path) -> 
         assert torch.equal(ours, theirs)
 
 
-def test_moving_average_mixup_and_a_frozen_stage_go_together(folder: Path, tmp_path: Path) -> None:
+def test_moving_average_mixup_and_a_frozen_stage_go_together(
+    folder: Path, configuration: Callable, tmp_path: Path
+) -> None:
     output = tmp_path / "run"
     values = configuration(folder, output, max_epochs=1, accumulate_grad_batches=2)
     values["trainer"]["callbacks"].append(  # type: ignore[index]
@@ -152,7 +88,7 @@ def test_moving_average_mixup_and_a_frozen_stage_go_together(folder: Path, tmp_p
 
 
 def test_videos_left_out_of_training_are_said(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, configuration: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "early" / "broken.mp4").write_bytes(b"broken")
     values = configuration(folder, tmp_path / "run", max_epochs=1)
@@ -163,14 +99,18 @@ def test_videos_left_out_of_training_are_said(
     assert "broken.mp4" in error
 
 
-def test_what_the_trainer_refuses_is_one_line(folder: Path, tmp_path: Path) -> None:
+def test_what_the_trainer_refuses_is_one_line(
+    folder: Path, configuration: Callable, tmp_path: Path
+) -> None:
     values = configuration(folder, tmp_path / "run", accelerator="abacus")
     with pytest.raises(ArgumentError, match="abacus") as caught:
         run(tmp_path / "train.yaml", values)
     assert "\n" not in str(caught.value)
 
 
-def test_multi_label_trains_validates_and_evaluates(folder: Path, tmp_path: Path) -> None:
+def test_multi_label_trains_validates_and_evaluates(
+    folder: Path, configuration: Callable, tmp_path: Path
+) -> None:
     rows = [
         f'{label}/{number}.mp4,"{label},{"odd" if number % 2 else "even"}"'
         for label in ("early", "late")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidattn.jobs import whereabouts
+from vidattn.jobs import looks, whereabouts
 from vidattn.jobs.whereabouts import Truth, Whereabouts
 from vidattn.models import LoadedRecogniser
 from vidattn.video import open_video
@@ -71,8 +71,8 @@ def test_attention_is_where_it_is_bright_and_shuffled_it_is_not(
     loaded_brightness: LoadedRecogniser, write_flash: Callable[..., Path]
 ) -> None:
     with open_video(write_flash()) as reader:
-        attention, places = whereabouts.look(loaded_brightness, reader, seed=0)
-        other = whereabouts.of_attention(attention, shuffled_by=np.random.default_rng(1))
+        attention, places = looks.look(loaded_brightness, reader, seed=0)
+        other = looks.of_attention(attention, shuffled_by=np.random.default_rng(1))
         truth = Truth(20, 30, [[60, 16, 84, 40]] * 10)
         hits, _ = whereabouts.region_matches(places, reader.size, [truth], (24, 24))
         energies = whereabouts.region_energies(places, reader.size, [truth])

@@ -146,6 +146,7 @@ def test_unknown_settings_of_poolings_are_named() -> None:
     ("backbone", "attention", "alone"),
     [
         ("resnet18_2d", (), True),
+        ("efficientnet_lite0", (), True),
         ("resnet18_2d", (InsertionSpec("squeeze_excitation", "layer1", scope="frame"),), True),
         ("resnet18_2d", (InsertionSpec("squeeze_excitation", "layer1", scope="clip"),), False),
         ("tsm_r50", (), False),

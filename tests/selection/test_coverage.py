@@ -89,7 +89,9 @@ def test_distances_are_in_proportion() -> None:
 
 def test_gap_count_and_tiny_frames() -> None:
     sketch = sketch_frames(scenes([30]))
-    assert np.diff(cover_frames(sketch, 5, minimum_gap=7)).min() >= 7
+    assert np.diff(cover_frames(sketch, 3, minimum_gap=7)).min() >= 7
+    for count in (5, 8, 29):
+        assert len(cover_frames(sketch, count, minimum_gap=7)) == count
     assert len(cover_frames(sketch, 99)) == 30
     tiny = sketch_frames(np.zeros((3, 1, 2, 3), np.uint8))
     assert len(cover_frames(tiny, 2)) == 2

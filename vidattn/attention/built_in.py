@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
 from torch import nn
 
-from vidattn.attention.mechanism import Kind, Mechanism
-from vidattn.attention.observe import MapKind
+from vidattn.attention.aliases import find
+from vidattn.attention.facts import Facts, describe, settings_of
+from vidattn.attention.mechanism import Mechanism
 from vidattn.attention.views import OverTime, PerFrame
 from vidattn.errors import ArgumentError
 from vidattn.naming import choose
@@ -165,44 +165,9 @@ _BUILT_INS = {
 }
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What is known of one mechanism without building it.
-
-    Attributes:
-        name: for `build`.
-        type: its class.
-        family, kind, source, aliases, ranks, map_kind, map_meaning, context_meaning,
-            fixed_size, sequential, data_dependent, weighs_time, learns_by_reward: see
-            `Mechanism`.
-        summary: the first line of its documentation.
-        formula: the paragraphs of its documentation between that line and the source.
-        settings: its constructor's settings -> default.
-    """
-
-    name: str
-    type: type[Mechanism]
-    family: str
-    kind: Kind
-    source: str
-    aliases: tuple[str, ...]
-    ranks: tuple[int, ...]
-    map_kind: MapKind
-    map_meaning: str
-    context_meaning: str | None
-    fixed_size: bool
-    sequential: bool
-    data_dependent: bool
-    weighs_time: bool
-    learns_by_reward: bool
-    summary: str
-    formula: str
-    settings: dict[str, Any]
-
-
 def catalogue() -> dict[str, Facts]:
     """Name -> facts of every mechanism that comes with the package."""
-    return {name: _facts(name, _load(name)) for name in sorted(_BUILT_INS)}
+    return {name: describe(name, _load(name)) for name in sorted(_BUILT_INS)}
 
 
 def facts(name: str) -> Facts:
@@ -211,8 +176,8 @@ def facts(name: str) -> Facts:
     Raises:
         UnknownNameError: there is no such name; the message has close matches.
     """
-    chosen = _canonical(name)
-    return _facts(chosen, _load(chosen))
+    chosen = find(name, _BUILT_INS)
+    return describe(chosen, _load(chosen))
 
 
 def build(
@@ -262,7 +227,7 @@ def _construct(
             f"{found.__name__}: expected spatial_dims (or those of its scope) to be {allowed}, "
             f"got {spatial_dims}"
         )
-    known = _settings(found)
+    known = settings_of(found)
     for setting in settings:
         choose(f"setting of {found.__name__}", setting, known)
     # Where there is no convolution the same mechanism serves every number of axes.
@@ -274,57 +239,10 @@ def _construct(
 def _resolve(mechanism: str | type[nn.Module]) -> type[nn.Module]:
     if not isinstance(mechanism, str):
         return mechanism
-    return _load(_canonical(mechanism))
-
-
-def _canonical(name: str) -> str:
-    """The name in the table of a name or an alias."""
-    if name in _BUILT_INS:
-        return name
-    names = {alias: known for known in _BUILT_INS for alias in _load(known).aliases}
-    chosen = choose("attention mechanism", name, [*_BUILT_INS, *names])
-    return names.get(chosen, chosen)
+    return _load(find(mechanism, _BUILT_INS))
 
 
 def _load(name: str) -> type[Mechanism]:
     module, class_name = _BUILT_INS[name]
     found: type[Mechanism] = getattr(import_module(f"vidattn.attention.{module}"), class_name)
     return found
-
-
-def _facts(name: str, found: type[Mechanism]) -> Facts:
-    return Facts(
-        name=name,
-        type=found,
-        family=found.family,
-        kind=found.kind,
-        source=found.source,
-        aliases=found.aliases,
-        ranks=found.ranks,
-        map_kind=found.map_kind,
-        map_meaning=found.map_meaning,
-        context_meaning=found.context_meaning,
-        fixed_size=found.fixed_size,
-        sequential=found.sequential,
-        data_dependent=found.data_dependent,
-        weighs_time=found.weighs_time,
-        learns_by_reward=found.learns_by_reward,
-        summary=(found.__doc__ or "").strip().partition("\n")[0],
-        formula=_formula(found),
-        settings=_settings(found),
-    )
-
-
-def _formula(found: type[nn.Module]) -> str:
-    _, _, rest = inspect.cleandoc(found.__doc__ or "").partition("\n")
-    return rest.partition("\nSource:")[0].partition("\nArgs:")[0].strip()
-
-
-def _settings(found: type[nn.Module]) -> dict[str, Any]:
-    """Keyword arguments of the constructor, except the number of axes."""
-    _, *parameters = inspect.signature(found).parameters.values()
-    return {
-        parameter.name: parameter.default
-        for parameter in parameters
-        if parameter.name != "spatial_dims"
-    }

@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from vidattn.attention.built_in import Facts, build
+from vidattn.attention.built_in import build
+from vidattn.attention.facts import Facts
 from vidattn.errors import ArgumentError
 
 CHANNELS = 64

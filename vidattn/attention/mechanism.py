@@ -28,7 +28,6 @@ class Mechanism(nn.Module):
             see `Replacement`.
         family: the folder it lives in, such as "channel".
         source: paper and equation.
-        aliases: other names it is known by, for `vidattn.attention.build`.
         map_kind: what its recorded values are; see `AttentionMap`.
         map_meaning: the same in one sentence, for people.
         context_meaning: what `context` must be; None where it is not used.
@@ -53,7 +52,6 @@ class Mechanism(nn.Module):
     kind: ClassVar[Kind]
     family: ClassVar[str]
     source: ClassVar[str]
-    aliases: ClassVar[tuple[str, ...]] = ()
     map_kind: ClassVar[MapKind]
     map_meaning: ClassVar[str]
     context_meaning: ClassVar[str | None] = None
@@ -101,13 +99,23 @@ class Gate(Mechanism):
         self.observer = Observer(self.map_kind)
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
-        """(N, C or 1, *positions or 1), by which x is multiplied; padding is not its concern."""
+        """By which x is multiplied: (N, C or 1, *positions or 1), whatever at padding.
+
+        Args:
+            x: (N, C, *positions), 0 at padding.
+            mask, context: see `Mechanism.forward`.
+        """
         raise NotImplementedError
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> the same shape."""
         self.check_rank(x)
-        weights = zero_padding(self.weights(x, mask, context), mask)
+        x = zero_padding(x, mask)
+        return self.apply(x, self.weights(x, mask, context), mask)
+
+    def apply(self, x: Tensor, weights: Tensor, mask: Tensor | None) -> Tensor:
+        """x, which is 0 at padding, times its weights, which are shown as 0 there."""
+        weights = zero_padding(weights, mask)
         self.observer(weights, x.shape[2:])
         return x * weights
 

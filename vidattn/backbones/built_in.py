@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vidattn.backbones.backbone import Backbone
 
 
-# name -> module of this package and class in it; a class with "variant" first serves several.
+# name -> module of this package, and class or function in it; "variant" first: it serves several.
 BUILT_IN = {
     "slim": ("slim", "Slim"),
     "r3d_18": ("video_resnet", "VideoResNet"),
@@ -31,6 +31,7 @@ BUILT_IN = {
     "resnet34_2d": ("image_resnet", "ImageResNet"),
     "resnet50_2d": ("image_resnet", "ImageResNet"),
     "tsm_r50": ("image_resnet", "ImageResNet"),
+    "efficientnet_lite0": ("efficientnet_lite", "efficientnet_lite0"),
     "r2plus1d_34": ("r2plus1d", "R2Plus1D"),
     "mvit_v1_b": ("mvit", "MViT"),
     "mvit_v2_s": ("mvit", "MViT"),
@@ -44,8 +45,12 @@ BUILT_IN = {
 }
 
 
+# A name that begins so is an image network of the timm library, run on each frame.
+TIMM = "timm:"
+
+
 def names() -> list[str]:
-    """The built-in backbones. Imports no torch."""
+    """The built-in backbones, but for those of the timm library. Imports no torch."""
     return list(BUILT_IN)
 
 
@@ -53,9 +58,11 @@ def build(name: str, *, weights: str | PathLike[str] | None = None, **settings: 
     """Build a backbone by name.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()`; or "timm:" and the name of an image network of the timm library.
         weights: None for a random initialisation; "DEFAULT" or another name in
             `published_weights(name)`; a URL; or a file. Loaded strictly: see `load_weights`.
+            Of timm's networks "DEFAULT" means timm's own; another tag is part of the name
+            ("timm:resnet50.a1_in1k").
         settings: the backbone's own, such as `classes` (None: no head; else the source's head
             of that size) and `temporal_stride`.
 
@@ -63,13 +70,19 @@ def build(name: str, *, weights: str | PathLike[str] | None = None, **settings: 
         UnknownNameError: no such backbone or weights.
         ArgumentError: no such setting, or a wrong value.
         CheckpointError: the weights cannot be read, or do not fit.
+        MissingLibraryError: the backbone or its weights need a library that is not installed.
     """
-    module, class_name = BUILT_IN[choose("backbone", name, BUILT_IN)]
+    if name.startswith(TIMM):
+        module, class_name = "timm_networks", "timm_network"
+    else:
+        module, class_name = BUILT_IN[choose("backbone", name, BUILT_IN)]
     made = getattr(import_module(f"vidattn.backbones.{module}"), class_name)
     parameters = signature(made).parameters
-    known = [parameter for parameter in parameters if parameter != "variant"]
+    known = [parameter for parameter in parameters if parameter not in ("variant", "pretrained")]
     for setting in settings:
         choose(f"setting of backbone {name}", setting, known)
+    if "pretrained" in parameters and weights == "DEFAULT":
+        settings["pretrained"], weights = True, None
     backbone: Backbone = made(*([name] if "variant" in parameters else []), **settings)
     if weights is not None:
         from vidattn.backbones.pretrained import load_weights

@@ -15,12 +15,14 @@ from urllib.request import url2pathname
 import torch
 from torch import Tensor
 
-from vidattn.backbones.published import published_weights
+from vidattn.backbones.published import PACKAGE, packaged_file, published_weights
 from vidattn.backbones.tensor_file import read_tensor_file, reason
 from vidattn.errors import CheckpointError, UnknownNameError
 
 CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model", "module")
 PREFIXES = ("module.", "network.")
+# In a checkpoint of ours, beside the pooling and the head of a recogniser.
+OWN = "recogniser.backbone."
 
 
 def weights_source(name: str, weights: str | PathLike[str]) -> str:
@@ -33,11 +35,13 @@ def weights_source(name: str, weights: str | PathLike[str]) -> str:
     Raises:
         UnknownNameError: looks like a published name, and is none.
         CheckpointError: no such file, or another kind of URL.
+        MissingLibraryError: the package that brings the weights is not installed.
     """
     published = published_weights(name)
     if isinstance(weights, str):
         if weights in published:
-            return published[weights]
+            address = published[weights]
+            return str(packaged_file(address)) if address.startswith(PACKAGE) else address
         scheme, mark, _ = weights.partition("://")
         if mark and scheme.lower() in ("http", "https"):
             return weights
@@ -47,6 +51,8 @@ def weights_source(name: str, weights: str | PathLike[str]) -> str:
             raise CheckpointError(f"{weights}: expected http, https or file before ://")
     if Path(weights).is_file():
         return str(weights)
+    if str(weights) and Path(weights).is_dir():
+        raise CheckpointError(f"weights {str(weights)!r}: expected a file, got a folder")
     if isinstance(weights, str) and re.fullmatch("[A-Z0-9_]+", weights):
         raise UnknownNameError(f"weights {weights!r}: {_offer(name, weights, published)}")
     raise CheckpointError(f"{weights}: no such file; {_offer(name, str(weights), published)}")
@@ -75,6 +81,31 @@ def read_content(path: str | PathLike[str]) -> Any:
         raise CheckpointError(f"{source}: {reason(error)}") from error
     except (OSError, ValueError, LookupError, AttributeError) as error:
         raise CheckpointError(f"{source}: cannot be read: {error}") from error
+
+
+def not_finite(tensors: Mapping[str, Any]) -> list[str]:
+    """Names of the tensors that hold NaN or infinity; other values are passed over."""
+    return [
+        name
+        for name, value in tensors.items()
+        if isinstance(value, Tensor)
+        and value.is_floating_point()
+        and not torch.isfinite(value).all()
+    ]
+
+
+def refuse_not_finite(state: Mapping[str, Any], source: str) -> None:
+    """Refuse weights with which no network computes anything.
+
+    Raises:
+        CheckpointError: tensors hold NaN or infinity; some are named.
+    """
+    if named := not_finite(state):
+        more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+        raise CheckpointError(
+            f"{source}: {len(named)} tensors hold NaN or infinity ({', '.join(named[:5])}{more}): "
+            "a training that failed, perhaps; take an earlier checkpoint"
+        )
 
 
 def _offer(name: str, weights: str, published: dict[str, str]) -> str:
@@ -141,6 +172,8 @@ def unwrap(content: Any, source: str) -> dict[str, Tensor]:
                 f"{source}: expected names with tensors, got {name!r} with {type(value).__name__}"
             )
     state = dict(content)
+    if own := {n.removeprefix(OWN): v for n, v in state.items() if n.startswith(OWN)}:
+        state = own
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}

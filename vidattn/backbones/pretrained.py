@@ -7,7 +7,7 @@ from os import PathLike
 from torch import Tensor
 
 from vidattn.backbones.backbone import Backbone
-from vidattn.backbones.checkpoint_file import read_state, weights_source
+from vidattn.backbones.checkpoint_file import read_state, refuse_not_finite, weights_source
 from vidattn.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -84,12 +84,14 @@ def load_weights(
 
     Raises:
         UnknownNameError: no such published weights.
-        CheckpointError: unreadable.
+        CheckpointError: unreadable, or it holds NaN or infinity.
         WeightsMismatchError: (strict) anything but the head differs.
     """
     name = getattr(backbone, "variant", type(backbone).__name__)
     source = weights_source(name, weights)
-    report, fitting = _compare(backbone, read_state(source), source)
+    state = read_state(source)
+    refuse_not_finite(state, source)
+    report, fitting = _compare(backbone, state, source)
     if strict and not report.fits:
         raise WeightsMismatchError(name, report)
     backbone.source_network.load_state_dict(fitting, strict=False)

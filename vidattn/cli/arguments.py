@@ -61,6 +61,15 @@ def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> N
     )
 
 
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """`--overwrite`."""
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the result of an earlier run; what else is there is never touched",
+    )
+
+
 def add_processes(parser: argparse.ArgumentParser) -> None:
     """`--processes N` and `--threads N`."""
     parser.add_argument(

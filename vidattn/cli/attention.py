@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 from typing import Any
 
 from vidattn.cli.arguments import add_json, command
+from vidattn.cli.streams import print_json
 
 HELP = "list the attention mechanisms, or show all about one"
 
@@ -43,7 +43,7 @@ def run_list(parsed: argparse.Namespace) -> int:
 
     found = attention_list(family=parsed.family, kind=parsed.kind)
     if parsed.json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print_json(found, indent=1)
         return 0
     wide = max(len(one["name"]) for one in found)
     for family in sorted({one["family"] for one in found}):
@@ -61,7 +61,7 @@ def run_show(parsed: argparse.Namespace) -> int:
 
     found = attention_facts(parsed.name, channels=parsed.channels)
     if parsed.json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print_json(found, indent=1)
         return 0
     print(f"{found['name']}: {found['summary']}\n")
     print(textwrap.indent(found["formula"], "  ") + "\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import add_json, command
+from vidattn.cli.streams import print_json
 
 if TYPE_CHECKING:
     from vidattn.jobs.comparison import Comparison
@@ -38,7 +39,7 @@ def run(parsed: argparse.Namespace) -> int:
 
     found = compare(parsed.first, parsed.second)
     if parsed.json:
-        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        print_json(found.to_json())
     else:
         _print(found)
     return 0

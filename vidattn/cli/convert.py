@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from vidattn.cli.arguments import add_json, command
+from vidattn.cli.arguments import add_json, add_overwrite, command
+from vidattn.cli.streams import print_json
 
 HELP = "turn a checkpoint of another project into one of ours, with the same logits"
 
@@ -42,6 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--frame-stride", type=int, metavar="N", help="frames from one to the next (likewise)"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="our file")
+    add_overwrite(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -58,9 +59,10 @@ def run(parsed: argparse.Namespace) -> int:
         classes=parsed.classes,
         frames=parsed.frames,
         frame_stride=parsed.frame_stride,
+        overwrite=parsed.overwrite,
     )
     if parsed.json:
-        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        print_json(found.to_json(), indent=1)
         return 0
     print(f"{found.output}: {found.backbone} from {found.layout}, {len(found.classes)} classes")
     clip = found.clip

@@ -3,7 +3,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vidattn.cli.arguments import add_output, command
+from vidattn.cli.arguments import add_output, add_overwrite, command
 
 HELP = "make videos, train, evaluate, extract key frames and regions, write a page"
 
@@ -23,6 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = command(commands, "demo", help_line=HELP, epilog=EPILOG)
     parser.add_argument("--videos", type=Path, help="your own folder of class folders")
     add_output(parser, "runs/demo")
+    add_overwrite(parser)
     parser.add_argument("--seed", type=int, default=0, help="of data and training (default: 0)")
     parser.set_defaults(run=run)
 
@@ -31,5 +32,5 @@ def run(parsed: argparse.Namespace) -> int:
     """Run it all and print a short table."""
     from vidattn.jobs import demo
 
-    demo(parsed.output, videos=parsed.videos, seed=parsed.seed)
+    demo(parsed.output, videos=parsed.videos, seed=parsed.seed, overwrite=parsed.overwrite)
     return 0

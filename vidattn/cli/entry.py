@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from vidattn import __version__
+from vidattn.cli.streams import make_lenient, silence
 from vidattn.errors import VidattnError
 
 COMMANDS = (
@@ -21,6 +24,7 @@ COMMANDS = (
     "show",
     "demo",
     "attention",
+    "backbones",
     "protocols",
 )
 
@@ -57,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. What a person can mend is said in one line."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    make_lenient()
     if arguments[:1] == ["train"]:
         # Everything after `train` belongs to Lightning's own parser.
         parsed = argparse.Namespace(run=import_module("vidattn.cli.train").run, rest=arguments[1:])
@@ -64,13 +69,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed = build_parser().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
+        sys.stdout.flush()  # now that it can still be said if that fails
         return code
     except VidattnError as error:
-        print(f"vidattn: {error}", file=sys.stderr)
+        return _failed(str(error))
+    except BrokenPipeError:  # whoever reads what is printed, such as `head`, has had enough
+        silence()
         return FAILED
     except OSError as error:  # a folder that cannot be written, a full disk
-        print(f"vidattn: {error}", file=sys.stderr)
-        return FAILED
+        return _failed(_said(error))
+    except RuntimeError as error:  # PyTorch's own, over what a full disk made of a write
+        from vidattn.files import system_error  # imports NumPy, which --help does without
+
+        found = system_error(error)
+        if found is None or found.errno != errno.ENOSPC:
+            raise
+        return _failed(_said(found))
     except KeyboardInterrupt:
         print("vidattn: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _failed(reason: str) -> int:
+    print(f"vidattn: {reason}", file=sys.stderr)
+    return FAILED
+
+
+def _said(error: OSError) -> str:
+    """What the operating system said, and of which file."""
+    if error.strerror is None:
+        return str(error)
+    if error.filename is None and error.errno == errno.ENOSPC:  # all else names its file
+        silence()
+        return f"standard output: {error.strerror}"
+    if error.filename is None:
+        return str(error)
+    return f"{os.fsdecode(error.filename)}: {error.strerror}"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from vidattn.cli.arguments import (
     add_device,
     add_json,
     add_output,
+    add_overwrite,
     add_processes,
     command,
 )
+from vidattn.cli.streams import print_json
 
 TASKS = ("recognition", "keyframes", "regions")
 # Option -> the task that it is of, and the job's argument.
@@ -24,7 +27,7 @@ OPTIONS = {
     "count": ("keyframes", "count"),
     "gap": ("keyframes", "minimum_gap_seconds"),
 }
-SHARED = ("processes", "threads", "device", "decoder", "output")
+SHARED = ("processes", "threads", "device", "decoder", "output", "overwrite")
 
 HELP = "evaluate a checkpoint: recognition, key frames or regions, video by video"
 
@@ -68,6 +71,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_device(parser)
     add_decoder(parser)
     add_output(parser, "evaluation")
+    add_overwrite(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -99,7 +103,7 @@ def run(parsed: argparse.Namespace) -> int:
         return 0
     written = parsed.output / "evaluation.json", parsed.output / "evaluation.html"
     if parsed.json:
-        print(written[0].read_text(encoding="utf-8"), end="")
+        print_json(json.loads(written[0].read_text(encoding="utf-8")))
     else:
         print(f"written: {' and '.join(str(path) for path in written if path.is_file())}")
     return code

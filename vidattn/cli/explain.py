@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from vidattn.cli.arguments import (
     add_device,
     add_json,
     add_output,
+    add_overwrite,
     add_salvage,
     command,
 )
+from vidattn.cli.streams import print_json
 
 HELP = "show what a model looks at: a heat map over the video, frame weights below"
 
@@ -34,6 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("video", metavar="VIDEO", help="file, or folder of images")
     parser.add_argument("--checkpoint", required=True, type=Path, help="a trained model")
     add_output(parser, "explanation")
+    add_overwrite(parser)
     parser.add_argument("--frames", type=int, default=6, help="frames in the PNG (default: 6)")
     parser.add_argument(
         "--from",
@@ -68,13 +72,14 @@ def run(parsed: argparse.Namespace) -> int:
         decoder=parsed.decoder,
         salvage=parsed.salvage,
         device=parsed.device,
+        overwrite=parsed.overwrite,
         start_seconds=parsed.start_seconds,
         end_seconds=parsed.end_seconds,
     )
     if (sound := explanation.details["sound"]).startswith("left out"):
         print(f"vidattn: sound {sound}", file=sys.stderr)
     if parsed.json:
-        print((parsed.output / "explanation.json").read_text(encoding="utf-8"), end="")
+        print_json(json.loads((parsed.output / "explanation.json").read_text(encoding="utf-8")))
     else:
         print(f"{explanation.label} ({explanation.probability:.0%}): {parsed.output}/overlay.mp4")
     return 0

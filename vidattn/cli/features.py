@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -10,9 +9,11 @@ from vidattn.cli.arguments import (
     add_device,
     add_json,
     add_output,
+    add_overwrite,
     add_processes,
     command,
 )
+from vidattn.cli.streams import print_json
 
 HELP = "write features of sliding windows of videos, such as temporal localisers train on"
 
@@ -51,6 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_device(parser)
     add_decoder(parser)
     add_output(parser)
+    add_overwrite(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -70,12 +72,13 @@ def run(parsed: argparse.Namespace) -> int:
         threads=parsed.threads,
         device=parsed.device,
         decoder=parsed.decoder,
+        overwrite=parsed.overwrite,
     )
     if found is None:
         print("this process's share is done; others are still at work", file=sys.stderr)
         return 0
     if parsed.json:
-        print(json.dumps(found, indent=2))
+        print_json(found)
     else:
         windows = sum(video["windows"] for video in found["videos"])
         print(

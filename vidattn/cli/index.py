@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidattn.cli.arguments import add_json, add_salvage, command
+from vidattn.cli.arguments import add_json, add_overwrite, add_salvage, command
+from vidattn.cli.streams import print_json
 
 HELP = "look videos over: frames, times, key frames, what is wrong; later opening is quicker"
 
@@ -15,7 +16,8 @@ EPILOG = """\
 keeps a packet table of each video in the cache folder ($VIDATTN_CACHE, else ~/.cache/vidattn),
 which every later command uses by itself and which can be deleted at any time. With --report,
 a run that was interrupted goes on where it was. The exit code is 1 if a video cannot be read.
-With --salvage every video is decoded once, and the frames that are damaged are named.
+Packets are read, and only the first picture is decoded: pictures that are damaged are found by
+--salvage, which decodes every video once (some hundred times the work) and names these frames.
 
 examples:
   vidattn index match.mp4
@@ -30,6 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("paths", nargs="+", metavar="PATH", help="video, folder, or .txt list")
     parser.add_argument("--report", type=Path, metavar="FILE", help="JSON file for the records")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    add_overwrite(parser)
     add_salvage(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -40,13 +43,20 @@ def run(parsed: argparse.Namespace) -> int:
     from vidattn.jobs import index_videos
 
     records = index_videos(
-        parsed.paths, report=parsed.report, workers=parsed.workers, salvage=parsed.salvage
+        parsed.paths,
+        report=parsed.report,
+        workers=parsed.workers,
+        salvage=parsed.salvage,
+        overwrite=parsed.overwrite,
     )
     failed = [record for record in records if "error" in record]
     if parsed.json:
-        print(json.dumps({"videos": records}, indent=2))
+        print_json({"videos": records})
     else:
         _print(records)
+    if reasons := [why for record in records if (why := record.get("table_not_kept"))]:
+        remark = f"{len(reasons)} packet tables are not kept ({reasons[0]})"
+        print(f"vidattn: {remark}; VIDATTN_CACHE names another folder", file=sys.stderr)
     return 1 if failed or not records else 0
 
 
@@ -78,7 +88,9 @@ def _print(records: Sequence[dict[str, Any]]) -> None:
             colour = "red" if "error" in record else "yellow"
             console.print(f"[{colour}]{name}[/]: {escape(remarks)}", soft_wrap=True)
     failed = sum("error" in record for record in records)
-    console.print(f"{len(records)} videos, {failed} cannot be read")
+    looked_at = all("salvage" in record for record in records)
+    unknown = "" if looked_at else "; pictures were not decoded: --salvage finds damage in them"
+    console.print(f"{len(records)} videos, {failed} cannot be read{unknown}")
 
 
 def _common_folder(videos: Sequence[str]) -> str:

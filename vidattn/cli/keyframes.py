@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -10,10 +9,12 @@ from vidattn.cli.arguments import (
     add_device,
     add_json,
     add_output,
+    add_overwrite,
     add_processes,
     add_salvage,
     command,
 )
+from vidattn.cli.streams import print_json
 
 HELP = "extract the key frames and key regions of videos"
 
@@ -40,18 +41,24 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="video, folder of videos or of images, or .txt list",
     )
     add_output(parser)
+    add_overwrite(parser)
     parser.add_argument(
         "--checkpoint",
         type=Path,
         help="score by this model's attention; without it, by how well frames stand for the video",
     )
-    parser.add_argument("--count", type=int, default=8, help="key frames a video (default: 8)")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=8,
+        help="key frames a video, fewer only where it has fewer frames (default: 8)",
+    )
     parser.add_argument(
         "--minimum-gap-seconds",
         type=float,
         default=0.5,
         metavar="S",
-        help="frames closer than this suppress each other (default: 0.5)",
+        help="frames closer than this suppress each other, if enough are left (default: 0.5)",
     )
     parser.add_argument(
         "--regions", type=int, default=1, help="most region boxes a frame (default: 1)"
@@ -80,19 +87,23 @@ def run(parsed: argparse.Namespace) -> int:
         device=parsed.device,
         processes=parsed.processes,
         threads=parsed.threads,
+        overwrite=parsed.overwrite,
     )
     if found is None:
         print("this process's share is done; others are still at work", file=sys.stderr)
         return 0
     done, failures = found["videos"], found["failures"]
     if done and parsed.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
     elif done:
         frames = sum(len(video["frames"]) for video in done)
         print(
             f"{len(done)} of {len(done) + len(failures)} videos, {frames} key frames "
             f"in {parsed.output}"
         )
+    for video in done:
+        for remark in video["remarks"]:
+            print(f"vidattn: {video['video']}: {remark}", file=sys.stderr)
     for failure in failures:
         print(f"vidattn: {failure['video']}: {failure['reason']}", file=sys.stderr)
     return 1 if failures else 0

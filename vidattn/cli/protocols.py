@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import textwrap
 from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import add_json, command
+from vidattn.cli.streams import print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def run_list(parsed: argparse.Namespace) -> int:
 
     found = [protocol(name) for name in protocol_names()]
     if parsed.json:
-        print(json.dumps([one.to_json() for one in found], indent=1, ensure_ascii=False))
+        print_json([one.to_json() for one in found], indent=1)
         return 0
     rows = [HEAD] + [_row(one) for one in found]
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -90,7 +90,7 @@ def run_show(parsed: argparse.Namespace) -> int:
         video = {"frames": parsed.frames, "fps": parsed.fps}
         clip = {"frames": filled.frames, "stride": filled.stride}
         whole = {**asked.to_json(), "video": video, "clip": clip, "indices": indices.tolist()}
-        print(json.dumps(whole, ensure_ascii=False))
+        print_json(whole, indent=None)
         return 0
     print(textwrap.fill(f"{asked.name}: {asked.summary}", WIDTH) + "\n")
     for label, text in _lines(asked):

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidattn.cli.arguments import add_json, command
+from vidattn.cli.arguments import add_json, add_overwrite, command
+from vidattn.cli.streams import print_json
 from vidattn.evaluation.tasks.built_in import TASKS
 
 if TYPE_CHECKING:
@@ -40,12 +40,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(parsed: argparse.Namespace) -> int:
     """Score and print the figures."""
     from vidattn.evaluation.scoring import score, task
-    from vidattn.files import write_json
+    from vidattn.files import check_unused, write_json
 
     chosen = task(parsed.task)
     given = vars(_task_parser(chosen).parse_args(parsed.rest))
     names = {option.name for option in chosen.options}
     settings = {key: value for key, value in given.items() if key in names}
+    for file in filter(None, (given["output"], given.get("confusion"))):
+        check_unused(file, overwrite=given["overwrite"])
     found = score(
         chosen.name, given["predictions"], given["truth"], protocol=given["protocol"], **settings
     )
@@ -53,7 +55,7 @@ def run(parsed: argparse.Namespace) -> int:
     if given["output"]:
         write_json(given["output"], record)
     if given["json"]:
-        print(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(record)
     else:
         _print(found, all_classes=given["classes"])
     return 0
@@ -75,6 +77,7 @@ def _task_parser(task: ScoreTask) -> argparse.ArgumentParser:
         _add_option(parser, option)
     parser.add_argument("--classes", action="store_true", help="print every class")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the JSON to this file")
+    add_overwrite(parser)
     add_json(parser)
     return parser
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.arguments import add_json, command
+from vidattn.cli.streams import print_json
 
 if TYPE_CHECKING:
     from vidattn.jobs import CheckpointFacts
@@ -37,7 +37,7 @@ def run(parsed: argparse.Namespace) -> int:
 
     found = show(parsed.checkpoint)
     if parsed.json:
-        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        print_json(found.to_json(), indent=1)
         return 0
     print(f"{found.path}: {found.summary}")
     rows = _other(found) if found.clip is None else _own(found)

@@ -1,24 +1,5 @@
 """Annotated videos -> batches of clips."""
 
-from vidattn.lazy import exports
+import lazy_loader
 
-__getattr__, __all__ = exports(
-    __name__,
-    {
-        "ClipBatch": "collate",
-        "ClipDataset": "dataset",
-        "ClipLoader": "loader",
-        "ClipSpec": "spec",
-        "EvaluationTransform": "transforms",
-        "LabelledClip": "collate",
-        "Mixing": "mixing",
-        "Sample": "annotations",
-        "TrainTransform": "transforms",
-        "TrainingLoader": "loader",
-        "UnreadableVideosError": "failures",
-        "VideoDataModule": "module",
-        "WorkerError": "workers",
-        "collate_clips": "collate",
-        "read_annotations": "annotations",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

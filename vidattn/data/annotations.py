@@ -6,29 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidattn.data.part_columns import Part, check_part_columns, part_suffix, read_part
+from vidattn.data.video_files import images_in, may_be_video, remark_left_out, visible
 from vidattn.errors import AnnotationError
-
-# fmt: off
-VIDEO_SUFFIXES = frozenset({
-    ".3gp", ".avi", ".flv", ".gif", ".h264", ".h265", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
-    ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv",
-})
-# fmt: on
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+from vidattn.files import read_utf8
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One annotated video.
+    """One annotated video, or an annotated part of one.
 
     Attributes:
         path: the file, or the folder of frame images; absolute, symbolic links resolved.
         labels: class names, at least one.
-        video_id: the path under the data root, with `/`.
+        video_id: the path under the data root, with `/`; of a part, `#t=start,end` follows (as in
+            https://www.w3.org/TR/media-frags/#naming-time), so that each is told from the others.
         group: what must not be torn apart between training and validation, such as the source
             that clips were cut from; None: the video stands for itself.
         fold: cross-validation fold, where the annotations name one.
         line: 1-based line in the annotation file; 0 for class folders.
+        start_seconds, end_seconds: the sample is the frames shown from then on and before then,
+            on the video's own clock; None: from its first frame, or to its last.
     """
 
     path: Path
@@ -37,6 +35,13 @@ class Sample:
     group: str | None = None
     fold: int | None = None
     line: int = 0
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The path, and the part where it is one: what it is called in messages."""
+        return f"{self.path}{part_suffix(self.start_seconds, self.end_seconds)}"
 
 
 def read_annotations(
@@ -53,7 +58,8 @@ def read_annotations(
 
     Raises:
         AnnotationError: with the line number: a row without a path or label, a missing file,
-            a path that leaves the root, a file listed twice, a file that is not UTF-8.
+            a path that leaves the root, a file (or a part of it) listed twice, a file that is not
+            UTF-8; a part that is empty, or whose times are no seconds.
     """
     path = Path(path)
     if path.is_dir():
@@ -70,7 +76,8 @@ def read_annotations(
 def read_class_folders(folder: str | Path, *, root: str | Path | None = None) -> list[Sample]:
     """`folder/class/video`, sorted; a video is a file with a known suffix or a folder of images.
 
-    Hidden entries, and files that are no videos by their suffix, are passed over.
+    Hidden entries, and files that are no videos by their suffix, are passed over; those that
+    might be videos all the same are named in a line of the log.
 
     Raises:
         AnnotationError: no class folder, a class folder without videos, or in one a folder
@@ -78,17 +85,20 @@ def read_class_folders(folder: str | Path, *, root: str | Path | None = None) ->
     """
     folder = Path(folder)
     files = _Files(folder, Path(root) if root is not None else folder)
-    samples = []
-    for class_folder in _visible(folder):
+    samples, left_out = [], []
+    for class_folder in visible(folder):
         if not class_folder.is_dir():
             continue
-        videos = [entry for entry in _visible(class_folder) if _may_be_video(entry)]
+        entries = visible(class_folder)
+        videos = [entry for entry in entries if may_be_video(entry)]
+        left_out += [entry for entry in entries if entry not in videos]
         if not videos:
             raise AnnotationError(class_folder, 0, "class folder without videos")
         for video in videos:
             samples.append(files.sample(str(video.absolute()), (class_folder.name,), 0))
     if not samples:
         raise AnnotationError(folder, 0, "expected one folder per class, found none")
+    remark_left_out(folder, left_out)
     return samples
 
 
@@ -100,7 +110,7 @@ def read_list(path: str | Path, *, root: str | Path | None = None) -> list[Sampl
     path = Path(path)
     files = _Files(path, Path(root) if root is not None else path.parent)
     samples = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
         if not line.strip():
             continue
         parts = line.strip().rsplit(maxsplit=1)
@@ -116,7 +126,12 @@ def read_csv(
 ) -> list[Sample]:
     """A CSV file with a header: `path`, `label`, and perhaps `group` (or `source`) and `fold`.
 
-    Other columns are passed over; where both `group` and `source` exist, `group` counts.
+    With `start` or `end`, or both, a sample is the part of its video from one to the other, in
+    seconds; an empty cell is the video's own start or end. A video may then have several rows,
+    which are one group unless the list has groups of its own.
+
+    Other columns are passed over, but for those that seem to be times of a part: they are refused.
+    Where both `group` and `source` exist, `group` counts.
     """
     path = Path(path)
     files = _Files(path, Path(root) if root is not None else path.parent)
@@ -125,7 +140,8 @@ def read_csv(
         labels = _labels(row["label"], label_separator, path, number)
         group = row.get("group", row.get("source"))
         fold = _fold(row["fold"], path, number) if "fold" in row else None
-        samples.append(files.sample(row["path"], labels, number, group or None, fold))
+        part = read_part(row, path, number)
+        samples.append(files.sample(row["path"], labels, number, group or None, fold, part))
     return _some(samples, path)
 
 
@@ -137,7 +153,7 @@ class _Files:
         if not root.is_dir():
             raise AnnotationError(annotations, 0, f"data root {root} is not a folder")
         self.root = root.resolve()
-        self.lines: dict[Path, int] = {}
+        self.lines: dict[str, int] = {}
 
     def sample(
         self,
@@ -146,13 +162,20 @@ class _Files:
         line: int,
         group: str | None = None,
         fold: int | None = None,
+        part: Part | None = None,
     ) -> Sample:
         path = self._resolve(name, line)
-        if path in self.lines:
-            first = f" on line {self.lines[path]}" if line else ""
-            raise AnnotationError(self.annotations, line, f"{name!r} was listed before{first}")
-        self.lines[path] = line
-        return Sample(path, labels, path.relative_to(self.root).as_posix(), group, fold, line)
+        video = path.relative_to(self.root).as_posix()
+        start, end = part or (None, None)
+        video_id = video + part_suffix(start, end)
+        if video_id in self.lines:
+            what = repr(name) if video_id == video else f"the same part of {name!r}"
+            first = f" on line {self.lines[video_id]}" if line else ""
+            raise AnnotationError(self.annotations, line, f"{what} was listed before{first}")
+        self.lines[video_id] = line
+        if part is not None:
+            group = group or video  # parts of one film are not to be torn apart
+        return Sample(path, labels, video_id, group, fold, line, start, end)
 
     def _resolve(self, name: str, line: int) -> Path:
         if not name:
@@ -170,7 +193,7 @@ class _Files:
             return path
         if not path.is_dir():
             raise AnnotationError(self.annotations, line, f"no such file: {path}")
-        images = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
+        images = images_in(path)
         if not images:
             raise AnnotationError(self.annotations, line, f"folder without images: {path}")
         for image in images:
@@ -181,31 +204,17 @@ class _Files:
     def _inside(self, path: Path, name: str, line: int) -> Path:
         resolved = path.resolve()
         if not resolved.is_relative_to(self.root) or resolved == self.root:
-            reason = f"{name!r} leads out of the data root {self.root}"
+            reason = (
+                f"{name!r} leads out of the data root {self.root}; --root sets another root "
+                "(data.root in the configuration of a training), such as / for absolute paths"
+            )
             raise AnnotationError(self.annotations, line, reason)
         return resolved
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-
-
-def _may_be_video(entry: Path) -> bool:
-    return entry.is_dir() or entry.suffix.lower() in VIDEO_SUFFIXES
-
-
-def _text(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise AnnotationError(path, line, f"expected UTF-8 text, got {error.reason}") from error
-
-
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Rows of a CSV file by column name, each with the line that it starts on."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_utf8(path), newline=""), strict=True)
     header: list[str] | None = None
     line = 1
     try:
@@ -229,6 +238,7 @@ def _header(cells: Sequence[str], path: Path, line: int) -> list[str]:
     for name in ("path", "label"):
         if header.count(name) != 1:
             raise AnnotationError(path, line, f"expected a header with one {name!r}, got {header}")
+    check_part_columns(header, path, line)
     return header
 
 

@@ -119,8 +119,8 @@ def collate_clips(items: Iterable[Sequence[LabelledClip] | Failure]) -> ClipBatc
     """Stack the clips of several videos, in order.
 
     Args:
-        items: for each video its clips, or why it has none. Failures shrink the batch: one of
-            nothing but failures has N = 0 (and T = H = W = 0), which `ClipLoader` leaves out.
+        items: for each video its clips, or why it has none. Those without clips shrink the
+            batch: one of nothing but failures has N = 0 (and T = H = W = 0).
 
     Raises:
         ArgumentError: clips differ in size.

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,11 +15,14 @@ from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.data.failures import Failure, UnreadableVideosError
 from vidattn.data.framing import square_crop
 from vidattn.data.labels import encode_labels
+from vidattn.data.part import choose_in_part
+from vidattn.data.replacement import stand_ins
 from vidattn.data.source import FrameSource
 from vidattn.data.spec import ClipSpec
 from vidattn.errors import ArgumentError, TooShortError, VideoError
 from vidattn.sampling.crops import CropPosition
 from vidattn.sampling.protocols import Protocol
+from vidattn.sampling.times import FrameTimes
 from vidattn.video.clip import Clip
 from vidattn.video.frames import Frames
 from vidattn.video.opening import check_decoder
@@ -128,19 +131,32 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         """The clips of one video. A plain index is its first draw of epoch 0."""
         draw = draw if isinstance(draw, Draw) else Draw(range(len(self))[draw])
         sample = self.samples[draw.index]
-        known = self.failures.get(str(sample.path))
+        known = self.failures.get(sample.name)
         if known is not None:
-            return Failure(str(sample.path), known)
+            return Failure(sample.name, known)
         self.report(draw.index)
         try:
             clips = self._training(draw) if self.training else self._evaluation(draw.index)
             self.report(None)
         except VideoError as error:
-            failure = Failure(str(sample.path), error.reason)
+            failure = Failure(sample.name, error.reason)
             self.failures[failure.path] = failure.reason
             self.report(None)
             return failure
         return [LabelledClip(clip, self.labels[draw.index]) for clip in clips]
+
+    def __getitems__(self, draws: Sequence[int | Draw]) -> list[list[LabelledClip] | Failure]:
+        """The items of a batch. In training another video takes the place of one that failed.
+
+        So batches keep their size, and every process of a training takes as many steps. Failures
+        are in the list too, before what stands in for them.
+        """
+        items: list[list[LabelledClip] | Failure] = []
+        for draw in draws:
+            items.append(self[draw])
+            if self.training and isinstance(items[-1], Failure):
+                items.extend(self._in_place_of(draw))
+        return items
 
     def record(self, failures: Iterable[Failure]) -> None:
         """Remember what workers could not read.
@@ -152,9 +168,8 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         self.failures.update({failure.path: failure.reason for failure in failures})
         if self.maximum_failures is None:
             return
-        allowed = min(self.maximum_failures, len(self) - 1)
-        if len(self.failures) > allowed:
-            raise UnreadableVideosError(self.failures, allowed)
+        if len(self.failures) > self._allowed_failures:
+            raise UnreadableVideosError(self.failures, self._allowed_failures)
 
     def fill_cache(self, *, threads: int = 1) -> None:
         """Decode every video now, so that workers that are started later share the frames.
@@ -169,11 +184,26 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             try:
                 self.source.load(sample.path)
             except VideoError as error:
-                return Failure(str(sample.path), error.reason)
+                return Failure(sample.name, error.reason)
             return None
 
         with ThreadPoolExecutor(threads) as pool:
             self.record(failure for failure in pool.map(load, self.samples) if failure)
+
+    @property
+    def _allowed_failures(self) -> int:
+        most = len(self) - 1
+        return most if self.maximum_failures is None else min(self.maximum_failures, most)
+
+    def _in_place_of(self, draw: int | Draw) -> Iterator[list[LabelledClip] | Failure]:
+        draw = draw if isinstance(draw, Draw) else Draw(draw)
+        for other in stand_ins(self.samples, draw, self.seed):
+            if len(self.failures) > self._allowed_failures:
+                return  # `record` ends the training
+            if str(self.samples[other.index].path) not in self.failures:
+                yield (item := self[other])
+                if not isinstance(item, Failure):
+                    return
 
     def _training(self, draw: Draw) -> list[Clip]:
         generators = [
@@ -181,12 +211,13 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             for number in range(draw.clips)
         ]
 
-        def choose(count: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
-            drawn = [self.spec.training_indices(count, fps, each) for each in generators]
+        def choose(times: FrameTimes) -> tuple[np.ndarray, np.ndarray]:
+            drawn = [self.spec.training_indices(times, each) for each in generators]
             indices, valid = zip(*drawn, strict=True)
             return np.stack(indices), np.stack(valid)
 
-        frames, valid = self.source.select(self.samples[draw.index].path, choose)
+        sample = self.samples[draw.index]
+        frames, valid = self.source.select(sample.path, choose_in_part(sample, choose))
         side = self.spec.short_side
         clips = []
         for number, generator in enumerate(generators):
@@ -198,11 +229,12 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         return clips
 
     def _evaluation(self, index: int) -> list[Clip]:
-        planned = self.evaluation_clips
+        planned, sample = self.evaluation_clips, self.samples[index]
+        choose = choose_in_part(sample, planned.indices)
         try:
-            frames, places, valid = self.source.clips(self.samples[index].path, planned.indices)
+            frames, places, valid = self.source.clips(sample.path, choose)
         except TooShortError as error:
-            raise VideoError(self.samples[index].path, str(error)) from error
+            raise VideoError(sample.path, str(error)) from error
         positions = planned.positions(frames.size)
         clips = []
         for view, (own, real) in enumerate(zip(places, valid, strict=True)):

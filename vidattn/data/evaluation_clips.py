@@ -7,7 +7,7 @@ import numpy as np
 
 from vidattn.data.spec import ClipSpec
 from vidattn.errors import ArgumentError
-from vidattn.sampling import crop_positions
+from vidattn.sampling import FrameTimes, crop_positions
 from vidattn.sampling.crops import CropPosition
 from vidattn.sampling.protocols import Protocol
 from vidattn.sampling.suitability import filled
@@ -60,16 +60,22 @@ class EvaluationClips:
         """Height and width of a clip."""
         return self.protocol.crop_size if self.protocol else self.spec.crop_size
 
-    def indices(self, frame_count: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    def indices(self, times: FrameTimes) -> tuple[np.ndarray, np.ndarray]:
         """Frames of each view and which of them are real: int64 and bool, (views, T).
+
+        Protocols count frames, and know the mean rate of a video alone, as the code that they
+        repeat does.
+
+        Args:
+            times: of the video's frames.
 
         Raises:
             TooShortError: the protocol leaves videos of this length out.
         """
         if self.protocol is None:
-            return self.spec.evaluation_indices(frame_count, fps, self.views)
-        adapted = filled(self.protocol, self.spec, fps)
-        indices = adapted.indices(frame_count, fps)
+            return self.spec.evaluation_indices(times, self.views)
+        adapted = filled(self.protocol, self.spec, times.fps)
+        indices = adapted.indices(len(times), times.fps)
         return indices, np.ones(indices.shape, dtype=bool)
 
     def positions(self, size: tuple[int, int]) -> list[CropPosition]:

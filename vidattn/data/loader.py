@@ -20,7 +20,8 @@ TIMEOUT_SECONDS = 300.0
 class ClipLoader(DataLoader[Sequence[LabelledClip] | Failure]):
     """Batches of a `ClipDataset`; what its workers could not read is recorded in the dataset.
 
-    Batches shrink by the videos that failed, and one of which nothing is left is left out.
+    Test batches shrink by the videos that failed, and one of which nothing is left is left out;
+    in training other videos take their places.
 
     Raises (while it is iterated over):
         UnreadableVideosError: more videos failed than the dataset allows.
@@ -29,19 +30,20 @@ class ClipLoader(DataLoader[Sequence[LabelledClip] | Failure]):
     """
 
     dataset: ClipDataset
+    _leaves_out_empty = True
     _processes: Sequence[Any] = ()
 
     def __iter__(self) -> Iterator[ClipBatch]:  # type: ignore[override]
         for batch in self._batches():
             self.dataset.record(batch.failures)
-            if len(batch):
+            if len(batch) or not self._leaves_out_empty:
                 yield batch
 
     def worker_error(self, *, timed_out: bool = False) -> WorkerError | None:
         """What is wrong with the workers; None if they all run and are in time."""
         if not self._processes or not isinstance(self.worker_init_fn, Whereabouts):
             return None
-        paths = [str(sample.path) for sample in self.dataset.samples]
+        paths = [sample.name for sample in self.dataset.samples]
         states = self.worker_init_fn.states(self._processes, paths)
         if dead := [state for state in states if state.exit_code is not None]:
             return WorkerError("a worker process died", dead)
@@ -71,6 +73,15 @@ class ClipLoader(DataLoader[Sequence[LabelledClip] | Failure]):
         end(self._processes)
         self._processes = ()
         self._iterator = None  # where PyTorch keeps persistent workers
+
+
+class ValidationLoader(ClipLoader):
+    """A `ClipLoader` that gives empty batches too: there are as many batches as its length says.
+
+    A trainer counts them, and each of its processes has to take the same number of steps.
+    """
+
+    _leaves_out_empty = False
 
 
 class TrainingLoader(ClipLoader):
@@ -167,6 +178,7 @@ def evaluation_loader(
     batch_size: int = 1,
     batches: Sequence[Sequence[int]] | None = None,
     workers: int = 0,
+    keeps_empty: bool = False,
     pin_memory: bool = False,
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> ClipLoader:
@@ -176,12 +188,14 @@ def evaluation_loader(
         dataset: not in training.
         batch_size: videos a batch; each gives views × crops clips.
         batches: instead of it, the videos of each batch.
+        keeps_empty: give batches of which no video could be read, as empty ones.
         workers, pin_memory, timeout_seconds: see `training_loader`.
     """
     order: dict[str, Any] = {"batch_size": batch_size}
     if batches is not None:
         order = {"batch_sampler": [list(batch) for batch in batches]}
-    return ClipLoader(dataset, **order, **_settings(workers, pin_memory, timeout_seconds))
+    loader = ValidationLoader if keeps_empty else ClipLoader
+    return loader(dataset, **order, **_settings(workers, pin_memory, timeout_seconds))
 
 
 def _settings(workers: int, pin_memory: bool, timeout_seconds: float) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class VideoDataModule(LightningDataModule):
         crop_scale, crop_ratio: share of the area, and width / height, of random crops.
         colour_jitter: 0 to 1; see `TrainTransform`.
         mixup_alpha, cutmix_alpha: see `Mixing`; 0 is off.
-        maximum_failures: unreadable videos allowed in training.
+        maximum_failures: unreadable videos allowed in training; others take their places.
         worker_timeout_seconds: without a batch, after which workers count as hung and training
             ends with a `WorkerError` that names the videos they are at.
         seed: of splits, order and clips.
@@ -213,6 +213,8 @@ class VideoDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: ClipBatch, dataloader_idx: int) -> ClipBatch:
         """Augment (in training) and normalise, on the device."""
+        if not len(batch):
+            return batch
         device = batch.pixels.device
         if self.trainer is None or not self.trainer.training:
             return replace(batch, pixels=self.evaluation_transform.to(device)(batch.pixels))
@@ -261,6 +263,7 @@ class VideoDataModule(LightningDataModule):
             dataset,
             batch_size=self.batch_size,
             workers=self.workers,
+            keeps_empty=True,
             pin_memory=torch.cuda.is_available(),
             timeout_seconds=self.worker_timeout_seconds,
         )

@@ -8,16 +8,16 @@ import numpy as np
 
 from vidattn.data.framing import fit, resize
 from vidattn.data.spec import Aspect
-from vidattn.errors import DecodeError
+from vidattn.sampling import FrameTimes
 from vidattn.video.frames import Frames
 
-# (number of frames, fps) -> indices and valid mask, of one shape
-Choose = Callable[[int, float], tuple[np.ndarray, np.ndarray]]
+# times of the video's frames -> indices and valid mask, of one shape
+Choose = Callable[[FrameTimes], tuple[np.ndarray, np.ndarray]]
 
 
 class _Video(NamedTuple):
     frames: Frames
-    fps: float
+    times: FrameTimes
 
 
 class FrameSource:
@@ -48,7 +48,7 @@ class FrameSource:
         self._kept: dict[Path, _Video] = {}
 
     def select(self, path: Path, choose: Choose) -> tuple[Frames, np.ndarray]:
-        """The frames that `choose` picks once it knows the video's length and rate.
+        """The frames that `choose` picks once it knows when the video's frames are.
 
         Returns:
             The frames in order, and the valid mask, bool, flattened.
@@ -58,12 +58,12 @@ class FrameSource:
         """
         if self.keep:
             video = self.load(path)
-            indices, valid = choose(len(video.frames), video.fps)
+            indices, valid = choose(video.times)
             return video.frames.take(indices.ravel()), valid.ravel()
         from vidattn.video import open_video
 
         with open_video(str(path), decoder=self.decoder) as reader:
-            indices, valid = choose(_length(path, len(reader)), reader.fps)
+            indices, valid = choose(reader.frame_times)
             frames = reader.frames_at(indices.ravel().tolist(), short_side=self.short_side)
         return self._fitted(frames, path), valid.ravel()
 
@@ -79,8 +79,8 @@ class FrameSource:
         """
         planned: list[np.ndarray] = []
 
-        def choose_once(count: int, fps: float) -> tuple[np.ndarray, np.ndarray]:
-            indices, valid = choose(count, fps)
+        def choose_once(times: FrameTimes) -> tuple[np.ndarray, np.ndarray]:
+            indices, valid = choose(times)
             union, places = np.unique(indices, return_inverse=True)
             planned.extend((places.reshape(indices.shape), valid))
             return union, np.ones(union.shape, dtype=bool)
@@ -95,17 +95,11 @@ class FrameSource:
             from vidattn.video import open_video
 
             with open_video(str(path), decoder=self.decoder) as reader:
-                everything = range(_length(path, len(reader)))
-                frames = reader.frames_at(everything, short_side=self.short_side)
-                self._kept[path] = _Video(self._fitted(frames, path), reader.fps)
+                times = reader.frame_times
+                frames = reader.frames_at(range(len(times)), short_side=self.short_side)
+                self._kept[path] = _Video(self._fitted(frames, path), times)
         return self._kept[path]
 
     def _fitted(self, frames: Frames, path: Path) -> Frames:
         frames = fit(frames, self.short_side, self.aspect, str(path))
         return frames if self.size is None else resize(frames, self.size)
-
-
-def _length(path: Path, count: int) -> int:
-    if count < 1:
-        raise DecodeError(path, "no frame can be decoded")
-    return count

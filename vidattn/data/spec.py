@@ -31,7 +31,8 @@ class ClipSpec:
         crop_size: height and width of the crop that the network sees, at most `short_side`.
         mean, std: RGB normalisation of values in [0, 1].
         frames_per_second: count strides at this rate and not at the video's own (dense only),
-            so that clips from 12-fps and 30-fps sources last equally long.
+            so that clips from 12-fps and 30-fps sources, and of any part of a video whose rate
+            varies, last equally long.
     """
 
     frames: int = 16
@@ -82,45 +83,51 @@ class ClipSpec:
             raise ArgumentError(f"fps: expected more than 0, got {fps}")
         return self.frame_stride * fps / self.frames_per_second
 
+    def spacing(self, times: sample.FrameTimes) -> sample.Spacing:
+        """How the frames of its clips lie in a video ("dense" only).
+
+        Steps are counted in frames; at `frames_per_second` in a video of varying rate they last
+        as long as they say.
+        """
+        if self.frames_per_second is None or times.are_even:
+            return sample.FrameSpacing(len(times), self.frames, self.stride_at(times.fps))
+        return sample.TimeSpacing(times, self.frames, self.frame_stride / self.frames_per_second)
+
     def training_indices(
-        self, frame_count: int, fps: float, generator: np.random.Generator
+        self, times: sample.FrameTimes, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Frames of a random clip and which of them are real: int64 and bool, (T,).
 
         Args:
-            frame_count: frames of the video.
-            fps: of the video.
+            times: of the video's frames.
         """
-        if self.sampling != "dense":
-            if frame_count < self.frames:
-                return sample.pad(np.arange(self.frames), frame_count)
-            indices = sample.random_segments(
-                frame_count, self.frames, generator, even=self.sampling == "even"
-            )
-        else:
-            stride = self.stride_at(fps)
-            start = sample.random_start(frame_count, self.frames, stride, generator)
-            indices = sample.dense_clips(start, self.frames, stride)
-        return sample.pad(indices, frame_count)
+        if self.sampling == "dense":
+            return self.spacing(times).random_clip(generator)
+        if len(times) < self.frames:
+            return sample.pad(np.arange(self.frames), len(times))
+        indices = sample.random_segments(
+            len(times), self.frames, generator, even=self.sampling == "even"
+        )
+        return sample.pad(indices, len(times))
 
     def evaluation_indices(
-        self, frame_count: int, fps: float, views: int = 1
+        self, times: sample.FrameTimes, views: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         """Frames of each test clip and which of them are real: int64 and bool, (views, T).
 
         A video with fewer frames than segments is padded at its end like any short video, not
         stretched.
+
+        Args:
+            times: of the video's frames.
         """
-        if self.sampling != "dense":
-            if frame_count < self.frames:
-                indices = np.tile(np.arange(self.frames), (views, 1))
-            else:
-                indices = sample.segment_views(frame_count, self.frames, views)
+        if self.sampling == "dense":
+            return self.spacing(times).views(views)
+        if len(times) < self.frames:
+            indices = np.tile(np.arange(self.frames), (views, 1))
         else:
-            stride = self.stride_at(fps)
-            starts = sample.view_starts(frame_count, self.frames, stride, views)
-            indices = sample.dense_clips(starts, self.frames, stride)
-        return sample.pad(indices, frame_count)
+            indices = sample.segment_views(len(times), self.frames, views)
+        return sample.pad(indices, len(times))
 
     def to_json(self) -> dict[str, Any]:
         """All fields as what JSON knows: numbers, strings, lists, null."""

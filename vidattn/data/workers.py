@@ -87,6 +87,10 @@ class Whereabouts:
     def __call__(self, worker: int) -> None:
         """Make the dataset of this process, which is worker number `worker`, report here."""
         keep_freed_memory()
+        # Ctrl-C reaches all processes of a terminal: it is the main one that decides when to end
+        # and ends the workers, by a request or by SIGTERM.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         information: Any = get_worker_info()
         slot = self._slots[worker].numpy()
 

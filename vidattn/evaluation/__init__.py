@@ -1,47 +1,5 @@
 """Predictions and truth -> numbers. NumPy only, usable without the rest."""
 
-from vidattn.lazy import exports
+import lazy_loader
 
-__getattr__, __all__ = exports(
-    __name__,
-    {
-        "Interval": "intervals",
-        "Score": "scoring",
-        "action_recall": "keyframes",
-        "average_precisions": "classification",
-        "average_views": "classification",
-        "bootstrap_mean": "intervals",
-        "bootstrap_statistic": "intervals",
-        "box_iou": "regions",
-        "class_accuracies": "classification",
-        "confidence_bins": "classification",
-        "confusion_matrix": "classification",
-        "edit_score": "segmentation",
-        "energy_inside": "regions",
-        "expected_calibration_error": "classification",
-        "frame_accuracy": "segmentation",
-        "importance_correlations": "summaries",
-        "kendall_correlations": "rank_correlation",
-        "key_shot_summary": "summaries",
-        "keyframe_precision": "keyframes",
-        "map_iou": "regions",
-        "mean_average_precision": "classification",
-        "mean_class_accuracy": "classification",
-        "nearest_cuts": "shots",
-        "overlapping_transitions": "shots",
-        "paired_difference": "intervals",
-        "pointing_game": "regions",
-        "random_precision": "keyframes",
-        "random_recall": "keyframes",
-        "score": "scoring",
-        "segment_counts": "segmentation",
-        "segment_f1": "segmentation",
-        "softmax": "classification",
-        "spearman_correlations": "rank_correlation",
-        "summary_f1": "summaries",
-        "top_k_accuracy": "classification",
-        "true_class_ranks": "classification",
-        "uniform_precision": "keyframes",
-        "uniform_recall": "keyframes",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,8 +6,10 @@ from dataclasses import asdict
 from inspect import Parameter
 from typing import Any
 
-from vidattn.attention.built_in import Facts, Kind, catalogue, facts
+from vidattn.attention.built_in import catalogue, facts
 from vidattn.attention.cost import CHANNELS, Cost, cost_or_reason
+from vidattn.attention.facts import Facts
+from vidattn.attention.mechanism import Kind
 from vidattn.attention.verification import Verification, verifications
 from vidattn.errors import ArgumentError
 from vidattn.naming import choose

@@ -158,7 +158,7 @@ class Recognition:
         return {
             number: found[number]
             if number in found
-            else {"failure": dataset.failures[str(self.samples[number].path)]}
+            else {"failure": dataset.failures[self.samples[number].name]}
             for number in numbers
         }
 

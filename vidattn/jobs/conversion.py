@@ -8,6 +8,7 @@ from typing import Any
 from vidattn.backbones.conversion import ConvertedState, convert_state
 from vidattn.data import ClipSpec
 from vidattn.errors import AnnotationError, ArgumentError
+from vidattn.files import check_unused, read_utf8
 from vidattn.models import Recogniser, RecogniserSpec, save
 
 
@@ -58,6 +59,7 @@ def convert(
     classes: str | Path | Sequence[str] | None = None,
     frames: int | None = None,
     frame_stride: int | None = None,
+    overwrite: bool = False,
 ) -> ConvertedCheckpoint:
     """Turn a checkpoint of another project into one of ours, with the same logits.
 
@@ -70,14 +72,17 @@ def convert(
             on where None.
         frames, frame_stride: of the clips that it was trained on; None takes them from the
             configuration in the file, or else the network's best known ones.
+        overwrite: replace `output` where it exists.
 
     Raises:
         CheckpointError: unreadable, or of another network than said (`WeightsMismatchError`
             says which names and shapes differ).
         AnnotationError: the class file is empty, or repeats a name.
-        ArgumentError: no such backbone or layout, no exact map, or another number of classes.
+        ArgumentError: no such backbone or layout, no exact map, another number of classes, or
+            `output` exists.
     """
     found = convert_state(checkpoint, backbone, layout_name=layout)
+    check_unused(output, overwrite=overwrite)
     spec = RecogniserSpec(
         classes=_class_names(classes, found.classes),
         backbone=backbone,
@@ -126,13 +131,7 @@ def _class_names(classes: str | Path | Sequence[str] | None, count: int) -> tupl
 
 
 def _read_classes(path: Path) -> tuple[str, ...]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise AnnotationError(path, 0, f"not UTF-8 text ({error.reason})") from error
-    except OSError as error:
-        raise AnnotationError(path, 0, f"cannot be read ({error.strerror})") from error
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in read_utf8(path).splitlines()]
     while lines and not lines[-1]:
         lines.pop()
     first: dict[str, int] = {}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import sys
@@ -20,13 +22,15 @@ from vidattn import evaluation, models
 from vidattn.data import Sample, read_annotations
 from vidattn.data.split import split_by_group
 from vidattn.data.synthetic import TRUTH_FILE, read_truth, write_actions
-from vidattn.errors import AnnotationError, VideoError
+from vidattn.errors import AnnotationError, ArgumentError, VidattnError, VideoError
 from vidattn.evaluation import Interval
 from vidattn.files import write_json, write_text
 from vidattn.jobs.demo_page import comparisons, write_demo_page
+from vidattn.jobs.looks import look
 from vidattn.jobs.provenance import versions
+from vidattn.jobs.results import ResultFolder
 from vidattn.jobs.training_run import train
-from vidattn.jobs.whereabouts import METHODS, Truth, Whereabouts, key_frame_figures, look
+from vidattn.jobs.whereabouts import METHODS, Truth, Whereabouts, key_frame_figures
 from vidattn.jobs.whereabouts import region_figures as figures_of_regions
 from vidattn.models import LoadedRecogniser
 from vidattn.video import open_video
@@ -35,6 +39,8 @@ CLIPS_PER_CLASS = {"train": 120, "test": 42}
 # Clips that training goes over, however few or many videos there are: it is the same time then.
 CLIPS_TO_LEARN_FROM = 14_400
 KEY_FRAMES = 3
+TRAINING_LIST = "training.csv"
+FILES = ("report.html", "predictions.json", "model.ckpt", "training.yaml", "csv/", "tensorboard/")
 TEST_FRACTION = 0.3
 
 
@@ -62,6 +68,7 @@ def demo(
     *,
     videos: str | Path | None = None,
     seed: int = 0,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Make videos (or take a person's own), train, evaluate, look, and write it all down.
@@ -70,21 +77,35 @@ def demo(
         output: folder for `report.html`, `summary.json`, `predictions.json`, `model.ckpt`.
         videos: folder of class folders, or of `train` and `test` with class folders each; and
             perhaps a `truth.json` as `vidattn.data.synthetic.write_actions` writes it.
-        seed: of data and training.
+        seed: of data and training, not negative.
+        overwrite: replace what an earlier demo wrote; see `vidattn.jobs.results`.
 
     Returns:
         what `summary.json` holds.
 
     Raises:
         AnnotationError: the folder of videos is not one.
+        ArgumentError: something in `output` would be written over.
     """
+    if seed < 0:
+        raise ArgumentError(f"seed: expected 0 or more, got {seed}")
     output = Path(output)
     started = time.perf_counter()
-    material = (
-        _make_actions(output / "actions", seed)
-        if videos is None
-        else _own_videos(Path(videos), output, seed)
-    )
+    if videos is not None and not Path(videos).is_dir():
+        raise AnnotationError(videos, 0, "expected a folder of class folders, found none")
+    files = [*FILES, "actions/" if videos is None else TRAINING_LIST]
+    results = ResultFolder(output, "demo", "summary.json", files, overwrite=overwrite)
+    results.begin({"videos": None if videos is None else str(videos), "seed": seed})
+    try:
+        material = (
+            _make_actions(output / "actions", seed)
+            if videos is None
+            else _own_videos(Path(videos), output, seed)
+        )
+    except VidattnError:
+        results.abandon()
+        raise
+    results.clear(but=TRAINING_LIST)
     made = time.perf_counter()
     train_on(output, material, seed)
     trained = time.perf_counter()
@@ -98,8 +119,8 @@ def demo(
         "evaluation": round(time.perf_counter() - trained, 1),
     }
     summary["versions"] = versions()
-    write_json(output / "summary.json", summary)
     write_demo_page(output / "report.html", summary, predictions, loaded)
+    summary = results.finish(summary, [name for name in files if (output / name).exists()])
     if progress:
         _print(summary, output)
     return summary
@@ -113,16 +134,15 @@ def _make_actions(folder: Path, seed: int) -> Material:
 
 
 def _own_videos(folder: Path, output: Path, seed: int) -> Material:
-    if not folder.is_dir():
-        raise AnnotationError(folder, 0, "expected a folder of class folders, found none")
     if (folder / "train").is_dir() and (folder / "test").is_dir():
         return read_folder(folder)
     samples = read_annotations(folder)
     training, test = split_by_group(samples, TEST_FRACTION, seed=seed)
-    output.mkdir(parents=True, exist_ok=True)
-    listed = output / "training.csv"
-    rows = [f'"{sample.video_id}","{sample.labels[0]}"' for sample in training]
-    listed.write_text("\n".join(["path,label", *rows]) + "\n", encoding="utf-8")
+    listed = output / TRAINING_LIST
+    rows = [(sample.video_id, sample.labels[0]) for sample in training]
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([("path", "label"), *rows])
+    write_text(listed, text.getvalue())
     return Material(listed, len(training), folder, test, _truths(folder, test, ""))
 
 

@@ -135,7 +135,7 @@ def summarise(
         ArgumentError: no video could be evaluated.
     """
     failures = {
-        str(samples[number].path): record["failure"]
+        samples[number].name: record["failure"]
         for number, record in records.items()
         if "failure" in record
     }

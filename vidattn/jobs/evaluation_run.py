@@ -11,13 +11,13 @@ from typing import Any
 from vidattn.data import Sample, read_annotations
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.errors import ArgumentError
-from vidattn.files import write_json
 from vidattn.jobs.clip_scores import Recognition
 from vidattn.jobs.evaluation_record import Evaluation, summarise
 from vidattn.jobs.provenance import times, versions
+from vidattn.jobs.results import ResultFolder, evaluation_folder
 from vidattn.jobs.run_network import device_kind, loaded_here, to_share
 from vidattn.jobs.shards import shard_from_environment
-from vidattn.jobs.work import finish, thread_count, work_through
+from vidattn.jobs.work import thread_count, work_through
 from vidattn.models import LoadedRecogniser
 from vidattn.sampling import suitability
 from vidattn.sampling.protocols import Protocol
@@ -42,6 +42,7 @@ def evaluate(
     device: str = "cpu",
     decoder: str = "pyav",
     output: str | Path | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> Evaluation | None:
     """Evaluate a checkpoint clip by clip and video by video.
@@ -65,6 +66,7 @@ def evaluate(
             the same to the last digit however the run is shared out, where this is.
         decoder: see `vidattn.open_video`.
         output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
+        overwrite: replace the result of an earlier run there; see `vidattn.jobs.results`.
 
     Returns:
         the figures; None in those of a launcher's processes that are not the last to finish.
@@ -89,14 +91,13 @@ def evaluate(
         decoder=decoder,
     )
     warnings = _warnings(work, loaded)
-    if output is not None:  # a folder that cannot be made is found out now, not after hours
-        Path(output).mkdir(parents=True, exist_ok=True)
+    results = evaluation_folder(output, overwrite=overwrite)
     settings = _settings(work, loaded, data, folds, thread_count(threads, processes))
     records = work_through(
         work,
         work.groups(),
         [sample.path for sample in samples],
-        output=output,
+        output=results,
         settings=settings | {"videos": _digest(samples)},
         processes=processes,
         description="evaluating",
@@ -107,9 +108,8 @@ def evaluate(
     labels = work.dataset().labels.numpy()
     found = summarise(records, samples, labels, loaded.classes, settings | {"warnings": warnings})
     found.times.update(times(started))
-    if output is not None:
-        _write(Path(output), found)
-        finish(output)
+    if results is not None:
+        _write(results, found)
     return found
 
 
@@ -154,11 +154,11 @@ def _settings(
     }
 
 
-def _write(output: Path, found: Evaluation) -> None:
+def _write(results: ResultFolder, found: Evaluation) -> None:
     from vidattn.jobs.pages import write_evaluation_page
 
-    write_json(output / "evaluation.json", found.to_json())
-    write_evaluation_page(output / "evaluation.html", found)
+    write_evaluation_page(results.folder / "evaluation.html", found)
+    results.finish(found.to_json(), ["evaluation.html"])
 
 
 def _samples(

@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from vidattn import models, report, selection
 from vidattn.errors import ArgumentError
-from vidattn.files import write_bytes, write_json
+from vidattn.files import write_bytes, write_json, written_together
+from vidattn.jobs.results import ResultFolder
 from vidattn.jobs.waiting import waiting
 from vidattn.models import LoadedRecogniser
 from vidattn.models.windows import VideoAttention, WindowedRecogniser
-from vidattn.sampling import sliding_windows
 from vidattn.video import VideoReader, VideoWriter, open_video
 from vidattn.video.sound import kept_sound
 from vidattn.video.span import ReaderSpan
@@ -24,6 +24,7 @@ from vidattn.video.span import ReaderSpan
 # Full-resolution frames held at once.
 CHUNK = 32
 SHEET_PANEL_WIDTH = 240
+RECORD, FILES = "explanation.json", ("overlay.mp4", "overlay.png")
 # Of x264: a third of the default's time for files of the same size, 0.4 dB further from the frames.
 PRESET = "veryfast"
 
@@ -67,6 +68,7 @@ def explain(
     decoder: str = "pyav",
     salvage: bool = False,
     device: str = "cpu",
+    overwrite: bool = False,
     progress: bool = True,
     start_seconds: float | None = None,
     end_seconds: float | None = None,
@@ -85,6 +87,7 @@ def explain(
         salvage: read a damaged video too; the model then sees what the decoder makes of the
             damaged frames, `damaged_spans` names them, and none of them is in the PNG.
         device: for a checkpoint that is loaded from a file.
+        overwrite: replace the explanation of an earlier run; see `vidattn.jobs.results`.
         progress: say on standard error how it goes on.
         start_seconds, end_seconds: of the part that is looked at, on the film's own clock; the
             film's start and end where None. Times and frame numbers stay the film's.
@@ -97,6 +100,10 @@ def explain(
     """
     if frames < 1:
         raise ArgumentError(f"frames: expected at least 1, got {frames}")
+    results = None
+    if output is not None:
+        results = ResultFolder(output, "explain", RECORD, FILES, overwrite=overwrite)
+        results.check()
     loaded = (
         models.load(checkpoint, device=device) if isinstance(checkpoint, str | Path) else checkpoint
     )
@@ -104,23 +111,23 @@ def explain(
         reader = ReaderSpan(film, start_seconds, end_seconds)
         attention = _look(loaded, reader, progress)
         found = _explanation(attention, loaded, reader)
-        if output is not None:
-            _write(Path(output), found, Painter(attention, _label(found)), reader, frames, progress)
+        if results is not None:
+            _write(results, found, Painter(attention, _label(found)), reader, frames, progress)
     return found
 
 
 def _write(
-    output: Path,
+    results: ResultFolder,
     found: Explanation,
     painter: Painter,
     reader: ReaderSpan,
     frames: int,
     progress: bool,
 ) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    found.details["sound"] = _write_video(output / "overlay.mp4", reader, painter, progress)
-    write_bytes(output / "overlay.png", overlay_sheet(reader, painter, frames))
-    write_json(output / "explanation.json", found.to_json())
+    with written_together(results.folder, beside=results.folder) as folder:
+        found.details["sound"] = _write_video(folder / "overlay.mp4", reader, painter, progress)
+        write_bytes(folder / "overlay.png", overlay_sheet(reader, painter, frames))
+        write_json(folder / RECORD, results.recorded(found.to_json(), FILES))
 
 
 def _label(found: Explanation) -> str:
@@ -129,7 +136,7 @@ def _label(found: Explanation) -> str:
 
 def _look(loaded: LoadedRecogniser, reader: VideoReader, progress: bool) -> VideoAttention:
     windowed = WindowedRecogniser(loaded, reader)
-    count = len(sliding_windows(len(reader), loaded.clip.frames, stride=windowed.stride)[0])
+    count = len(windowed.spacing.windows()[0])
     found = []
     with waiting("looking", count, "windows", progress=progress) as tick:
         tick(0)

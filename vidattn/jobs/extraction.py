@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from vidattn import __version__, selection
 from vidattn.arrays import at_least
-from vidattn.errors import ArgumentError, DecodeError
+from vidattn.errors import ArgumentError, DecodeError, VideoError
 from vidattn.video import VideoReader, open_video
 
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
+    from vidattn.models.windows import Window
 
 # Frames held at once while a video without a checkpoint is looked through.
 CHUNK = 64
@@ -54,7 +55,7 @@ class KeyFrames:
         frames: what was selected.
         scores: (T,) the score of every frame.
         method: how they were scored, in words.
-        details: decoder, versions, checkpoint.
+        details: decoder, versions, checkpoint; "remarks", sentences on what is not as asked for.
     """
 
     path: str
@@ -96,9 +97,11 @@ def extract_keyframes(
 
     Args:
         path: a video file, or a folder of frame images.
-        count: key frames wanted; fewer where the video has fewer frames.
+        count: key frames wanted; fewer only where the video has fewer frames, which
+            `details["remarks"]` then says.
         checkpoint: a file, or what `vidattn.models.load` returned.
-        minimum_gap_seconds: frames closer than this suppress each other, if enough are left.
+        minimum_gap_seconds: frames closer than this suppress each other, if enough are left; by
+            the frames' own times, to half a frame where these are evenly apart.
         regions: most boxes a frame.
         region_threshold: share of the map's peak that a region's cells must reach.
         decoder: see `vidattn.open_video`.
@@ -119,11 +122,12 @@ def extract_keyframes(
         batch_size=batch_size,
     )
     with open_video(path, decoder=decoder, salvage=salvage) as reader:
-        gap = round(minimum_gap_seconds * reader.fps)
         if checkpoint is None:
-            return _by_coverage(reader, count, gap)
+            return _by_coverage(reader, count, minimum_gap_seconds)
         loaded = _loaded(checkpoint, device)
-        return _by_attention(reader, loaded, count, gap, regions, region_threshold, batch_size)
+        return _by_attention(
+            reader, loaded, count, minimum_gap_seconds, regions, region_threshold, batch_size
+        )
 
 
 def check_selection(
@@ -153,10 +157,13 @@ def _loaded(checkpoint: str | Path | LoadedRecogniser, device: str) -> LoadedRec
     return checkpoint
 
 
-def _by_coverage(reader: VideoReader, count: int, gap: int) -> KeyFrames:
+def _by_coverage(reader: VideoReader, count: int, gap_seconds: float) -> KeyFrames:
     usable = _usable(reader)
     sketch = selection.sketch_frames(_chunks(reader, usable))
-    indices = usable[selection.cover_frames(sketch, count, minimum_gap=gap)]
+    positions, gap = reader.frame_times.apart(gap_seconds)
+    indices = usable[
+        selection.cover_frames(sketch, count, minimum_gap=gap, positions=positions[usable])
+    ]
     found = selection.coverage_scores(sketch)
     scores = np.full(len(reader), found.min())
     scores[usable] = found
@@ -165,7 +172,7 @@ def _by_coverage(reader: VideoReader, count: int, gap: int) -> KeyFrames:
         for index, seconds in zip(indices, reader.seconds_of(indices.tolist()), strict=True)
     )
     method = "coverage: sharp frames that together stand best for the video, without a network"
-    return KeyFrames(reader.path, frames, scores, method, _details(reader))
+    return KeyFrames(reader.path, frames, scores, method, _details(reader, count, len(usable)))
 
 
 def _usable(reader: VideoReader) -> NDArray[np.int64]:
@@ -186,7 +193,7 @@ def _by_attention(
     reader: VideoReader,
     loaded: LoadedRecogniser,
     count: int,
-    gap: int,
+    gap_seconds: float,
     regions: int,
     region_threshold: float,
     batch_size: int,
@@ -194,9 +201,12 @@ def _by_attention(
     from vidattn.models.windows import WindowedRecogniser
 
     windowed = WindowedRecogniser(loaded, reader, batch_size=batch_size)
-    scores = selection.merge_windows(window.scores_by_frame() for window in windowed.windows())
+    scores = selection.merge_windows(_finite_scores(reader, windowed.windows()))
     usable = _usable(reader)
-    indices = usable[selection.select_frames(scores[usable], count, minimum_gap=gap)]
+    positions, gap = reader.frame_times.apart(gap_seconds)
+    indices = usable[
+        selection.select_frames(scores[usable], count, minimum_gap=gap, positions=positions[usable])
+    ]
     seconds = reader.seconds_of(indices.tolist())
     frames = []
     for index, time, window in zip(indices, seconds, windowed.around(indices), strict=True):
@@ -217,11 +227,29 @@ def _by_attention(
         )
     pooling = loaded.recogniser.spec.pooling
     method = f"attention: unnormalised frame scores of {pooling} pooling, sliding windows"
-    details = _details(reader) | {"checkpoint": loaded.path, "checkpoint_sha256": loaded.digest}
+    details = _details(reader, count, len(usable)) | {
+        "checkpoint": loaded.path,
+        "checkpoint_sha256": loaded.digest,
+    }
     return KeyFrames(reader.path, tuple(frames), scores, method, details)
 
 
-def _details(reader: VideoReader) -> dict[str, Any]:
+def _finite_scores(
+    reader: VideoReader, windows: Iterable[Window]
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    for window in windows:
+        if not np.isfinite(window.frame_scores).all():
+            raise VideoError(reader.path, "the network's frame scores are not finite")
+        yield window.scores_by_frame()
+
+
+def _details(reader: VideoReader, count: int, usable_count: int) -> dict[str, Any]:
+    remarks = []
+    if usable_count < count:
+        what = "valid frames" if usable_count < len(reader) else "frames"
+        remarks.append(f"expected {count} key frames, the video has {usable_count} {what}")
+    if reader.missing_end is not None:
+        remarks.append(f"only its first {len(reader)} frames can be decoded: {reader.missing_end}")
     return {
         "decoder": reader.decoder,
         "vidattn": __version__,
@@ -230,6 +258,7 @@ def _details(reader: VideoReader) -> dict[str, Any]:
         "duration_seconds": reader.duration_seconds,
         "timestamps_made_up": reader.timestamps_made_up,
         "damaged_spans": [list(span) for span in reader.damaged_spans],
+        "remarks": remarks,
     }
 
 

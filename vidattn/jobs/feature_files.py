@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from vidattn.errors import AnnotationError, VideoError
-from vidattn.files import write_json, written_whole
+from vidattn.files import written_whole
 from vidattn.jobs.provenance import versions
+from vidattn.jobs.results import ResultFolder
 from vidattn.jobs.run_network import device_kind, loaded_here, loaded_in, to_share
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.video_lists import listed_videos, result_names
-from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
+from vidattn.jobs.work import Groups, Record, thread_count, work_through
 from vidattn.models import LoadedRecogniser
 from vidattn.models.features import FeatureExtractor, WindowFeatures
 from vidattn.video import open_video
@@ -32,6 +33,7 @@ def write_features(
     threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
+    overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Any] | None:
     """Write the features of sliding windows of videos, a `.npz` file each.
@@ -48,13 +50,15 @@ def write_features(
         output: folder; below it files are named like the videos below the folder they share.
         stage, hop, batch_size: see `vidattn.models.features.FeatureExtractor`.
         processes, threads: see `vidattn.evaluate`.
+        overwrite: replace the features of an earlier run; see `vidattn.jobs.results`.
 
     Returns:
         what `features.json` holds; None in those of a launcher's processes that are not the
         last to finish.
 
     Raises:
-        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used.
+        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or
+            something in `output` would be written over.
     """
     paths = list(dict.fromkeys(listed_videos(videos)))
     if not paths:
@@ -64,9 +68,7 @@ def write_features(
     extractor = FeatureExtractor(loaded, stage=stage, hop=hop, batch_size=batch_size)
     model = to_share(checkpoint, loaded, processes)
     names = [f"{name}.npz" for name in result_names(paths)]
-    output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    files = [output / name for name in names]
+    results = ResultFolder(output, "features", "features.json", names, overwrite=overwrite)
     own = {"stage": extractor.stage.name, "hop": hop, "batch_size": batch_size}
     settings = _settings(
         loaded,
@@ -79,10 +81,10 @@ def write_features(
         },
     )
     records = work_through(
-        _Extraction(model, paths, files, own, device, decoder),
+        _Extraction(model, paths, names, results.folder, own, device, decoder),
         [[number] for number in range(len(paths))],
         paths,
-        output=output,
+        output=results,
         settings=settings | {"videos": [str(path) for path in paths]},
         processes=processes,
         description="extracting",
@@ -91,9 +93,8 @@ def write_features(
     if records is None:
         return None
     result = settings | _ledger(paths, names, records)
-    write_json(output / "features.json", result)
-    finish(output)
-    return result
+    files = [record.get("files", {}) for record in records.values()]
+    return results.finish(result, {name: size for own in files for name, size in own.items()})
 
 
 def _settings(loaded: LoadedRecogniser, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +137,8 @@ class _Extraction:
 
     model: str | LoadedRecogniser
     paths: Sequence[Path]
-    files: Sequence[Path]
+    names: Sequence[str]
+    folder: Path
     settings: Mapping[str, Any]
     device: str
     decoder: str
@@ -160,8 +162,9 @@ class _Extraction:
             return {"failure": error.reason}
         if not np.isfinite(found.features).all():
             return {"failure": "the network's features are not finite"}
-        _save(self.files[number], found)
-        return record
+        name = self.names[number]
+        _save(self.folder / name, found)
+        return record | {"files": {name: (self.folder / name).stat().st_size}}
 
 
 def _save(path: Path, found: WindowFeatures) -> None:

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -17,8 +16,10 @@ from rich.console import Console
 from rich.progress import track
 
 from vidattn.errors import ArgumentError, ProcessError, VideoError
-from vidattn.files import write_json
+from vidattn.files import OVERWRITE, check_unused, write_json
 from vidattn.jobs.video_lists import listed_videos
+from vidattn.pools import interrupts_held, worker_pool
+from vidattn.video.index import PacketTable
 from vidattn.video.index_cache import store_table
 from vidattn.video.pyav_reader import PyavReader
 from vidattn.video.salvaging_reader import SalvagingReader
@@ -38,6 +39,7 @@ def index_videos(
     report: str | Path | None = None,
     workers: int = 1,
     salvage: bool = False,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> list[dict[str, Any]]:
     """Look every video over, and keep its packet table so that later opening is quick.
@@ -46,22 +48,29 @@ def index_videos(
         paths: videos, folders (searched for videos, with what lies below), or `.txt` files with
             one path a line, relative to the list.
         report: JSON file for the records; videos that it already holds, unchanged since, are
-            not looked at again. Nothing is written if None.
+            not looked at again. Nothing is written if None. A file that is no report of this
+            command is never written over.
         workers: processes. From two on, one that dies costs no more than a record that says at
             which video.
         salvage: decode every video once, and say which frames are damaged.
+        overwrite: drop what the report holds of videos that are not among these.
 
     Returns:
         a record for each video: see `examine`.
 
     Raises:
         AnnotationError: a path or a line names nothing.
+        ArgumentError: `report` is something else, or would lose records.
         ProcessError: no worker can be started.
     """
     if workers < 1:
         raise ArgumentError(f"workers: expected at least 1, got {workers}")
     videos = list(dict.fromkeys(listed_videos(paths)))
+    if report is not None:
+        check_unused(report, overwrite=True)  # refuses folders
     known = _known(report)
+    if report is not None and not overwrite:
+        _check_kept(report, known, videos)
     found = {
         str(video): known[str(video)]
         for video in videos
@@ -98,7 +107,8 @@ def examine(path: str | Path, *, salvage: bool = False) -> dict[str, Any]:
         `video`, `state` (size and time of change, to tell whether it changed), and either
         `error` (its type) and `reason`, or frame_count, fps, duration_seconds, first_seconds,
         size, codec, container, quarter_turns, mirrored, keyframe_count,
-        longest_keyframe_gap_seconds, timestamps_made_up, full_decode_reason, damage.
+        longest_keyframe_gap_seconds, timestamps_made_up, full_decode_reason, damage,
+        table_not_kept (why, or None).
         With `salvage` also `salvage`: frame_count, valid_frames, packet_count, declared_frames
         and damaged_spans (first frame, last frame, what is wrong), or `error` and `reason`.
     """
@@ -124,12 +134,21 @@ def examine(path: str | Path, *, salvage: bool = False) -> dict[str, Any]:
                 "full_decode_reason": reader.full_decode_reason,
                 "damage": reader.damage,
             }
-            store_table(Path(path), reader.packet_table)
+            record["table_not_kept"] = _keep_table(Path(path), reader.packet_table)
     except VideoError as error:
         record |= {"error": type(error).__name__, "reason": error.reason}
     if salvage:
         record["salvage"] = _salvaged(path)
     return record
+
+
+def _keep_table(video: Path, table: PacketTable) -> str | None:
+    """Why it cannot be kept, such as in a home that is read-only; None if it is."""
+    try:
+        store_table(video, table)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return None
 
 
 def _salvaged(path: str | Path) -> dict[str, Any]:
@@ -168,12 +187,13 @@ def _side_by_side(
     """Those that were in work when a process died; none once all are done."""
     given: dict[Future[dict[str, Any]], Path] = {}
     refused: list[Path] = []
-    with _pool(workers) as pool:
+    with worker_pool(workers) as pool:
         try:
             while True:
                 while len(given) < _AHEAD * workers and (video := next(videos, None)):
                     refused = [video]
-                    given[pool.submit(look, video)] = video
+                    with interrupts_held():
+                        given[pool.submit(look, video)] = video
                     refused = []
                 if not given:
                     return []
@@ -188,11 +208,13 @@ def _side_by_side(
 def _one_by_one(videos: Iterable[Path], look: Look) -> Iterator[dict[str, Any]]:
     remaining = deque(videos)
     while remaining:
-        with _pool(1) as pool:
+        with worker_pool(1) as pool:
             _check_alive(pool)
             try:
                 while remaining:
-                    record = pool.submit(look, remaining[0]).result()
+                    with interrupts_held():
+                        asked = pool.submit(look, remaining[0])
+                    record = asked.result()
                     remaining.popleft()
                     yield record
             except BrokenProcessPool:
@@ -206,17 +228,14 @@ def _one_by_one(videos: Iterable[Path], look: Look) -> Iterator[dict[str, Any]]:
 def _check_alive(pool: ProcessPoolExecutor) -> None:
     """Before a video is said to have killed a process."""
     try:
-        pool.submit(os.getpid).result()
+        with interrupts_held():
+            asked = pool.submit(os.getpid)
+        asked.result()
     except BrokenProcessPool as error:
         raise ProcessError(
             "processes die as soon as they are started; a script that has them started needs "
             "`if __name__ == '__main__':` around that"
         ) from error
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # Started afresh: a forked decoder library may hold a lock that nobody will release.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
 class _Report:
@@ -260,7 +279,23 @@ def _known(report: str | Path | None) -> dict[str, dict[str, Any]]:
     if report is None or not Path(report).is_file():
         return {}
     try:
-        records = json.loads(Path(report).read_text(encoding="utf-8"))["videos"]
-        return {record["video"]: record for record in records}
+        content = json.loads(Path(report).read_text(encoding="utf-8"))
+        if not {"videos_found", "videos_failed"} <= set(content):
+            raise KeyError("videos_found")
+        return {
+            record["video"]: record for record in content["videos"] if record["state"] is not None
+        }
     except (ValueError, KeyError, TypeError) as error:
-        raise ArgumentError(f"report: {report} is no report of this command") from error
+        raise ArgumentError(
+            f"report: {report} is no report of this command; nothing is written over it"
+        ) from error
+
+
+def _check_kept(report: str | Path, known: Mapping[str, Any], videos: Sequence[Path]) -> None:
+    """Refuse to drop records of videos that are still there but were not given this time."""
+    lost = [name for name in known.keys() - set(map(str, videos)) if os.path.exists(name)]
+    if lost:
+        raise ArgumentError(
+            f"report: {report} holds {len(lost)} videos that are not given now, such as {lost[0]}; "
+            f"give them too, or another file; {OVERWRITE} drops them"
+        )

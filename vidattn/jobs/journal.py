@@ -2,21 +2,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
-import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from vidattn.errors import ArgumentError
-from vidattn.files import write_json
+from vidattn.files import OVERWRITE, PARTIAL, naming_errors, write_json
 
 # How much a power cut may cost; a killed process loses nothing that it has written.
 SYNC_SECONDS = 5.0
 SETTINGS_FILE = "settings.json"
 _SHOWN = 60
+_RECORDS = re.compile(r"[0-9a-f]{16}\.jsonl")
 
 
 class Journal:
@@ -43,7 +45,7 @@ class Journal:
         if differences := _differences(_read_settings(path), wanted):
             raise ArgumentError(
                 f"{folder} holds an unfinished run with other settings ({differences}); give "
-                "another output folder, or delete that one to begin anew"
+                f"another --output, or {OVERWRITE} to throw away what that run has done"
             )
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -51,36 +53,67 @@ class Journal:
 
         An item that was done twice comes twice, in no particular order.
         """
-        for line in self._lines():
-            try:
-                entry = json.loads(line)
-                number, record = entry["number"], entry["record"]
-            except (ValueError, KeyError, TypeError):
-                continue  # torn by a power cut: the item is done again
-            yield number, record
-
-    def _lines(self) -> Iterator[bytes]:
-        """Whole lines of all files; none once another process has removed the folder."""
-        try:
-            for file in sorted(self.folder.glob("*.jsonl")):
-                yield from file.read_bytes().split(b"\n")[:-1]
-        except FileNotFoundError:
-            return
+        yield from _entries(self.folder)
 
     def writer(self) -> JournalWriter:
         """A file of this process's own for further records."""
         return JournalWriter(self.folder / f"{secrets.token_hex(8)}.jsonl")
 
     @staticmethod
-    def remove(folder: Path) -> None:
-        """Delete a run's folder; another process may have done so already."""
-        shutil.rmtree(folder, ignore_errors=True)
+    def is_begun(folder: Path) -> bool:
+        """Whether there is the journal of a run."""
+        return (folder / SETTINGS_FILE).is_file()
+
+    @staticmethod
+    def remove(folder: Path, *, also: Sequence[str] = ()) -> None:
+        """Delete a run's journal; another process may have done so already.
+
+        Only files that journals consist of are deleted, so that whatever else somebody has put
+        there stays, and with it the folder.
+
+        Args:
+            also: names of further files that belong to the run.
+        """
+        with suppress(OSError):
+            for file in folder.iterdir():
+                own = file.name in (SETTINGS_FILE, *also) or _RECORDS.fullmatch(file.name)
+                if own or file.name.startswith(PARTIAL):
+                    file.unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def journaled_files(folder: Path) -> dict[str, int | None]:
+    """Files that the records of a run name, with their sizes in bytes."""
+    found: dict[str, int | None] = {}
+    for _, record in _entries(folder):
+        found |= record.get("files", {})
+    return found
+
+
+def _entries(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line in _lines(folder):
+        try:
+            entry = json.loads(line)
+            number, record = entry["number"], entry["record"]
+        except (ValueError, KeyError, TypeError):
+            continue  # torn by a power cut: the item is done again
+        yield number, record
+
+
+def _lines(folder: Path) -> Iterator[bytes]:
+    """Whole lines of all files; none once another process has removed the folder."""
+    try:
+        for file in sorted(folder.glob("*.jsonl")):
+            yield from file.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return
 
 
 class JournalWriter:
     """Appends records; whole lines reach the file, whatever ends the process in between."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._synced = time.monotonic()
 
@@ -91,11 +124,12 @@ class JournalWriter:
             for number, record in records.items()
         ]
         content = "".join(lines).encode()
-        while content:
-            content = content[os.write(self._descriptor, content) :]
-        if time.monotonic() - self._synced > SYNC_SECONDS:
-            os.fsync(self._descriptor)
-            self._synced = time.monotonic()
+        with naming_errors(self._path):
+            while content:
+                content = content[os.write(self._descriptor, content) :]
+            if time.monotonic() - self._synced > SYNC_SECONDS:
+                os.fsync(self._descriptor)
+                self._synced = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -106,8 +140,11 @@ class JournalWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
+        with naming_errors(self._path):
+            try:
+                os.fsync(self._descriptor)
+            finally:
+                os.close(self._descriptor)
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

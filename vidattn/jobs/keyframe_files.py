@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +11,28 @@ from numpy.typing import NDArray
 
 from vidattn import report
 from vidattn.errors import AnnotationError, VideoError
-from vidattn.files import write_bytes, write_json
+from vidattn.files import write_bytes, written_together
 from vidattn.jobs.extraction import KeyFrames, check_selection, extract_keyframes, full_frames
 from vidattn.jobs.provenance import versions
+from vidattn.jobs.results import ResultFolder
 from vidattn.jobs.run_network import device_kind, loaded_here, loaded_in, to_share
 from vidattn.jobs.shards import Shard
-from vidattn.jobs.video_lists import videos_and_folders
-from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
+from vidattn.jobs.video_lists import result_names, videos_and_folders
+from vidattn.jobs.work import Groups, Record, thread_count, work_through
 from vidattn.video.opening import check_decoder, check_salvageable
 
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
 
 SHEET_TILE_WIDTH = 320
+SHEET_FILE = "contact_sheet.png"
+# So that a run is the same whether these were given or not.
+_DEFAULTS = {
+    each.name: each.default
+    for each in signature(extract_keyframes).parameters.values()
+    if each.name not in ("path", "checkpoint", "decoder", "salvage", "device")
+}
+PICTURES = r"frame_\d+\.png|contact_sheet\.png"
 
 
 def write_keyframes(
@@ -38,12 +45,14 @@ def write_keyframes(
     device: str = "cpu",
     processes: int = 1,
     threads: int | None = None,
+    overwrite: bool = False,
     **settings: Any,
 ) -> dict[str, Any] | None:
     """Extract the key frames of videos and write them down.
 
     In `output`: a folder for each video with its frames at full resolution and
-    `contact_sheet.png`, and `keyframes.json` over all. Videos that cannot be read are recorded
+    `contact_sheet.png`, and `keyframes.json` over all; below `output` folders are named like the
+    videos below the folder they share. Videos that cannot be read are recorded
     there and the others go on; if none can be read, nothing is written. A run that was
     interrupted goes on when called again with the same arguments; a launcher's processes share it.
 
@@ -53,6 +62,7 @@ def write_keyframes(
         checkpoint: a file, or what `vidattn.models.load` returned.
         salvage: read damaged videos too; not with folders of images.
         processes, threads: see `vidattn.evaluate`.
+        overwrite: replace the pictures of an earlier run; see `vidattn.jobs.results`.
         settings: of `extract_keyframes`.
 
     Returns:
@@ -60,7 +70,8 @@ def write_keyframes(
         reason; None in those of a launcher's processes that are not the last to finish.
 
     Raises:
-        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used.
+        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or
+            something in `output` would be written over.
     """
     check_decoder(decoder, salvage=salvage)
     check_selection(**settings)
@@ -74,20 +85,22 @@ def write_keyframes(
     if checkpoint is not None:
         loaded = loaded_here(checkpoint, device, processes)
         model = to_share(checkpoint, loaded, processes)
-    own = settings | {"decoder": decoder, "salvage": salvage}
-    work = _Extraction(
-        names,
-        list(folder_names(names).values()),
-        Path(output),
-        model,
-        device,
-        own,
+    own = _DEFAULTS | settings | {"decoder": decoder, "salvage": salvage}
+    folders = result_names(names)
+    results = ResultFolder(
+        output,
+        "keyframes",
+        "keyframes.json",
+        folders=folders,
+        pattern=PICTURES,
+        overwrite=overwrite,
     )
+    work = _Extraction(names, folders, results, model, device, own)
     records = work_through(
         work,
         [[number] for number in range(len(names))],
         list(map(Path, names)),
-        output=output,
+        output=results,
         settings=own
         | {
             "checkpoint_sha256": loaded and loaded.digest,
@@ -104,17 +117,18 @@ def write_keyframes(
         return None
     found = _record(names, records)
     if found["videos"]:
-        write_json(Path(output) / "keyframes.json", found)
-    finish(output)
-    with suppress(OSError):
-        Path(output).rmdir()  # where there is nothing to show
+        files = [record.get("files", {}) for record in records.values()]
+        return results.finish(found, {name: size for own in files for name, size in own.items()})
+    results.abandon()
     return found
 
 
 def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, Any]:
     found: dict[str, Any] = {"videos": [], "failures": []}
     for number, name in enumerate(names):
-        record = {key: value for key, value in records[number].items() if key != "state"}
+        record = {
+            key: value for key, value in records[number].items() if key not in ("state", "files")
+        }
         if "reason" in record:
             found["failures"].append({"video": name, **record})
         else:
@@ -128,7 +142,7 @@ class _Extraction:
 
     videos: Sequence[str]
     folders: Sequence[str]
-    output: Path
+    results: ResultFolder
     model: str | LoadedRecogniser | None
     device: str
     settings: Mapping[str, Any]
@@ -139,16 +153,27 @@ class _Extraction:
             yield {number: self._one(loaded, number)}
 
     def _one(self, loaded: LoadedRecogniser | None, number: int) -> Record:
-        reading = {name: self.settings[name] for name in ("decoder", "salvage")}
+        folder = self.folders[number]
+        target = self.results.folder / folder
         try:
             found = extract_keyframes(self.videos[number], checkpoint=loaded, **self.settings)
-            images = write_images(found, self.output / self.folders[number], **reading)
+            with written_together(target, beside=self.results.journal_folder) as temporary:
+                images = write_images(
+                    found,
+                    temporary,
+                    decoder=self.settings["decoder"],
+                    salvage=self.settings["salvage"],
+                )
+                files = {
+                    f"{folder}/{file.name}": file.stat().st_size for file in temporary.iterdir()
+                }
+                self.results.remove_replaced(folder)
         except VideoError as error:
             return {"error": type(error).__name__, "reason": error.reason}
         record = found.to_json()
         for frame, image in zip(record["frames"], images, strict=True):
-            frame["image"] = image.relative_to(self.output).as_posix()
-        return record
+            frame["image"] = f"{folder}/{image.name}"
+        return record | {"files": files}
 
 
 def write_images(
@@ -162,7 +187,7 @@ def write_images(
     for path, picture in zip(paths, pictures, strict=True):
         write_bytes(path, report.encode_image(picture))
         small.append(report.shrink(picture, SHEET_TILE_WIDTH))
-    write_bytes(folder / "contact_sheet.png", contact_sheet(found, small))
+    write_bytes(folder / SHEET_FILE, contact_sheet(found, small))
     return paths
 
 
@@ -192,19 +217,3 @@ def contact_sheet(
     ]
     title = Path(found.path).name if title is None else title
     return report.encode_image(report.draw_contact_sheet(tiles, title=title, tile_width=tile_width))
-
-
-def folder_names(videos: Iterable[str | Path]) -> dict[str, str]:
-    """A folder name for each video: its stem, numbered where several have the same."""
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    alike: Counter[str] = Counter()
-    for video in videos:
-        # Absolute first: the stem of `..` is `..`, which leads out of the output folder.
-        stem = name = Path(os.path.abspath(video)).stem or "video"
-        while name in taken:
-            alike[stem] += 1
-            name = f"{stem}_{alike[stem] + 1}"
-        taken.add(name)
-        names[str(video)] = name
-    return names

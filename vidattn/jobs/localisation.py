@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vidattn import evaluation, selection
-from vidattn.jobs import whereabouts
+from vidattn.jobs import looks, whereabouts
 from vidattn.jobs.extraction import extract_keyframes
 from vidattn.jobs.whereabouts import Truth, Whereabouts
 from vidattn.models import LoadedRecogniser
@@ -67,36 +67,46 @@ def measure(
     Returns:
         the model's attention, and the record: figure -> method -> value, and the key frames.
     """
-    attention, places = whereabouts.look(loaded, reader, seed=SEED)
-    own = {method: places[method] for method in ("attention", "difference")}
+    attention = looks.attention_of(loaded, reader)
+    where = "regions" in tasks
+    own = {
+        "attention": looks.of_attention(attention, places=where),
+        "difference": looks.of_differences(reader, places=where),
+    }
     inside = np.isin(np.arange(len(reader)), list(_true_frames(actions)))
     record: dict[str, Any] = {
         "frames": len(reader),
         "share_with_action": float(inside.mean()),
     }
-    shuffles = [
-        {"shuffled": whereabouts.of_attention(attention, shuffled_by=generator)}
-        for generator in np.random.default_rng(SEED).spawn(SHUFFLES)
-    ]
     if "keyframes" in tasks:
-        gap = round(minimum_gap_seconds * reader.fps)
-        chosen = _chosen(own, inside, count, gap)
+        positions, gap = reader.frame_times.apart(minimum_gap_seconds)
+        chosen = _chosen(own, inside, count, gap, positions)
         coverage = extract_keyframes(
             reader.path, count=count, minimum_gap_seconds=minimum_gap_seconds
         )
         chosen["coverage"] = np.array([frame.frame_index for frame in coverage.frames])
         figures = _times(chosen, actions, len(reader), count)
         others = [
-            _times(_chosen(each, None, count, gap), actions, len(reader), count)
-            for each in shuffles
+            _times(_chosen(each, None, count, gap, positions), actions, len(reader), count)
+            for each in _shuffles(attention, places=False)
         ]
         record |= _with_mean(figures, others)
         record["chosen"] = {name: chosen[name].tolist() for name in ("attention", "coverage")}
     if "regions" in tasks:
         size = whereabouts.mean_box_size(actions) if centre_size is None else centre_size
         figures = _places(own, reader, actions, size)
-        record |= _with_mean(figures, [_places(each, reader, actions, size) for each in shuffles])
+        others = [
+            _places(each, reader, actions, size) for each in _shuffles(attention, places=True)
+        ]
+        record |= _with_mean(figures, others)
     return attention, record
+
+
+def _shuffles(attention: VideoAttention, *, places: bool) -> Iterator[dict[str, Whereabouts]]:
+    """One after the other: together they would take more memory than a long film's frames."""
+    for generator in np.random.default_rng(SEED).spawn(SHUFFLES):
+        own = looks.of_attention(attention, shuffled_by=generator, places=places)
+        yield {"shuffled": own}
 
 
 def summarise(
@@ -146,13 +156,17 @@ def _true_frames(actions: Sequence[Truth]) -> NDArray[np.int64]:
 
 
 def _chosen(
-    places: Mapping[str, Whereabouts], inside: NDArray[np.bool_] | None, count: int, gap: int
+    places: Mapping[str, Whereabouts],
+    inside: NDArray[np.bool_] | None,
+    count: int,
+    gap: float,
+    positions: NDArray[np.float64],
 ) -> dict[str, NDArray[np.int64]]:
     scores: dict[str, ArrayLike] = {method: place.scores for method, place in places.items()}
     if inside is not None:
         scores["best possible"] = inside
     return {
-        method: selection.select_frames(own, count, minimum_gap=gap)
+        method: selection.select_frames(own, count, minimum_gap=gap, positions=positions)
         for method, own in scores.items()
     }
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from vidattn.errors import ArgumentError, VideoError
-from vidattn.files import write_json
 from vidattn.jobs import localisation, whereabouts
 from vidattn.jobs.localisation_truth import AnnotatedVideo, read_actions
 from vidattn.jobs.provenance import times, versions
+from vidattn.jobs.results import ResultFolder, evaluation_folder
 from vidattn.jobs.run_network import device_kind, loaded_here, loaded_in, to_share
 from vidattn.jobs.shards import Shard
-from vidattn.jobs.work import Groups, Record, finish, thread_count, work_through
+from vidattn.jobs.work import Groups, Record, thread_count, work_through
 from vidattn.models import LoadedRecogniser
 from vidattn.naming import choose
 from vidattn.video import open_video
@@ -34,6 +34,7 @@ def evaluate_localisation(
     device: str = "cpu",
     decoder: str = "pyav",
     output: str | Path | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Any] | None:
     """How often a model's key frames are inside the action, or its regions on the actor.
@@ -49,6 +50,7 @@ def evaluate_localisation(
         minimum_gap_seconds: between them.
         processes, threads, decoder: see `vidattn.evaluate`.
         output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
+        overwrite: replace the result of an earlier run there; see `vidattn.jobs.results`.
 
     Returns:
         what `evaluation.json` holds; None in those of a launcher's processes that are not the
@@ -66,8 +68,7 @@ def evaluate_localisation(
     loaded = loaded_here(checkpoint, device, processes)
     videos = read_actions(data, boxes=task == "regions")
     options = {"count": count, "minimum_gap_seconds": minimum_gap_seconds}
-    if output is not None:
-        Path(output).mkdir(parents=True, exist_ok=True)
+    results = evaluation_folder(output, overwrite=overwrite)
     work = _Localisation(
         to_share(checkpoint, loaded, processes),
         videos,
@@ -82,7 +83,7 @@ def evaluate_localisation(
         work,
         [[number] for number in range(len(videos))],
         [video.path for video in videos],
-        output=output,
+        output=results,
         settings=settings,
         processes=processes,
         description="evaluating",
@@ -91,9 +92,8 @@ def evaluate_localisation(
     if records is None:
         return None
     result = settings | _result(videos, records, task) | {"times": times(started)}
-    if output is not None:
-        _write(Path(output), result)
-        finish(output)
+    if results is not None:
+        _write(results, result)
     return result
 
 
@@ -116,11 +116,11 @@ def _settings(work: _Localisation, loaded: LoadedRecogniser, threads: int) -> di
     }
 
 
-def _write(output: Path, result: dict[str, Any]) -> None:
+def _write(results: ResultFolder, result: dict[str, Any]) -> None:
     from vidattn.jobs.localisation_page import write_localisation_page
 
-    write_json(output / "evaluation.json", result)
-    write_localisation_page(output / "evaluation.html", result)
+    write_localisation_page(results.folder / "evaluation.html", result)
+    results.finish(result, ["evaluation.html"])
 
 
 def _result(

@@ -16,7 +16,7 @@ from vidattn.jobs.thumbnails import frame_strip
 
 if TYPE_CHECKING:
     from vidattn.jobs.evaluation_record import Evaluation
-    from vidattn.report.sections import Section
+    from vidattn.report.sections import Cell, Section
 
 WORST = 12
 # Above this many classes a matrix is a grey field, and the pairs confused most say more.
@@ -96,7 +96,7 @@ def _figures(found: Evaluation) -> report.Table:
 
 
 def _classes(found: Evaluation) -> report.Table:
-    rows = [[name, *row.values()] for name, row in found.class_table.items()]
+    rows: list[list[Cell]] = [[name, *row.values()] for name, row in found.class_table.items()]
     figure = "average precision" if found.multi_label else "right"
     return report.Table("Classes", ["class", "videos", figure], rows, percent=True)
 
@@ -110,7 +110,7 @@ def _confusions(found: Evaluation) -> report.Confusion | report.Table:
     wrong = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSED_PAIRS]
     pairs = [divmod(int(place), len(matrix)) for place in order]
-    rows = [
+    rows: list[list[Cell]] = [
         [found.classes[true], found.classes[given], int(wrong[true, given])]
         for true, given in pairs
         if wrong[true, given]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -9,6 +8,7 @@ from typing import Any
 from vidattn.errors import ProcessError, VidattnError
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.waiting import Tick
+from vidattn.pools import interrupts_held
 
 
 def in_processes(count: int, share: Callable[..., None], *arguments: Any, tick: Tick) -> None:
@@ -32,7 +32,8 @@ def in_processes(count: int, share: Callable[..., None], *arguments: Any, tick: 
             receiver, sender = context.Pipe(duplex=False)
             shard = Shard(rank, count, local_rank=rank)
             process = context.Process(target=_child, args=(sender, share, shard, arguments))
-            process.start()
+            with interrupts_held():
+                process.start()
             sender.close()
             running[receiver] = process
         while running:
@@ -64,8 +65,6 @@ def _receive(receiver: Any, running: dict[Any, Any], tick: Tick) -> None:
 def _child(
     sender: Connection, share: Callable[..., None], shard: Shard, arguments: tuple[Any, ...]
 ) -> None:
-    # An interrupt from the keyboard reaches all processes; the parent then ends its children.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         share(shard, sender.send, *arguments)
     except BrokenPipeError:  # the parent is no more, nobody waits for this

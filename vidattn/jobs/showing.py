@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
-from vidattn.backbones.checkpoint_file import unwrap
+from vidattn.backbones.checkpoint_file import not_finite, unwrap
 from vidattn.backbones.conversion import find_layout, fitting_networks
 from vidattn.backbones.tensor_file import read_tensor_file
 from vidattn.errors import CheckpointError
@@ -110,7 +109,7 @@ def _own(content: CheckpointContent) -> CheckpointFacts:
         hint=_hint(content),
         layout=layout,
         parameters=parameters,
-        not_finite=_not_finite(content.state),
+        not_finite=tuple(not_finite(content.state)),
         classes=spec.classes,
         multi_label=spec.multi_label,
         backbone=spec.backbone,
@@ -156,7 +155,7 @@ def _foreign(path: str, content: Any) -> CheckpointFacts:
         return CheckpointFacts(path, digest, "other", f"no vidattn checkpoint; {words}")
     shared: dict[str, Any] = {
         "parameters": sum(value.numel() for value in state.values()),
-        "not_finite": _not_finite(state),
+        "not_finite": tuple(not_finite(state)),
     }
     try:
         layout = find_layout(state, path)
@@ -175,12 +174,4 @@ def _foreign(path: str, content: Any) -> CheckpointFacts:
         layout=layout,
         networks=networks,
         **shared,
-    )
-
-
-def _not_finite(state: dict[str, Tensor]) -> tuple[str, ...]:
-    return tuple(
-        name
-        for name, value in state.items()
-        if value.is_floating_point() and not torch.isfinite(value).all()
     )

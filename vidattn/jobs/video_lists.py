@@ -1,12 +1,26 @@
+"""Which videos a command is given, and how the results of each are called."""
+
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from vidattn.data.annotations import VIDEO_SUFFIXES
+from vidattn.data.video_files import videos_below
 from vidattn.errors import AnnotationError
+from vidattn.files import read_utf8
+
+# A whole name may have 255 bytes; this leaves room for an ending and a number.
+LONGEST_BYTES = 200
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
+# Windows keeps these for devices, whatever ending they have.
+_DEVICES = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(?=\.|$)", re.I)
+# What is written beside and below these names, so that no video's name can be one of them.
+_OWN = re.compile(r"keyframes\.json|features\.json|contact_sheet\.png|frame_\d+\.png|.*\.npz", re.I)
 
 
 def listed_videos(paths: Iterable[str | Path]) -> Iterator[Path]:
@@ -17,9 +31,7 @@ def listed_videos(paths: Iterable[str | Path]) -> Iterator[Path]:
     """
     for path in map(Path, paths):
         if path.is_dir():
-            yield from sorted(
-                file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES
-            )
+            yield from videos_below(path)
         elif path.suffix.lower() == ".txt":
             yield from _listed(path)
         elif path.exists():
@@ -38,7 +50,7 @@ def videos_and_folders(paths: Iterable[str | Path]) -> Iterator[str | Path]:
     """
     for path in paths:
         if Path(path).is_dir():
-            below = list(listed_videos([path]))
+            below = videos_below(path)
             yield from below or [Path(path)]
         elif Path(path).suffix.lower() == ".txt" and Path(path).is_file():
             yield from listed_videos([path])
@@ -47,31 +59,75 @@ def videos_and_folders(paths: Iterable[str | Path]) -> Iterator[str | Path]:
 
 
 def _listed(path: Path) -> Iterator[Path]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(path, 0, f"cannot be read as a list of paths: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
+    # Lines end where editors end them: other line breaks of Unicode may be in names.
+    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
+        name = line.removesuffix("\r")
+        if not name.strip():
             continue
-        video = path.parent / line.strip()
+        if "\0" in name:
+            raise AnnotationError(path, number, f"NUL character in the path {name!r}")
+        exact, stripped = path.parent / name, path.parent / name.strip()
+        video = exact if exact.exists() else stripped
         if not video.exists():
-            raise AnnotationError(path, number, f"there is no file {line.strip()!r}")
+            raise AnnotationError(path, number, f"there is no file {name.strip()!r}")
         yield video
 
 
-def result_names(videos: Sequence[Path]) -> list[str]:
-    """A name for the results of each video: its path below the folder they share.
+def result_names(videos: Sequence[str | Path]) -> list[str]:
+    """A name for the results of each video: its path below the folder they share, with `/`.
 
-    Without its suffix, unless two videos differ by nothing else.
+    Without its suffix, unless two videos differ by nothing else. What some file system does not
+    take (`con`, `a:b`, `a.`, names of 250 bytes) is replaced, and names that some file system
+    takes for the same (`A` and `a`, or `é` written in two ways) are numbered.
     """
     if not videos:
         return []
     paths = [Path(os.path.abspath(video)) for video in videos]
     root = os.path.commonpath([path.parent for path in paths])
-    names = [PurePath(os.path.relpath(path, root)) for path in paths]
-    counts = Counter(name.with_suffix("") for name in names)
-    return [
-        (name if counts[name.with_suffix("")] > 1 else name.with_suffix("")).as_posix()
-        for name in names
-    ]
+    parts = [Path(os.path.relpath(path, root)).parts for path in paths]
+    whole = ["/".join(map(_safe, own)) for own in parts]
+    short = ["/".join(map(_safe, (*own[:-1], _stem(own[-1])) if own else ())) for own in parts]
+    counts = Counter(map(_key, short))
+    names: list[str] = []
+    taken: set[str] = set()
+    for with_suffix, without in zip(whole, short, strict=True):
+        wanted = (with_suffix if counts[_key(without)] > 1 else without) or "video"
+        names.append(_free(wanted, taken))
+        taken.add(_key(names[-1]))
+    return names
+
+
+def _free(name: str, taken: set[str]) -> str:
+    if _key(name) not in taken:
+        return name
+    number = 2
+    while _key(f"{name}_{number}") in taken:
+        number += 1
+    return f"{name}_{number}"
+
+
+def _key(name: str) -> str:
+    """What is the same for names that any file system takes for the same."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def _stem(name: str) -> str:
+    stem, _, _ = name.rpartition(".")
+    return stem if stem.strip(". ") else name
+
+
+def _safe(name: str) -> str:
+    """One part of a path as every file system takes it."""
+    name = _FORBIDDEN.sub("_", name)
+    if name != name.rstrip(". "):
+        name = name.rstrip(". ") + "_"
+    if name.startswith((".", " ")):  # hidden
+        name = "_" + name[1:]
+    name = _DEVICES.sub(r"\g<0>_", name)
+    if _OWN.fullmatch(name):
+        name += "_"
+    if len(name.encode()) > LONGEST_BYTES:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        kept = name.encode()[: LONGEST_BYTES - 9].decode(errors="ignore").rstrip(". ")
+        name = f"{kept}~{digest}"
+    return name

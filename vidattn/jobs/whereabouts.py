@@ -1,4 +1,4 @@
-"""When and where a model looks, beside what needs no model, and how right each of them is."""
+"""How right it is when and where a method says that something happens."""
 
 from __future__ import annotations
 
@@ -11,22 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from vidattn import evaluation, selection
 from vidattn.evaluation import Interval
-from vidattn.models import LoadedRecogniser
-from vidattn.models.windows import VideoAttention, WindowedRecogniser
-from vidattn.video import Geometry, VideoReader
 
 FloatArray = NDArray[np.float64]
 
 METHODS = ("attention", "shuffled", "difference")
 
-# Differences are averaged over cells of this share of the short side before they are compared:
-# single pixels flicker.
-DIFFERENCE_CELL = 1 / 16
-
 
 @dataclass(frozen=True, eq=False)
 class Whereabouts:
     """When and where something happens in one video, by one method.
+
+    Where only the times were asked for, points and boxes are of no frame.
 
     Attributes:
         scores: (T,), higher is more likely a key frame.
@@ -63,74 +58,6 @@ class Truth:
     start_frame: int
     end_frame: int
     boxes: Sequence[Sequence[float]]
-
-
-def look(
-    loaded: LoadedRecogniser, reader: VideoReader, *, seed: int
-) -> tuple[VideoAttention, dict[str, Whereabouts]]:
-    """Attention of a whole video, and whereabouts by each of `METHODS`.
-
-    "shuffled" is the same attention with its time steps, and the cells within each, permuted at
-    random: what the figures are worth without what the network found. "difference" is the
-    largest difference between frames.
-
-    Args:
-        seed: of the shuffling.
-    """
-    attention = VideoAttention(list(WindowedRecogniser(loaded, reader).windows()))
-    found = {
-        "attention": of_attention(attention),
-        "shuffled": of_attention(attention, shuffled_by=np.random.default_rng(seed)),
-        "difference": _of_differences(reader),
-    }
-    return attention, found
-
-
-def of_attention(
-    attention: VideoAttention, *, shuffled_by: np.random.Generator | None = None
-) -> Whereabouts:
-    """What the attention says, or, `shuffled_by` a generator, what is left of it without order."""
-    scores = attention.frame_scores
-    everything = np.arange(len(scores))
-    order = everything if shuffled_by is None else shuffled_by.permutation(len(scores))
-    points, boxes, maps, extents = [], [], [], []
-    for index in order:
-        window = attention.window_at(int(index))
-        regions = window.regions_at(int(index))
-        if shuffled_by is not None:
-            regions = shuffled_by.permutation(regions.ravel()).reshape(regions.shape)
-        cells = selection.threshold_regions(regions)
-        points.append(window.locator.to_source(selection.peak_location(regions), window.geometry))
-        boxes.append(window.locator.to_source(cells, window.geometry)[0])
-        maps.append(regions)
-        rows, columns = regions.shape
-        extents.append(window.locator.extent(rows, columns, window.geometry))
-    return Whereabouts(scores[order], np.array(points), np.array(boxes), maps, np.array(extents))
-
-
-def _of_differences(reader: VideoReader) -> Whereabouts:
-    pixels = reader.frames_at(range(len(reader))).pixels.permute(0, 2, 3, 1).numpy()
-    height, width = pixels.shape[1:3]
-    cell = max(DIFFERENCE_CELL * min(height, width), 1.0)
-    grid = (max(round(height / cell), 1), max(round(width / cell), 1))
-    maps = selection.difference_maps(pixels, grid=grid)
-    geometry = Geometry((height, width), (0.0, 0.0, float(width), float(height)), grid)
-    points = np.array([selection.peak_location(picture) for picture in maps])
-    boxes = [_region(picture) for picture in maps]
-    return Whereabouts(
-        selection.difference_scores(pixels),
-        geometry.to_source(np.tile(points, 2))[:, :2],
-        geometry.to_source(np.array(boxes)),
-        list(maps),
-        np.tile([0.0, 0.0, width, height], (len(maps), 1)),
-    )
-
-
-def _region(picture: ArrayLike) -> FloatArray:
-    """The region of a map in cells; the whole map where nothing differs."""
-    found = selection.threshold_regions(picture)
-    rows, columns = np.shape(picture)
-    return found[0] if len(found) else np.array([0.0, 0.0, columns, rows])
 
 
 def key_frame_figures(

@@ -11,10 +11,9 @@ import torch
 from vidattn.errors import ArgumentError
 from vidattn.jobs.journal import Journal
 from vidattn.jobs.processes import in_processes
+from vidattn.jobs.results import JOURNAL_FOLDER, ResultFolder
 from vidattn.jobs.shards import Shard, shard_from_environment
 from vidattn.jobs.waiting import Tick, waiting
-
-JOURNAL_FOLDER = "unfinished"
 
 Record = dict[str, Any]
 Groups = Sequence[Sequence[int]]
@@ -40,7 +39,7 @@ def work_through(
     groups: Groups,
     paths: Sequence[Path],
     *,
-    output: str | Path | None,
+    output: ResultFolder | None,
     settings: Mapping[str, Any],
     processes: int = 1,
     description: str,
@@ -54,7 +53,7 @@ def work_through(
     Args:
         groups: numbers of the videos that are worked on together; each video in one of them.
         paths: of each video; a record of a file that changed since is not used.
-        output: folder of the run, which keeps its journal there until `finish`; None: this run
+        output: of the run, which keeps its journal there until it is finished; None: this run
             cannot be gone on with.
         settings: all that the records depend on, and "threads": of torch in each process.
         processes: started here to share the work. A launcher's processes share it too.
@@ -69,6 +68,8 @@ def work_through(
         raise ArgumentError(
             "processes: a launcher started several already; they need an output folder to share"
         )
+    if output is not None and not output.begin(settings, shared=shard.count > 1):
+        return None
     with _journal_folder(output) as folder:
         journal = Journal(folder, settings)  # refuses other settings before anything is started
         states = [_state(path) for path in paths]
@@ -81,12 +82,6 @@ def work_through(
                 in_processes(processes, _share, *arguments, tick=tick)
         found = _fresh(journal, states)
     return found if len(found) == len(paths) else None
-
-
-def finish(output: str | Path | None) -> None:
-    """Forget the journal of a run whose result is written."""
-    if output is not None:
-        Journal.remove(Path(output) / JOURNAL_FOLDER)
 
 
 def thread_count(threads: int | None, processes: int) -> int:
@@ -151,9 +146,9 @@ def _state(path: Path) -> list[int]:
 
 
 @contextmanager
-def _journal_folder(output: str | Path | None) -> Iterator[Path]:
+def _journal_folder(output: ResultFolder | None) -> Iterator[Path]:
     if output is not None:
-        yield Path(output) / JOURNAL_FOLDER
+        yield output.journal_folder
         return
     with TemporaryDirectory(prefix="vidattn-") as folder:
         yield Path(folder) / JOURNAL_FOLDER

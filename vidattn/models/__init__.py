@@ -1,17 +1,5 @@
 """Networks that decide: backbone, attention, pooling and head, and the files they live in."""
 
-from vidattn.lazy import exports
+import lazy_loader
 
-__getattr__, __all__ = exports(
-    __name__,
-    {
-        "InsertionSpec": "spec",
-        "LoadedRecogniser": "checkpoint",
-        "Locator": "locate",
-        "Recogniser": "recogniser",
-        "RecogniserSpec": "spec",
-        "Recognition": "recogniser",
-        "load": "checkpoint",
-        "save": "checkpoint",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

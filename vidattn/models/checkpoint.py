@@ -95,8 +95,10 @@ def save(
         origin: what it was made of, JSON types; `vidattn show` tells it.
     """
     state = {f"{PREFIX}{name}": value for name, value in recogniser.state_dict().items()}
-    with written_whole(path) as temporary:
-        torch.save({KEY: describe(recogniser.spec, clip, origin), "state_dict": state}, temporary)
+    content = {KEY: describe(recogniser.spec, clip, origin), "state_dict": state}
+    # Into an open file: of one that it opens itself, PyTorch does not tell that the disk is full.
+    with written_whole(path) as temporary, open(temporary, "wb") as file:
+        torch.save(content, file)
 
 
 def load(
@@ -132,31 +134,30 @@ def read(path: str | Path) -> CheckpointContent:
         CheckpointError: no such file, or no checkpoint of ours.
         ArgumentError: its description has a value that cannot be.
     """
-    content = read_tensor_file(path)
-    if not isinstance(content, dict) or KEY not in content or "state_dict" not in content:
-        raise CheckpointError(f"{path}: not a vidattn checkpoint; {_hint(content, path)}")
-    try:
-        description: dict[str, Any] = json.loads(content[KEY])
-        if description["version"] != VERSION:
-            raise CheckpointError(
-                f"{path}: expected checkpoint version {VERSION}, got {description['version']}"
-            )
-        spec = RecogniserSpec.from_json(description["recogniser"])
-        clip = ClipSpec.from_json(description["clip"])
-    except VidattnError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a vidattn checkpoint ({error!r})") from error
+    content = read_checkpoint(path)
+    spec, clip = description_of(content, path)
     state = content["state_dict"]
     return CheckpointContent(
         str(path),
         sha256(Path(path).read_bytes()).hexdigest(),
         spec,
         clip,
-        dict(description.get("origin") or {}),
+        dict(json.loads(content[KEY]).get("origin") or {}),
         {n.removeprefix(PREFIX): v for n, v in state.items() if n.startswith(PREFIX)},
         {name: content[name] for name in PROGRESS if isinstance(content.get(name), int)},
     )
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """All that a checkpoint of ours holds: its description, tensors and plain values.
+
+    Raises:
+        CheckpointError: no such file, unreadable, or no checkpoint of ours.
+    """
+    content = read_tensor_file(path)
+    if not isinstance(content, dict) or KEY not in content or "state_dict" not in content:
+        raise CheckpointError(f"{path}: not a vidattn checkpoint; {_hint(content, path)}")
+    return content
 
 
 def _hint(content: Any, path: str | Path) -> str:
@@ -190,6 +191,32 @@ def fill(recogniser: Recogniser, content: CheckpointContent, *, assign: bool = F
         raise CheckpointError(
             f"{content.path}: the weights do not fit the description: {reason}"
         ) from error
+
+
+def description_of(content: dict[str, Any], path: str | Path) -> tuple[RecogniserSpec, ClipSpec]:
+    """What `describe` wrote into a checkpoint.
+
+    Args:
+        content: from `read_checkpoint`.
+        path: for the message.
+
+    Raises:
+        CheckpointError: of another version, or not to be understood.
+        ArgumentError: a setting in it is out of range.
+    """
+    try:
+        description: dict[str, Any] = json.loads(content[KEY])
+        if description["version"] != VERSION:
+            raise CheckpointError(
+                f"{path}: expected checkpoint version {VERSION}, got {description['version']}"
+            )
+        spec = RecogniserSpec.from_json(description["recogniser"])
+        clip = ClipSpec.from_json(description["clip"])
+    except VidattnError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a vidattn checkpoint ({error!r})") from error
+    return spec, clip
 
 
 def _first_line(error: Exception) -> str:

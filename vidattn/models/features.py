@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidattn import sampling
 from vidattn.data import EvaluationTransform
 from vidattn.data.framing import fit
 from vidattn.errors import ArgumentError
 from vidattn.models.checkpoint import LoadedRecogniser
-from vidattn.models.windows import window_stride
+from vidattn.models.windows import window_spacing
 from vidattn.naming import choose
 from vidattn.sampling import crop_positions
 from vidattn.video import VideoReader
@@ -45,7 +44,9 @@ class FeatureExtractor:
     Args:
         loaded: from `vidattn.models.load`.
         stage: name of the backbone's stage; the one that the model pools where None.
-        hop: frames from one window's start to the next's; half a window where None.
+        hop: frames from one window's start to the next's, or as long as these last on average
+            where windows are counted in seconds in a video of varying rate; half a window where
+            None.
         batch_size: windows that go through the network, and whose frames are held, at once.
 
     Raises:
@@ -80,17 +81,12 @@ class FeatureExtractor:
             VideoError: a frame cannot be decoded.
             ArgumentError: the hop is longer than a window.
         """
-        indices, valid = sampling.sliding_windows(
-            len(reader),
-            self.loaded.clip.frames,
-            stride=window_stride(self.loaded.clip, reader),
-            hop=self.hop,
-        )
+        indices, valid = window_spacing(self.loaded.clip, reader).windows(self.hop)
         # In batches from the video's start, so that its features depend on nothing else.
         starts = range(0, len(indices), self.batch_size)
         batches = [slice(start, start + self.batch_size) for start in starts]
         parts = [self._batch(reader, indices[batch], valid[batch]) for batch in batches]
-        seconds = np.array(reader.seconds_of(range(len(reader))))
+        seconds = reader.frame_times.seconds
         ends = np.append(seconds[1:], max(seconds[-1], seconds[0] + reader.duration_seconds))
         return WindowFeatures(
             np.concatenate(parts), indices, seconds[indices[:, 0]], ends[indices[:, -1]]

@@ -54,8 +54,8 @@ class Locator:
         """
         (_, stride_y, stride_x), (_, offset_y, offset_x) = self.stage.stride, self.stage.offset
         return (
-            offset_y + 0.5 + stride_y * np.arange(rows),
-            offset_x + 0.5 + stride_x * np.arange(columns),
+            offset_y + 0.5 + stride_y * np.arange(rows, dtype=np.float64),
+            offset_x + 0.5 + stride_x * np.arange(columns, dtype=np.float64),
         )
 
     def extent(self, rows: int, columns: int, geometry: Geometry) -> FloatArray:

@@ -157,7 +157,7 @@ def _build_backbone(spec: RecogniserSpec, weights: str | None, allow: Collection
     settings = dict(spec.backbone_settings)
     if spec.pooling == SOURCE:
         settings["classes"] = len(spec.classes)
-    if "." not in spec.backbone:
+    if not spec.class_paths:
         return backbones.build(spec.backbone, weights=weights, **settings)
     if spec.backbone not in allow:
         raise ArgumentError(

@@ -38,7 +38,8 @@ class RecogniserSpec:
 
     Attributes:
         classes: names, in the order of the logits.
-        backbone: a name of `vidattn.backbones.names()`, or the dotted path of a `Backbone` class.
+        backbone: a name that `vidattn.backbones.build` takes, or the dotted path of a `Backbone`
+            class.
         backbone_settings: its arguments.
         attention: what is inserted into the backbone, in order.
         pooling: a name of `vidattn.models.pooling.POOLINGS`; or "source", the pooling and head
@@ -82,7 +83,8 @@ class RecogniserSpec:
     @property
     def class_paths(self) -> tuple[str, ...]:
         """Dotted paths of classes outside vidattn that the spec names."""
-        return (self.backbone,) if "." in self.backbone else ()
+        library_network = ":" in self.backbone  # such as "timm:resnet50.a1_in1k"
+        return (self.backbone,) if "." in self.backbone and not library_network else ()
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of JSON types."""

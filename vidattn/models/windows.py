@@ -21,12 +21,17 @@ from vidattn.video import Frames, Geometry, VideoReader
 WHOLE_VIDEO_SECONDS = 10.0
 
 
-def window_stride(clip: ClipSpec, reader: VideoReader) -> float:
-    """Frames of a video from one frame of a window to the next, as the model's clips have it."""
+def window_spacing(clip: ClipSpec, reader: VideoReader) -> sampling.Spacing:
+    """How the frames of a video's windows lie in it: as the model's clips have it."""
+    times = reader.frame_times
     if clip.sampling == "dense":
-        return clip.stride_at(reader.fps)
-    span = min(len(reader), max(round(WHOLE_VIDEO_SECONDS * reader.fps), 1))
-    return max((span - 1) / max(clip.frames - 1, 1), 1.0)
+        return clip.spacing(times)
+    steps = max(clip.frames - 1, 1)
+    if times.are_even:
+        span = min(len(times), max(round(WHOLE_VIDEO_SECONDS * times.fps), 1))
+        return sampling.FrameSpacing(len(times), clip.frames, max((span - 1) / steps, 1.0))
+    seconds = min(WHOLE_VIDEO_SECONDS, float(times.seconds[-1] - times.seconds[0]))
+    return sampling.TimeSpacing(times, clip.frames, max(seconds / steps, 1 / times.fps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,21 +124,15 @@ class WindowedRecogniser:
         self.batch_size = batch_size
         self._device = next(loaded.recogniser.parameters()).device
         self._transform = EvaluationTransform(loaded.clip).to(self._device)
-        self.stride = window_stride(loaded.clip, reader)
+        self.spacing = window_spacing(loaded.clip, reader)
 
     def windows(self) -> Iterator[Window]:
         """Half-overlapping windows that cover the video to its last frame, in order."""
-        yield from self._in_batches(
-            *sampling.sliding_windows(len(self.reader), self.loaded.clip.frames, stride=self.stride)
-        )
+        yield from self._in_batches(*self.spacing.windows())
 
     def around(self, frame_indices: NDArray[np.int64]) -> Iterator[Window]:
         """A window centred on each of the given frames, as far as the video reaches."""
-        frame_count, length = len(self.reader), self.loaded.clip.frames
-        span = sampling.dense_span(length, self.stride)
-        starts = np.clip(np.asarray(frame_indices) - span // 2, 0, max(frame_count - span, 0))
-        clips = sampling.dense_clips(starts, length, self.stride)
-        yield from self._in_batches(*sampling.pad(clips, frame_count))
+        yield from self._in_batches(*self.spacing.around(frame_indices))
 
     def _in_batches(self, indices: NDArray[np.int64], valid: NDArray[np.bool_]) -> Iterator[Window]:
         for start in range(0, len(indices), self.batch_size):

@@ -15,6 +15,9 @@ from vidattn.errors import ArgumentError
 
 Pixels = NDArray[np.uint8]
 
+# Of zlib, 0 to 9. On photographs higher levels take several times as long to save a tenth.
+PNG_LEVEL = 3
+
 # Equal steps of lightness in OKLCh (0.20 to 0.94) while the hue goes from violet to yellow at
 # the greatest chroma that sRGB has there, up to 0.19: ordered for any eye, and in grey.
 _HEAT = np.array(
@@ -55,7 +58,7 @@ def encode_image(pixels: Pixels, encoding: Literal["png", "jpeg"] = "png") -> by
     image = Image.fromarray(pixel_array("pixels", pixels, 3))
     buffer = io.BytesIO()
     if encoding == "png":
-        image.save(buffer, "PNG", optimize=True)
+        image.save(buffer, "PNG", compress_level=PNG_LEVEL)
     elif encoding == "jpeg":
         image.save(buffer, "JPEG", quality=88)
     else:

@@ -4,26 +4,6 @@ Index functions count positions 0, 1, 2, … in presentation order. For a video 
 they count on past its end; `pad` turns that into frames that exist and a mask.
 """
 
-from vidattn.lazy import exports
+import lazy_loader
 
-__getattr__, __all__ = exports(
-    __name__,
-    {
-        "CropPosition": "crops",
-        "Protocol": "protocols",
-        "centred_start": "dense",
-        "crop_positions": "crops",
-        "dense_clips": "dense",
-        "dense_span": "dense",
-        "pad": "padding",
-        "protocol": "protocols",
-        "protocol_names": "protocols",
-        "random_segments": "segments",
-        "random_start": "dense",
-        "segment_centres": "segments",
-        "segment_views": "segments",
-        "sliding_windows": "windows",
-        "view_starts": "dense",
-        "window_starts": "windows",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

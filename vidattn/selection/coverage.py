@@ -16,14 +16,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vidattn.arrays import FloatArray, IntArray, at_least
 from vidattn.selection.differences import Chunks, stream_chunks
+from vidattn.selection.gaps import Gaps
 
 _GRID = 6  # colours are averaged over 6 × 6 cells
 _BINS = 4  # and counted in 4 × 4 × 4 bins
 _ANALYSED_SIDE = 128  # pixels of the longer side that are looked at
+_LEAST_GAIN = 0.01  # a hundredth of one frame of the video that is wholly stood for
 _TIME_WEIGHT = 0.15  # the whole video's length, beside the distance of black from white, about 1
 
 
@@ -91,51 +93,101 @@ def coverage_scores(sketch: Sketch) -> FloatArray:
     Returns:
         (T,) float64.
     """
-    alone = _representation(sketch).mean(axis=0)
+    alone = _similarities(sketch)[1].mean(axis=0)
     return np.interp(np.arange(sketch.frame_count), sketch.indices, alone)
 
 
-def cover_frames(sketch: Sketch, count: int, *, minimum_gap: int = 0) -> IntArray:
+def cover_frames(
+    sketch: Sketch,
+    count: int,
+    *,
+    minimum_gap: float = 0,
+    positions: ArrayLike | None = None,
+) -> IntArray:
     """The frames that together stand best for the video, found greedily, in time order.
+
+    Where no frame helps any more (flat pictures stand for nothing, a still film is covered by
+    one), the frame follows that is least like those chosen, in looks and in time; once the sketch
+    has no more, frames that it left out follow, in the middle of the largest gap. Where the gap
+    leaves too few, it is halved for those still missing, and so on down to 0: the result always
+    has min(count, T) frames.
 
     Args:
         sketch: of the whole video.
         count: at least 1.
-        minimum_gap: smallest distance between two of them, in frames.
+        minimum_gap: smallest distance between two of them, in the units of `positions`.
+        positions: (T,), not decreasing: where each frame of the video lies, such as its seconds;
+            None to count frames.
 
     Returns:
-        (K,) indices, increasing; fewer than `count` where the sketch, with that gap, has no
-        more.
+        (min(count, T),) indices, increasing.
     """
-    count = at_least("count", count, 1)
-    gap = max(at_least("minimum_gap", minimum_gap, 0), 1)
-    represents = _representation(sketch)
-    covered = np.zeros(len(represents), dtype=np.float32)
-    free = np.ones(len(represents), dtype=bool)
+    wanted = min(at_least("count", count, 1), sketch.frame_count)
+    gaps = Gaps(sketch.frame_count, minimum_gap, positions)
+    greedy = _Greedy(sketch)
+    blocked = gaps.blocked_by([])
     chosen: list[int] = []
-    while free.any() and len(chosen) < count:
-        gains = np.maximum(represents - covered[:, None], 0).sum(axis=0)
-        best = int(np.argmax(np.where(free, gains, -1)))
+    while len(chosen) < wanted:
+        free = ~blocked[sketch.indices]
+        if free.any():
+            best = greedy.take(free)
+        elif blocked.all():
+            gaps.shrink()
+            blocked = gaps.blocked_by(chosen)
+            continue
+        else:
+            best = _loneliest(gaps.positions, chosen, ~blocked)
         chosen.append(best)
-        covered = np.maximum(covered, represents[:, best])
-        free &= np.abs(sketch.indices - sketch.indices[best]) >= gap
-    return np.sort(sketch.indices[chosen])
+        gaps.block(blocked, best)
+    return np.sort(np.array(chosen, dtype=np.int64))
 
 
-def _representation(sketch: Sketch) -> NDArray[np.float32]:
-    """(S, S): how well the frame of a column stands for that of a row, in [0, 1]."""
+class _Greedy:
+    """Chooses frames of a sketch one by one."""
+
+    def __init__(self, sketch: Sketch) -> None:
+        self._indices = sketch.indices
+        self._alike, self._represents = _similarities(sketch)
+        self._covered = np.zeros(len(sketch.indices), dtype=np.float32)
+        self._nearest = np.zeros(len(sketch.indices), dtype=np.float32)
+
+    def take(self, free: NDArray[np.bool_]) -> int:
+        """The next frame of those that are free, at least one."""
+        gains = np.maximum(self._represents - self._covered[:, None], 0).sum(axis=0)
+        best = int(np.argmax(np.where(free, gains, -1)))
+        if gains[best] < _LEAST_GAIN:
+            best = int(np.argmin(np.where(free, self._nearest, np.inf)))
+        self._covered = np.maximum(self._covered, self._represents[:, best])
+        self._nearest = np.maximum(self._nearest, self._alike[:, best])
+        return int(self._indices[best])
+
+
+def _loneliest(positions: FloatArray, chosen: list[int], free: NDArray[np.bool_]) -> int:
+    """The free frame that is furthest from all chosen ones; the earliest of several."""
+    others = np.sort(positions[chosen])
+    after = np.searchsorted(others, positions).clip(1, max(len(others) - 1, 1))
+    around = np.stack([others[after - 1], others[np.minimum(after, len(others) - 1)]])
+    return int(np.argmax(np.where(free, np.abs(positions - around).min(axis=0), -1)))
+
+
+def _similarities(sketch: Sketch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(S, S) each, in [0, 1]: how alike two frames are, and how well a column's stands for a row's.
+
+    A frame stands for those like it as far as it is sharp.
+    """
     times = _TIME_WEIGHT * sketch.indices[:, None] / max(sketch.frame_count, 1)
     features = np.concatenate([sketch.features, times.astype(np.float32)], axis=1)
     norms = (features**2).sum(axis=1)
     squares = np.maximum(norms[:, None] + norms - 2 * features @ features.T, 0)
     typical = float(np.median(squares))
     alike = np.exp(-squares / typical) if typical > 0 else np.ones_like(squares)
+    alike = alike.astype(np.float32)
     textured = sketch.sharpness[sketch.sharpness > 0]
     if len(textured) == 0:
-        return alike.astype(np.float32)
+        return alike, alike
     # 1/2 for a frame of ordinary sharpness, to 0 for blur and blanks, to 1 for the sharpest.
     weights = sketch.sharpness / (sketch.sharpness + np.median(textured))
-    return (alike * weights).astype(np.float32)
+    return alike, (alike * weights).astype(np.float32)
 
 
 def _describe(frame: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32]]:

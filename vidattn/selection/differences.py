@@ -30,33 +30,38 @@ def difference_scores(frames: Chunks) -> FloatArray:
     return np.concatenate(scores).astype(np.float64)
 
 
-def difference_maps(
-    frames: NDArray[np.uint8], *, grid: tuple[int, int] | None = None
-) -> NDArray[np.float32]:
+def difference_maps(frames: Chunks, *, grid: tuple[int, int] | None = None) -> NDArray[np.float32]:
     """Where each frame differs from the one before it: mean absolute difference over colours.
 
     The first frame is compared with the second; a single frame has a map of zeros.
 
     Args:
-        frames: uint8 (T, H, W, 3).
+        frames: uint8 (T, H, W, 3), or an iterable of such chunks in order; one chunk and one
+            frame are held at a time, and all maps.
         grid: (H', W'): the map is averaged over that many equal cells (their borders rounded
             to whole pixels), which is what makes it comparable with a network's coarse map.
 
     Returns:
         (T, H, W) or (T, H', W') float32, in grey levels [0, 255].
     """
-    pixels = pixel_array("frames", frames, 4)
-    if len(pixels) == 0:
-        raise ArgumentError("frames: expected at least one, got none")
-    height, width = grid or pixels.shape[1:3]
-    if not (0 < height <= pixels.shape[1] and 0 < width <= pixels.shape[2]):
-        raise ArgumentError(f"grid: expected cells of at least a pixel each, got {grid}")
-    first = pixels[1] if len(pixels) > 1 else pixels[0]
-    maps = np.empty((len(pixels), height, width), dtype=np.float32)
-    for index in range(len(pixels)):
-        before = pixels[index - 1] if index else first
-        maps[index] = _averaged(_changes(pixels[index : index + 1], before)[0], (height, width))
-    return maps
+    return difference_scores_and_maps(frames, grid=grid)[1]
+
+
+def difference_scores_and_maps(
+    frames: Chunks, *, grid: tuple[int, int] | None = None
+) -> tuple[FloatArray, NDArray[np.float32]]:
+    """`difference_scores` and `difference_maps` in one pass."""
+    scores: list[NDArray[np.float32]] = []
+    maps: list[NDArray[np.float32]] = []
+    for chunk, before in _with_previous(frames):
+        height, width = grid or chunk.shape[1:3]
+        if not (0 < height <= chunk.shape[1] and 0 < width <= chunk.shape[2]):
+            raise ArgumentError(f"grid: expected cells of at least a pixel each, got {grid}")
+        changes = _changes(chunk, before)
+        scores.append(changes.mean(axis=(1, 2)))
+        maps += [_averaged(each, (height, width)) for each in changes]
+    maps[0] = maps[min(1, len(maps) - 1)]
+    return np.concatenate(scores).astype(np.float64), np.stack(maps)
 
 
 def stream_chunks(frames: Chunks) -> Iterator[NDArray[np.uint8]]:

@@ -8,52 +8,52 @@ from numpy.typing import ArrayLike
 
 from vidattn.arrays import FloatArray, IntArray, at_least, finite_array
 from vidattn.errors import ArgumentError
+from vidattn.selection.gaps import Gaps
 
 
-def select_frames(scores: ArrayLike, count: int, *, minimum_gap: int = 0) -> IntArray:
+def select_frames(
+    scores: ArrayLike,
+    count: int,
+    *,
+    minimum_gap: float = 0,
+    positions: ArrayLike | None = None,
+) -> IntArray:
     """The `count` frames with the highest scores, in time order, kept apart in time.
 
     Frames are taken greedily from the highest score down, the earlier one first among equals;
-    a frame closer than `minimum_gap` frames to one already taken is passed over. Where that
-    leaves too few, the gap is halved for those still missing, and so on down to 0: the result
-    always has min(count, T) frames.
+    a frame closer than `minimum_gap` to one already taken is passed over. Where that leaves too
+    few, the gap is halved for those still missing, and so on down to 0: the result always has
+    min(count, T) frames.
 
     Args:
         scores: (T,), any finite numbers; higher is better.
         count: at least 1.
-        minimum_gap: smallest distance between two frames, in frames; 0 and 1 allow neighbours.
+        minimum_gap: smallest distance between two frames, in the units of `positions`.
+        positions: (T,), not decreasing: where each frame lies, such as its seconds; None to count
+            frames. A gap of 0 or 1 frames allows neighbours.
 
     Returns:
         (min(count, T),) indices, increasing.
 
     >>> select_frames([0.1, 0.9, 0.8, 0.2, 0.5], 2, minimum_gap=2)
     array([1, 4])
+    >>> select_frames([0.1, 0.9, 0.8, 0.2], 2, minimum_gap=0.5, positions=[0, 1, 1.1, 9])
+    array([1, 3])
     """
     values = finite_array("scores", scores, (None,))
-    gap = at_least("minimum_gap", minimum_gap, 0)
+    gaps = Gaps(len(values), minimum_gap, positions)
     wanted = min(at_least("count", count, 1), len(values))
     order = np.argsort(-values, kind="stable")
-    taken = np.zeros(len(values), dtype=bool)
-    while True:
-        _take_apart(order, taken, wanted, gap)
-        if taken.sum() == wanted:
-            return np.flatnonzero(taken)
-        gap //= 2
-
-
-def _take_apart(order: IntArray, taken: np.ndarray, wanted: int, gap: int) -> None:
-    """Mark frames of `taken` in `order` until `wanted` are, none within `gap` of another."""
-    blocked = taken.copy()
-    for index in np.flatnonzero(taken):
-        blocked[max(0, index - gap + 1) : index + gap] = True
-    missing = wanted - int(taken.sum())
-    for index in order:
-        if missing == 0:
-            return
-        if not blocked[index]:
-            taken[index] = True
-            blocked[max(0, index - gap + 1) : index + max(gap, 1)] = True
-            missing -= 1
+    chosen: list[int] = []
+    while len(chosen) < wanted:
+        if chosen:
+            gaps.shrink()
+        blocked = gaps.blocked_by(chosen)
+        for index in order.tolist():
+            if len(chosen) < wanted and not blocked[index]:
+                chosen.append(index)
+                gaps.block(blocked, index)
+    return np.sort(np.array(chosen, dtype=np.int64))
 
 
 def uniform_frames(frame_count: int, count: int) -> IntArray:

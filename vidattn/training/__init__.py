@@ -1,8 +1,5 @@
 """Lightning around the recogniser: loss, optimiser, schedule, checkpoints."""
 
-from vidattn.lazy import exports
+import lazy_loader
 
-__getattr__, __all__ = exports(
-    __name__,
-    {"RecognitionTask": "recognition", "freeze": "parameters", "parameter_groups": "parameters"},
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

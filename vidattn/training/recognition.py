@@ -13,10 +13,12 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAveragePrecision
 
-from vidattn.data import ClipBatch, ClipSpec
+from vidattn.data import ClipBatch, ClipSpec, UnreadableVideosError
 from vidattn.errors import ArgumentError
-from vidattn.models import InsertionSpec, Recogniser, RecogniserSpec, Recognition
+from vidattn.models import InsertionSpec, RecogniserSpec, Recognition
 from vidattn.models.checkpoint import KEY, describe
+from vidattn.models.starting_weights import start_recogniser
+from vidattn.training.finiteness import check_gradients, check_loss, check_scores, check_weights
 from vidattn.training.parameters import freeze, parameter_groups
 
 
@@ -26,7 +28,9 @@ class RecognitionTask(lightning.LightningModule):
     Args:
         classes: names in the order of the logits; linked from the data.
         clip: how clips are made; linked from the data and stored in the checkpoint.
-        backbone, backbone_settings, weights: see `vidattn.backbones.build`.
+        backbone, backbone_settings: see `vidattn.backbones.build`.
+        weights: published ones by name, a URL, or a file: of the backbone, or a checkpoint of ours,
+            of which everything is taken over that fits; see `start_recogniser`.
         attention: what is inserted into the backbone.
         pooling, pooling_settings, stage, dropout: see `RecogniserSpec`.
         multi_label: sigmoids and binary cross-entropy; linked from the data.
@@ -100,12 +104,17 @@ class RecognitionTask(lightning.LightningModule):
         self.position_loss = position_loss
         self.position_share = position_share
         # The configuration is the user's own, so a class path in it may be followed.
-        self.recogniser = Recogniser(self.spec, weights=weights, allow=self.spec.class_paths)
+        self.recogniser, self.taken_over = start_recogniser(
+            self.spec, weights=weights, allow=self.spec.class_paths
+        )
         self.frozen_norms = freeze(self.recogniser, frozen_stages)
         if channels_last:
             self.recogniser.to(memory_format=torch.channels_last_3d)
         if compiled:
             self.recogniser.compile()
+        self._since_step: list[str] = []
+        self._validated = 0
+        self._unreadable: dict[str, str] = {}
         count = len(self.spec.classes)
         self.metric_name = "mean_average_precision" if multi_label else "top1"
         self.metric: Metric = (
@@ -127,29 +136,71 @@ class RecognitionTask(lightning.LightningModule):
             module.eval()
         return self
 
+    def on_train_start(self) -> None:
+        """Go on at the batch that a checkpoint from the middle of an epoch says."""
+        # The schedule asks for the number of steps, so the trainer makes the loader before it
+        # restores its state, and does not come back to it. Nothing has been asked of it so far.
+        self.trainer.fit_loop._load_combined_loader_states()
+
     def training_step(self, batch: ClipBatch, batch_index: int) -> Tensor:
-        """The loss of one batch."""
-        everywhere = self.position_loss > 0
-        recognition = self(batch.pixels, batch.valid, position_logits=everywhere)
-        loss = self._classification_loss(recognition.logits, batch.labels, training=True)
-        if recognition.position_logits is not None:
-            strongest = strongest_mean(recognition.position_logits, self.position_share)
-            second = self._classification_loss(strongest, batch.labels, training=True)
-            loss = loss + self.position_loss * second
+        """The loss of one batch.
+
+        Raises:
+            NotFiniteError: it is NaN or infinite.
+            ArgumentError: the network normalises over the clips of a batch, and there is one.
+        """
+        self._since_step.extend(batch.video_id)
+        loss = self._loss(batch)
+        check_loss(self, loss, batch.video_id)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         return loss
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Look at the gradients before they are clipped and used."""
+        check_gradients(self, self._since_step)
+        self._since_step.clear()
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to count what can be read."""
+        self._validated = 0
+        self._unreadable = {}
+
     def validation_step(self, batch: ClipBatch, batch_index: int) -> None:
-        """Loss and metric of one batch, clip by clip."""
-        logits = self(batch.pixels, batch.valid).logits.float()
-        loss = self._classification_loss(logits, batch.labels, training=False)
-        # Sigmoids by hand: the metric would take logits that all lie in [0, 1] for probabilities.
-        scores = logits.sigmoid() if self.spec.multi_label else logits
-        self.metric.update(scores, batch.labels.long())
+        """Loss and metric of one batch, clip by clip.
+
+        Where no clip could be read there is none, but every process logs the same names.
+
+        Raises:
+            NotFiniteError: a class score is NaN or infinite.
+        """
+        self._validated += len(batch)
+        self._unreadable |= {failure.path: failure.reason for failure in batch.failures}
+        loss = torch.zeros((), device=self.device)
+        logits = loss.new_zeros(0, len(self.spec.classes))
+        if len(batch):
+            logits = self(batch.pixels, batch.valid).logits.float()
+        check_scores(self, logits, batch.video_id)
+        if len(batch):
+            loss = self._classification_loss(logits, batch.labels, training=False)
+            # Sigmoids by hand: logits that all lie in [0, 1] would pass for probabilities.
+            scores = logits.sigmoid() if self.spec.multi_label else logits
+            self.metric.update(scores, batch.labels.long())
         self.log("validation/loss", loss, batch_size=len(batch))
         self.log(
             f"validation/{self.metric_name}", self.metric, prog_bar=True, batch_size=len(batch)
         )
+
+    def on_validation_epoch_end(self) -> None:
+        """Refuse a validation of nothing.
+
+        Raises:
+            UnreadableVideosError: not one video could be read, in any process.
+        """
+        if self.trainer.sanity_checking or not self._unreadable:
+            return
+        count = torch.tensor(self._validated, device=self.device)
+        if not int(self.trainer.strategy.reduce(count, reduce_op="sum")):
+            raise UnreadableVideosError(self._unreadable, len(self._unreadable) - 1)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Groups by depth, a linear warm-up, then a cosine to 0."""
@@ -178,8 +229,32 @@ class RecognitionTask(lightning.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make Lightning's own file one that `vidattn.models.load` reads."""
+        """Make Lightning's own file one that `vidattn.models.load` reads.
+
+        Raises:
+            NotFiniteError: weights are NaN or infinite; nothing is written then.
+        """
+        for state in ("state_dict", "current_model_state"):
+            check_weights(checkpoint.get(state, {}), f"weights after step {self.global_step}")
         checkpoint[KEY] = describe(self.spec, self.clip)
+
+    def _loss(self, batch: ClipBatch) -> Tensor:
+        everywhere = self.position_loss > 0
+        try:
+            recognition = self(batch.pixels, batch.valid, position_logits=everywhere)
+        except ValueError as error:
+            if not str(error).startswith("Expected more than 1 value per channel"):
+                raise
+            raise ArgumentError(
+                f"batch_size: the network normalises over the clips of a batch, and one of "
+                f"{len(batch)} is too small for it; expected data.batch_size of at least 2"
+            ) from error
+        loss = self._classification_loss(recognition.logits, batch.labels, training=True)
+        if recognition.position_logits is not None:
+            strongest = strongest_mean(recognition.position_logits, self.position_share)
+            second = self._classification_loss(strongest, batch.labels, training=True)
+            loss = loss + self.position_loss * second
+        return loss
 
     def _classification_loss(self, logits: Tensor, labels: Tensor, *, training: bool) -> Tensor:
         logits = logits.float()

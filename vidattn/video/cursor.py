@@ -12,6 +12,7 @@ import numpy as np
 from vidattn.errors import ArgumentError, DecodeError
 from vidattn.video.demuxer import (
     FRAME_THREADED,
+    SALVAGE,
     decode_in_threads,
     open_container,
     typed_errors,
@@ -180,7 +181,8 @@ class DecodingCursor:
                 what it still holds, and is then spent. None to read on.
 
         Raises:
-            DecodeError: the decoder refuses a packet; the cursor must then be moved.
+            DecodeError: the decoder refuses a packet, or says that the picture is damaged; the
+                cursor must then be moved.
             LimitError: the frame is larger than allowed.
             ArgumentError: another process opened the file.
         """
@@ -277,7 +279,9 @@ class DecodingCursor:
         if len(self._ready) > count or self._drained:
             return
         self.astray = True  # stays so if the decoder fails, or is interrupted
-        with typed_errors(self.path, lambda: f"cannot decode packet {self.position}"):
+        with typed_errors(
+            self.path, lambda: f"cannot decode packet {self.position}", advice=SALVAGE
+        ):
             while len(self._ready) <= count and not self._drained:
                 if last is not None and self.position > last:
                     self._drain()

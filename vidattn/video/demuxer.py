@@ -10,14 +10,9 @@ from typing import Any
 import av
 
 from vidattn.errors import DecodeError, LimitError, NotAVideoError, VideoError
+from vidattn.video.containers import CONTAINERS
 from vidattn.video.h264_parameters import tells_reordering
 from vidattn.video.limits import Limits
-
-# Containers that hold their own pictures: none of these opens another file.
-CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,"
-    "h264,hevc,vvc,m4v,av1,obu,ivf,mxf,nut,dv,rm,wtv,mjpeg,apng,y4m,yuv4mpegpipe,h261,h263,vc1"
-)
 
 # To complete what a header says, FFmpeg reads packets and decodes them, for longer than all else
 # takes. In haste it reads few, and decodes only where that is quick or tells what we rely on.
@@ -28,13 +23,20 @@ _HASTE = {
 }
 _MATROSKA = b"\x1a\x45\xdf\xa3"
 
+# What helps where pictures are damaged.
+SALVAGE = "--salvage (salvage=True in Python) reads what is left of a damaged video"
+
 # Codecs whose decoders gain by threads: those of MPEG-2 and MPEG-4 take longer with them.
 FRAME_THREADED = {"h264", "hevc", "vp9"}
 
 
 @contextmanager
 def typed_errors(
-    path: str, doing: str | Callable[[], str], kind: type[VideoError] = DecodeError
+    path: str,
+    doing: str | Callable[[], str],
+    kind: type[VideoError] = DecodeError,
+    *,
+    advice: str = "",
 ) -> Iterator[None]:
     """Turn whatever PyAV raises into an error of ours that names the file.
 
@@ -42,6 +44,7 @@ def typed_errors(
         path: of the file.
         doing: what cannot be done, or what tells it once it has failed.
         kind: of the error.
+        advice: what helps.
     """
     try:
         yield
@@ -55,7 +58,7 @@ def typed_errors(
             raise LimitError(path, "a frame has more pixels than allowed") from error
         # PyAV also leaks IndexError, ValueError, … of damaged files.
         what = doing if isinstance(doing, str) else doing()
-        raise kind(path, f"{what}: {_reason(error)}") from error
+        raise kind(path, f"{what}: {_reason(error)}{advice and f'; {advice}'}") from error
 
 
 def open_container(
@@ -88,7 +91,7 @@ def _open(path: str, file: Path, limits: Limits, haste: dict[str, str]) -> tuple
     # they allocate, which may be some more than are shown; what is shown is checked later.
     most = str(2 * limits.maximum_pixels + 2**16)
     options = {
-        "format_whitelist": CONTAINERS,
+        "format_whitelist": ",".join(CONTAINERS),
         "protocol_whitelist": "file",
         "max_pixels": most,
         **haste,
@@ -100,7 +103,9 @@ def _open(path: str, file: Path, limits: Limits, haste: dict[str, str]) -> tuple
             stream = _first_video(path, container)
             _check_header(path, container, stream, limits)
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"max_pixels": most}
+            # A decoder that finds damage then refuses the packet, where it would else patch the
+            # picture from others and hand it out as if it were whole.
+            stream.codec_context.options = {"max_pixels": most, "err_detect": "explode"}
     except BaseException:
         container.close()
         raise
@@ -126,16 +131,11 @@ def _tells_reordering(container: Any, stream: Any) -> bool:
 
 
 def decode_in_threads(context: Any, threads: int) -> None:
-    """Let a decoder that has not started yet, of `FRAME_THREADED`, decode frames side by side.
-
-    What such a decoder refuses then raises, for it cannot patch a hole as one thread does: the
-    pictures that it is patched from are not finished yet. Not all damage is refused.
-    """
+    """Let a decoder that has not started yet, of `FRAME_THREADED`, decode frames side by side."""
     context.thread_count = 1
     if threads > 1:
         # One more than shall run at a time, as FFmpeg itself does: some wait for others' pictures.
         context.thread_count, context.thread_type = threads + 1, "FRAME"
-        context.options = {**context.options, "err_detect": "explode"}
 
 
 def _first_video(path: str, container: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 from vidattn.errors import DecodeError
 from vidattn.video.cursor import DecodingCursor
+from vidattn.video.demuxer import SALVAGE
 
 
 class FrameCount:
@@ -35,6 +36,9 @@ class FrameCount:
         self.damage: str | None = None
         cursor.rewind(thorough=True)  # only what the decoder gives tells what there is
         while (frame := self._next_or_damage()) is not None:
+            if frame.is_corrupt:
+                self.damage = f"the decoder marks a picture as damaged; {SALVAGE}"
+                break
             look(frame)
             if frame.key_frame:
                 self.keys.append(len(self.times))

@@ -6,6 +6,7 @@ from typing import Any
 
 from vidattn.errors import DecodeError
 from vidattn.video.cursor import DecodingCursor
+from vidattn.video.demuxer import SALVAGE
 from vidattn.video.index import FrameIndex
 from vidattn.video.plan import DecodingPlan
 
@@ -120,7 +121,6 @@ class FrameSearch:
         if self._must_move(time, start, int(index.packets[position])):
             self._confirm()
             cursor.seek(start)
-        doubted = cursor.sought or cursor.threads > 1
         while True:
             frame = (
                 cursor.next_frame(given.wanted, last=given.last)
@@ -130,9 +130,11 @@ class FrameSearch:
             if frame is None:
                 raise DecodeError(cursor.path, f"frame {position}: the video ends before it")
             late = frame.pts is not None and frame.pts > time
-            if late or (doubted and frame.is_corrupt):
-                seconds = float(time * cursor.stream.time_base)
-                raise DecodeError(cursor.path, f"frame {position}: nothing decodes at {seconds} s")
+            if late or frame.is_corrupt:
+                what = f"nothing decodes at {float(time * cursor.stream.time_base)} s"
+                if not late:
+                    what = f"a picture that it may refer to is damaged; {SALVAGE}"
+                raise DecodeError(cursor.path, f"frame {position}: {what}")
             if frame.pts == time:
                 self._unconfirmed = given if cursor.threads > 1 else None
                 return frame

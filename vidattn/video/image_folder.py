@@ -10,12 +10,12 @@ import PIL
 from PIL import Image
 
 from vidattn.errors import ArgumentError, DecodeError, NotAVideoError
+from vidattn.video.containers import IMAGE_SUFFIXES
 from vidattn.video.indexed_reader import IndexedReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.paths import checked_path
 from vidattn.video.resize import resize_area, resized_size
 
-_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 
 
@@ -46,8 +46,9 @@ class ImageFolderReader(IndexedReader):
         folder = checked_path(path)
         if not folder.is_dir():
             raise NotAVideoError(self.path, "expected a folder of frame images")
-        found = (file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS)
-        self._files = sorted((file for file in found if file.is_file()), key=_natural)
+        found = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        shown = (file for file in found if file.is_file() and not file.name.startswith("."))
+        self._files = sorted(shown, key=_natural)
         if not self._files:
             raise NotAVideoError(self.path, "a folder without jpg, png, webp or bmp images")
         limits.check_packets(self.path, len(self._files))

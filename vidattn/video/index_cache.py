@@ -7,6 +7,7 @@ and last bytes: a renamed video keeps its table, a changed one loses it. The fol
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -22,17 +23,28 @@ _SAMPLE_BYTES = 2**16
 
 
 def cache_folder() -> Path:
-    """Where tables are kept; it need not exist."""
+    """Where tables are kept; it need not exist.
+
+    Raises:
+        OSError: nobody says where, as there is no home.
+    """
     if chosen := os.environ.get("VIDATTN_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vidattn"
+    if chosen := os.environ.get("XDG_CACHE_HOME"):
+        return Path(chosen) / "vidattn"
+    try:
+        return Path.home() / ".cache" / "vidattn"
+    except RuntimeError as error:
+        raise FileNotFoundError(
+            errno.ENOENT, "no home folder is known; VIDATTN_CACHE names another", "~/.cache"
+        ) from error
 
 
 def load_table(file: Path) -> PacketTable | None:
     """The table of a video, or None where there is none, or none that can be used."""
-    if not cache_folder().is_dir():
-        return None
     try:
+        if not cache_folder().is_dir():
+            return None
         content = _place(file).read_bytes()
     except OSError:
         return None

@@ -17,8 +17,10 @@ _MANIFESTS = (b"<mpd", b"<smoothstreamingmedia", b"<cpl", b"<assetmap")
 def checked_path(path: str | os.PathLike[str]) -> Path:
     """The absolute path of an existing file or folder that is safe to hand to FFmpeg.
 
+    A file may be called `a:b.mp4` or `-a.mp4`: by its absolute path it is taken for nothing else.
+
     Raises:
-        UnsafePathError: a protocol, a leading `-`, a NUL, or a playlist.
+        UnsafePathError: no such file, and a protocol or a leading `-`; a NUL, or a playlist.
         VideoNotFoundError: nothing there.
         NotAVideoError: empty, or neither a file nor a folder (a pipe would block for ever).
     """
@@ -27,14 +29,15 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
         raise UnsafePathError(path, "expected the path of a file, as text that is not empty")
     if "\0" in name:
         raise UnsafePathError(name.replace("\0", "\\0"), "a NUL is in the path")
-    if name.startswith("-"):
-        raise UnsafePathError(name, "a leading '-' looks like an option; write './' before it")
-    if _PROTOCOL.match(name):
-        raise UnsafePathError(name, "a protocol where the path of a file was expected")
     absolute = Path(os.path.abspath(name))
     try:
         status = absolute.stat()
     except (FileNotFoundError, NotADirectoryError):
+        if name.startswith("-"):
+            raise UnsafePathError(name, "no such file; it looks like an option") from None
+        if _PROTOCOL.match(name):
+            reason = "a protocol where the path of a file was expected"
+            raise UnsafePathError(name, reason) from None
         raise VideoNotFoundError(name, "no such file or folder") from None
     except OSError as error:
         raise VideoNotFoundError(name, f"cannot be reached: {error.strerror}") from None

@@ -79,6 +79,7 @@ class PyavReader(IndexedReader):
         self._converters = [RgbConverter() for _ in range(self._threads)]
         self._shown = ShownSize(self.path)
         self.damage: str | None = None
+        self._promised = 0  # frames that its packets promise, and no decoder gives
         self._previous: int | None = None
         self._cursor = DecodingCursor(self.path, checked_path(path), limits)
         self._helpers: dict[int, FrameSearch] = {}
@@ -111,6 +112,11 @@ class PyavReader(IndexedReader):
         self.size  # noqa: B018 - decodes a frame
         stream = self._cursor.stream
         return float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
+
+    @property
+    def missing_end(self) -> str | None:
+        """As the interface says."""
+        return self.damage if self.damage is not None and self._promised == 0 else None
 
     def close(self) -> None:
         """Release the file; asking for frames afterwards is an error."""
@@ -159,10 +165,9 @@ class PyavReader(IndexedReader):
         self.timestamps_made_up = None in counted.times
         # Complete packets promise frames, where the decoder refused one of them; what the end of
         # the file cuts off promises none.
-        promised = 0
         if counted.damage is not None and not table.damaged.any():
-            promised = int((~table.discarded).sum())
-        self._seconds = filled(counted.times, step, max(promised - len(counted.times), 0))
+            self._promised = max(int((~table.discarded).sum()) - len(counted.times), 0)
+        self._seconds = filled(counted.times, step, self._promised)
         self._keys = np.array(counted.keys, np.int64)
         self._source = counted
         return int(table.presentation.argmax())

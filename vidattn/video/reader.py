@@ -6,6 +6,10 @@ from itertools import accumulate, pairwise
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
+from vidattn.errors import DecodeError
+from vidattn.sampling.times import FrameTimes
 from vidattn.video.frames import Frames
 
 
@@ -61,6 +65,18 @@ class VideoReader(ABC):
     def seconds_of(self, indices: Sequence[int]) -> list[float]:
         """Presentation time of frames by index, without decoding them."""
 
+    @property
+    def frame_times(self) -> FrameTimes:
+        """When each frame is shown, without decoding any.
+
+        Raises:
+            DecodeError: there is no frame.
+        """
+        if len(self) < 1:
+            raise DecodeError(self.path, "no frame can be decoded")
+        seconds = np.array(self.seconds_of(range(len(self))))
+        return FrameTimes(seconds, self.fps, self.duration_seconds)
+
     @abstractmethod
     def keyframe_indices(self) -> list[int]:
         """Frames that refer to no other one: each is decoded by itself, so cheaply."""
@@ -77,6 +93,11 @@ class VideoReader(ABC):
     def damaged_spans(self) -> list[tuple[int, int, str]]:
         """(first frame, last frame, what is wrong) of what is not valid; only by salvaging."""
         return []
+
+    @property
+    def missing_end(self) -> str | None:
+        """Why the end of the file cannot be decoded, so that `len` is what is before; else None."""
+        return None
 
     def clips(
         self, clips: Sequence[Sequence[int]], *, short_side: int | None = None

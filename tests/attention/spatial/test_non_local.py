@@ -37,16 +37,18 @@ def pairs(form, theta, phi, w, scale):
     return np.exp(scale * f) / np.exp(scale * f).sum(1, keepdims=True)
 
 
-def reference(x, w, form, scale, step=1):
+def reference(x, w, form, scale, step=1, *, input_first=False):
     out = np.empty_like(x)
     for n, sample in enumerate(x):
         tokens = sample.reshape(len(sample), -1).T
-        theta = phi = tokens
+        read = pooled(tokens, x.shape[2:], step) if input_first else tokens
+        theta, phi = tokens, read
         if form != "gaussian":
             theta = tokens @ w["query.weight"].T + w["query.bias"]
-            phi = tokens @ w["key.weight"].T + w["key.bias"]
-        g = tokens @ w["value.weight"].T + w["value.bias"]
-        phi, g = pooled(phi, x.shape[2:], step), pooled(g, x.shape[2:], step)
+            phi = read @ w["key.weight"].T + w["key.bias"]
+        g = read @ w["value.weight"].T + w["value.bias"]
+        if not input_first:
+            phi, g = pooled(phi, x.shape[2:], step), pooled(g, x.shape[2:], step)
         mixed = pairs(form, theta, phi, w, scale) @ g
         out[n] = (mixed @ w["output.weight"].T + w["output.bias"]).T.reshape(sample.shape)
     return x + out
@@ -64,6 +66,37 @@ def test_equals_formula(grid, form, step, training, randomise):
     scale = 8**-0.5 if form == "gaussian" else 4**-0.5
     expected = reference(x.numpy(), weights, form, scale, step)
     np.testing.assert_allclose(module(x).detach().numpy(), expected, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("grid", [(7,), (4, 5), (3, 4, 5)])
+@pytest.mark.parametrize("form", FORMS)
+def test_subsampled_input_equals_formula(grid, form, randomise):
+    settings = {"pairwise": form, "subsample": 2, "subsample_input": True}
+    module = build("non_local", 8, spatial_dims=len(grid), **settings)
+    randomise(module).double()
+    weights = {name: value.numpy() for name, value in module.state_dict().items()}
+    x = torch.randn(2, 8, *grid, dtype=torch.float64)
+    scale = 8**-0.5 if form == "gaussian" else 4**-0.5
+    expected = reference(x.numpy(), weights, form, scale, 2, input_first=True)
+    np.testing.assert_allclose(module(x).detach().numpy(), expected, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_padding_is_not_in_a_subsampled_input(form, randomise):
+    settings = {"pairwise": form, "subsample": 2, "subsample_input": True}
+    module = randomise(build("non_local", 8, **settings)).double()
+    x = torch.randn(1, 8, 2, 4, 5, dtype=torch.float64)
+    x[:, :, 1], x[..., 3, :] = torch.inf, torch.nan
+    mask = x.isfinite().all(1, keepdim=True)
+    with record_maps(module, affinities="full") as maps:
+        out = module(x, mask=mask)[:, :, :1, :3]
+    weights = {name: value.numpy() for name, value in module.state_dict().items()}
+    alone = x[:, :, :1].clone()
+    alone[..., 3, :] = -20  # never the maximum of a block
+    scale = 8**-0.5 if form == "gaussian" else 4**-0.5
+    expected = reference(alone.numpy(), weights, form, scale, 2, input_first=True)[..., :3, :]
+    np.testing.assert_allclose(out.detach().numpy(), expected, atol=1e-12, rtol=1e-12)
+    assert (maps[0].values[:, :, 1] == 0).all()
 
 
 @pytest.mark.parametrize("form", FORMS[:2])
@@ -87,16 +120,19 @@ def test_per_frame_equals_formula(randomise):
 @pytest.mark.parametrize(
     ("form", "instantiation"), [("embedded_gaussian", "softmax"), ("dot_product", "dot_product")]
 )
-def test_equals_pytorchvideo(form, instantiation, randomise):
+@pytest.mark.parametrize("subsample", [1, 2])
+def test_equals_pytorchvideo(form, instantiation, subsample, randomise):
     from pytorchvideo.layers.nonlocal_net import NonLocal as Reference
 
-    ours = randomise(build("non_local", 8, pairwise=form)).double()
+    settings = {"subsample": subsample, "subsample_input": subsample > 1}
+    ours = randomise(build("non_local", 8, pairwise=form, **settings)).double()
     layers = ("conv_theta", "conv_phi", "conv_g", "conv_out")
     theirs = Reference(
         **{
             theirs: pointwise(getattr(ours, name))
             for theirs, name in zip(layers, ("query", "key", "value", "output"), strict=True)
         },
+        pool=nn.MaxPool3d((1, 2, 2)) if subsample > 1 else None,
         instantiation=instantiation,
     )
     x = torch.randn(2, 8, 3, 4, 5, dtype=torch.float64)
@@ -220,6 +256,7 @@ def test_forms_without_softmax_hold_no_table_of_pairs(form):
         ({"pairwise": "gausian"}, "pairwise: expected one of gaussian, .*, got 'gausian'"),
         ({"pairwise": "dot_product", "scale": 1.0}, "scale: dot_product has none, got 1.0"),
         ({"subsample": 0}, "subsample: expected at least 1, got 0"),
+        ({"subsample_input": True}, "subsample_input: expected a subsample of 2 or more"),
     ],
 )
 def test_settings_are_checked(settings, message):

@@ -124,7 +124,47 @@ def test_distances_equal_torchvision(randomise):
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
 
 
+@pytest.mark.parametrize("grid", [(3, 5, 7), (2, 4, 6), (4, 9, 9), (3, 10, 11)])
+def test_distances_of_any_size_equal_torchvision(grid, randomise):
+    """Strides that do not divide, and tables made for another size."""
+    stride, size = (1, 2, 4), (3, 8, 8)
+    module = randomise(build("mvit", 8, heads=2, stride=stride, size=size, compat=True)).double()
+    keys = tuple(-(-one // step) for one, step in zip(grid, stride, strict=True))
+    length = grid[0] * grid[1] * grid[2]
+    query = torch.randn(2, 2, length, 4, dtype=torch.float64)
+    tables = (module.relative[axis] for axis in "HWT")
+    count = keys[0] * keys[1] * keys[2]
+    pairs = torch.zeros(2, 2, length + 1, count + 1, dtype=torch.float64)
+    expected = mvit._add_rel_pos(pairs, F.pad(query, (0, 0, 1, 0)), grid, keys, *tables)
+    found = module._relative(query, grid)
+    torch.testing.assert_close(found, expected[:, :, 1:, 1:], atol=1e-12, rtol=1e-12)
+
+
+def test_distances_by_the_ratio_of_sizes_equal_a_table_by_hand(randomise):
+    """Seven positions, four keys: 1.75 apart, and cut to whole distances."""
+    module = build("mvit", 8, spatial_dims=1, heads=1, stride=2, size=7, compat=True)
+    module = randomise(module).double()
+    query = torch.randn(1, 1, 7, 8, dtype=torch.float64)
+    expected = torch.empty(7, 4, dtype=torch.float64)
+    for i in range(7):
+        for j in range(4):
+            row = int(i + (3 - j) * 1.75)
+            expected[i, j] = query[0, 0, i] @ module.relative["T"][row]
+    torch.testing.assert_close(module._relative(query, (7,))[0, 0], expected)
+    x = torch.randn(1, 8, 7, dtype=torch.float64)
+    other = build("mvit", 8, spatial_dims=1, heads=1, stride=2, size=7).double()
+    other.load_state_dict(module.state_dict())
+    assert not torch.allclose(module(x), other(x))
+    even = torch.randn(1, 8, 6, dtype=torch.float64)
+    for one in (module, other):
+        one.relative["T"] = torch.nn.Parameter(module.relative["T"][:11])
+        one.size = (6,)
+    torch.testing.assert_close(module(even), other(even))
+
+
 def test_settings_are_checked():
+    with pytest.raises(ValueError, match="compat: version 1 has no distances"):
+        build("mvit", 8, version=1, compat=True)
     with pytest.raises(ValueError, match="version: expected 1 or 2, got 3"):
         build("mvit", 8, version=3)
     module = build("mvit", 8, size=4)

@@ -7,11 +7,11 @@ from vidattn.attention import build, record_maps
 from vidattn.attention.spatiotemporal.space_time_mixing import shift_over_time
 
 
-def reference(x, w, heads, count, slow):
+def reference(x, w, heads, count, slow, *, across_heads=False):
     """Frame by frame; keys and values of the neighbours are looked up channel by channel."""
     out, rows = x.clone(), []
     frames = x.shape[2]
-    width = x.shape[1] // heads
+    width = x.shape[1] // (1 if across_heads else heads)
     for n, clip in enumerate(x):
         normed = [
             slow.layer_norm(frame.flatten(1).T, w["norm.weight"], w["norm.bias"])
@@ -43,6 +43,19 @@ def test_equals_formula(heads, divisor, count, training, randomise, slow, close)
     with record_maps(module) as maps:
         close(module(x), expected)
     close(maps[0].values.flatten(3), rows)
+
+
+@pytest.mark.parametrize(("heads", "divisor", "count"), [(4, 4, 2), (2, 8, 1), (4, 3, 2)])
+def test_shift_across_heads_equals_formula(heads, divisor, count, randomise, slow, close):
+    """As the authors' code, which lays the heads' channels out as one axis before it shifts."""
+    settings = {"heads": heads, "divisor": divisor, "across_heads": True}
+    module = randomise(build("space_time_mixing", 8, **settings)).double()
+    x = torch.randn(2, 8, 4, 3, 2, dtype=torch.float64)
+    weights = module.state_dict()
+    expected, _ = reference(x, weights, heads, count, slow, across_heads=True)
+    close(module(x), expected)
+    within, _ = reference(x, weights, heads, max(1, 8 // heads // divisor), slow)
+    assert not torch.allclose(within, expected)
 
 
 def test_a_frame_is_seen_by_its_neighbours_only(randomise):

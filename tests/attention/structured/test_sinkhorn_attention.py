@@ -51,6 +51,50 @@ def test_equals_reference(grid, iterations, training, randomise):
             torch.testing.assert_close(got, expected, atol=1e-10, rtol=1e-10)
 
 
+def by_potentials(scores, turns, *, constant):
+    """As the authors' code: potentials of rows and columns, one after the other, rows last."""
+    row, column = scores.new_zeros(len(scores)), scores.new_zeros(len(scores))
+    for turn in range(turns):
+        moved = scores + row[:, None] + column
+        if turn % 2 == 0:
+            row = row - moved.logsumexp(1)
+        else:
+            column = column - moved.logsumexp(0)
+            column = column.detach() if constant else column
+    return (scores + row[:, None] + column).exp()
+
+
+@pytest.mark.parametrize("constant", [True, False])
+@pytest.mark.parametrize("iterations", [1, 3])
+@pytest.mark.parametrize("padded", [True, False])
+def test_gradient_through_columns_or_not_is_that_of_the_authors(constant, iterations, padded):
+    scores = torch.randn(1, 2, 6, 6, dtype=torch.float64, requires_grad=True)
+    mask = torch.tensor([[True] * 4 + [False] * 2]) if padded else None
+    real = 4 if padded else 6
+    settings = {"iterations": iterations, "constant_columns": constant}
+    found = sinkhorn(scores, mask, **settings)
+    upstream = torch.randn_like(found)
+    (gradient,) = torch.autograd.grad(found, scores, upstream)
+    for head in range(2):
+        alone = scores.detach()[0, head, :real, :real].requires_grad_()
+        expected = by_potentials(alone, 2 * iterations - 1, constant=constant)
+        (slope,) = torch.autograd.grad(expected, alone, upstream[0, head, :real, :real])
+        close = {"atol": 1e-12, "rtol": 1e-12}
+        torch.testing.assert_close(found[0, head, :real, :real], expected, **close)
+        torch.testing.assert_close(gradient[0, head, :real, :real], slope, **close)
+
+
+def test_constant_columns_change_the_gradient_only(randomise):
+    x, found = torch.randn(2, 8, 5, dtype=torch.float64), []
+    for constant in (True, False):
+        module = build("sinkhorn", 8, spatial_dims=1, heads=2, constant_columns=constant)
+        out = randomise(module).double()(x)
+        out.square().sum().backward()
+        found.append((out, module.query_key_value.weight.grad))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-12, rtol=1e-12)
+    assert not torch.allclose(found[0][1], found[1][1])
+
+
 def test_what_comes_of_rounded_queries_is_exact_under_autocast(randomise):
     module = randomise(build("sinkhorn", 8, spatial_dims=1, heads=2)).requires_grad_(False)
     x = torch.randn(1, 8, 6)

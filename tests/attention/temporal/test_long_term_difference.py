@@ -10,7 +10,7 @@ from vidattn.attention import build, record_maps
 @pytest.mark.parametrize("grid", [(5, 4, 6), (4, 7, 5), (1, 2, 3)])
 @pytest.mark.parametrize("training", [True, False])
 def test_equals_the_formula_frame_by_frame(grid, training, randomise, normalise):
-    module = randomise(build("tdn", 16, reduction=4)).double().train(training)
+    module = randomise(build("ltdm", 16, reduction=4)).double().train(training)
     x = torch.randn(2, 16, *grid, dtype=torch.float64)
     expected = reference(module.state_dict(), x, normalise, training=training)
     torch.testing.assert_close(module(x), expected, atol=1e-11, rtol=1e-10)
@@ -18,13 +18,13 @@ def test_equals_the_formula_frame_by_frame(grid, training, randomise, normalise)
 
 def test_reversed_clip_gives_the_reversed_result(randomise):
     # Forward and backward count alike, unless one is computed from the other.
-    module = randomise(build("tdn", 16, reduction=4)).double().eval()
+    module = randomise(build("ltdm", 16, reduction=4)).double().eval()
     x = torch.randn(2, 16, 5, 4, 4, dtype=torch.float64)
     torch.testing.assert_close(module(x.flip(2)).flip(2), module(x))
 
 
 def test_padding_is_no_difference(randomise):
-    module = randomise(build("tdn", 16, reduction=4)).double().eval()
+    module = randomise(build("ltdm", 16, reduction=4)).double().eval()
     x = torch.randn(2, 16, 5, 4, 4, dtype=torch.float64)
     mask = torch.ones(1, 1, 5, 1, 1, dtype=torch.bool)
     mask[:, :, 2] = False
@@ -38,7 +38,7 @@ def test_padding_is_no_difference(randomise):
 
 def test_one_pixel_frames_are_refused():
     with pytest.raises(ValueError, match=r"expected H and W of at least 2, got \(4, 1\)"):
-        build("tdn", 16)(torch.zeros(1, 16, 3, 4, 1))
+        build("ltdm", 16)(torch.zeros(1, 16, 3, 4, 1))
 
 
 def reference(state, x, normalise, *, training):

@@ -19,7 +19,7 @@ def test_equals_the_formula_frame_by_frame(grid, training, randomise, normalise)
 
 def test_still_clip_keeps_all_channels_alike(randomise):
     # Where nothing moves and D passes b on, d is 0 and only the last normalisation is left.
-    module = randomise(build("tea", 16, reduction=4)).double().eval()
+    module = randomise(build("me", 16, reduction=4)).double().eval()
     with torch.no_grad():
         module.change.transform.weight.zero_()
         module.change.transform.weight[:, :, :, 1, 1] = 1
@@ -30,7 +30,7 @@ def test_still_clip_keeps_all_channels_alike(randomise):
 
 
 def test_padding_is_no_motion(randomise):
-    module = randomise(build("tea", 16, reduction=4)).double().eval()
+    module = randomise(build("me", 16, reduction=4)).double().eval()
     x = torch.randn(2, 16, 5, 4, 3, dtype=torch.float64)
     mask = torch.ones(1, 1, 5, 1, 1, dtype=torch.bool)
     mask[:, :, 2] = False

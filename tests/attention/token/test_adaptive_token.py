@@ -8,7 +8,7 @@ from vidattn.attention import build, record_maps
 
 @pytest.mark.parametrize("grid", [(9,), (3, 4), (2, 3, 3)])
 def test_equals_reference(grid, randomise):
-    module = randomise(build("adavit", 5, spatial_dims=len(grid), temperature=3.0)).double()
+    module = randomise(build("adaptive_token", 5, spatial_dims=len(grid), temperature=3.0)).double()
     x = torch.randn(2, 5, *grid, dtype=torch.float64)
     noise = torch.randn(2, 1, *grid, 2, dtype=torch.float64)
     score = torch.einsum("c,nc...->n...", module.score.weight[0], x) + module.score.bias
@@ -27,7 +27,7 @@ def test_equals_reference(grid, randomise):
 
 
 def test_map_is_what_was_kept(randomise):
-    module = randomise(build("adavit", 5)).eval()
+    module = randomise(build("adaptive_token", 5)).eval()
     x = torch.randn(2, 5, 2, 3, 3)
     with record_maps(module) as maps:
         out = module(x)

@@ -36,6 +36,37 @@ def test_value_and_gradient_equal_reference():
     torch.testing.assert_close(gradient, by_hand, atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.parametrize("padded", [True, False])
+def test_diagonal_gradient_is_of_the_chosen_positions_own_score(padded):
+    """As the authors' code: upstream and E[onehot · Z] / σ multiplied position by position."""
+    scores = torch.randn(2, 7, dtype=torch.float64, requires_grad=True)
+    noise = torch.randn(2, 40, 7, dtype=torch.float64)
+    kept = torch.tensor([True] * 5 + [False, True]).expand(2, 7) if padded else None
+    settings = {"noise": noise, "sigma": 0.6}
+    rows = perturbed_top_k(scores, 3, kept, **settings, gradient="diagonal")
+    assert torch.equal(rows, perturbed_top_k(scores, 3, kept, **settings))
+    real = list(range(7)) if kept is None else [0, 1, 2, 3, 4, 6]
+    _, slope = reference(scores.detach()[:, real], 3, noise[..., real], 0.6)
+    upstream = torch.randn_like(rows)
+    (gradient,) = torch.autograd.grad(rows, scores, upstream)
+    by_hand = torch.einsum("nkl,nkl->nl", upstream[..., real], slope.diagonal(dim1=2, dim2=3))
+    torch.testing.assert_close(gradient[:, real], by_hand, atol=1e-10, rtol=1e-10)
+    assert not padded or (gradient[:, 5] == 0).all()
+
+
+def test_gradient_by_name_reaches_the_mechanism():
+    x, upstream = torch.randn(2, 4, 9).double(), torch.randn(2, 4, 2).double()
+    noise, found = torch.randn(2, 30, 9).double(), {}
+    for gradient in ("full", "diagonal"):
+        torch.manual_seed(0)
+        module = build("perturbed_top_k", 4, spatial_dims=1, tokens=2, gradient=gradient).double()
+        (module(x, noise=noise).features * upstream).sum().backward()
+        found[gradient] = module.score.score.weight.grad
+    assert not torch.allclose(found["full"], found["diagonal"])
+    with pytest.raises(ValueError, match="gradient: expected 'full' or 'diagonal', got 'half'"):
+        build("perturbed_top_k", 4, gradient="half")
+
+
 def test_gradient_is_that_of_the_smoothed_objective():
     """Finite differences of the expectation, which shared noise makes comparable."""
     generator = torch.Generator().manual_seed(0)

@@ -100,6 +100,31 @@ def test_equals_reference(grid, training, randomise):
     assert out.valid.all()
 
 
+@pytest.mark.parametrize("rank", [1, 2])
+def test_diagonal_gradient_equals_reference(rank, randomise):
+    """Of frames, and of a region: upstream and E[onehot · Z] / σ, position by position."""
+    settings = {"frames": 2, "region_size": 1, "sigma": 0.2, "gradient": "diagonal"}
+    module = randomise(build("stts", 8, spatial_dims=rank, **settings)).double().train()
+    x = torch.randn(1, 8, *((7,) if rank == 1 else (3, 3)), dtype=torch.float64)
+    tokens, count = x[0].flatten(1).T, 2 if rank == 1 else 1
+    noise = torch.randn(1, 11, len(tokens), dtype=torch.float64)
+    net = module.frame_score if rank == 1 else module.region_score
+    seen = torch.cat([tokens, tokens], 1) if rank == 1 else tokens  # of one position: mean, maximum
+    scores = unit_range(score(net, seen, torch.ones(len(tokens)).bool()))
+    slope = torch.zeros(count, len(tokens), dtype=torch.float64)
+    for draw in noise[0]:
+        for slot, position in enumerate(top(scores.detach() + 0.2 * draw, count)):
+            slope[slot, position] += draw[position] / (0.2 * 11)
+    upstream = torch.randn(8, count, dtype=torch.float64)
+    # features = x · rowsᵀ, so that what comes back to the rows is upstreamᵀ · x.
+    back = (upstream.T @ tokens.T * slope).sum(0)
+    expected = torch.autograd.grad(scores, list(net.parameters()), back)
+    out = module(x, noise=(noise, None) if rank == 1 else (None, noise)).features[0]
+    found = torch.autograd.grad((out * upstream).sum(), list(net.parameters()))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
+
+
 def test_scores_learn_through_both_choices(randomise):
     module = randomise(build("stts", 8, frames=2, samples=50)).double().train()
     out = module(torch.randn(2, 8, 4, 6, 5, dtype=torch.float64))

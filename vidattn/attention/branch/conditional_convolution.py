@@ -31,7 +31,6 @@ class ConditionalConvolution(Replacement):
 
     family: ClassVar[str] = "branch"
     source: ClassVar[str] = "Yang, Bender, Le, Ngiam, CondConv, NeurIPS 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("condconv",)
     map_meaning: ClassVar[str] = "weight of each expert's kernel, in (0, 1)"
 
     def __init__(

@@ -40,7 +40,6 @@ class DynamicConvolution(Replacement):
 
     family: ClassVar[str] = "branch"
     source: ClassVar[str] = "Chen et al., Dynamic Convolution, CVPR 2020"
-    aliases: ClassVar[tuple[str, ...]] = ("dynamic_conv", "dyconv")
     map_meaning: ClassVar[str] = "share of each expert's kernel; sums to 1"
 
     temperature: Tensor

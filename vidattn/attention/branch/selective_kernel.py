@@ -36,7 +36,6 @@ class SelectiveKernel(Replacement):
 
     family: ClassVar[str] = "branch"
     source: ClassVar[str] = "Li, Wang, Hu, Yang, Selective Kernel Networks, CVPR 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("sk",)
     map_meaning: ClassVar[str] = "share of each dilation, mean over channels; sums to 1"
 
     def __init__(

@@ -38,7 +38,6 @@ class SplitAttention(Replacement):
 
     family: ClassVar[str] = "branch"
     source: ClassVar[str] = "Zhang et al., ResNeSt, CVPR Workshops 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("split", "resnest")
     map_meaning: ClassVar[str] = "share of each split, mean over channels; sums to 1"
 
     def __init__(

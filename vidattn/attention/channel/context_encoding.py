@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from vidattn.attention.masking import single_precision, zero_padding
 from vidattn.attention.mechanism import Gate
+from vidattn.attention.precision import in_single_precision
 
 
 class ContextEncoding(Gate):
@@ -27,7 +28,6 @@ class ContextEncoding(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Zhang et al., EncNet, CVPR 2018"
-    aliases: ClassVar[tuple[str, ...]] = ("encnet",)
     map_meaning: ClassVar[str] = "what each feature was multiplied by: 0, or between 1 and 2"
 
     def __init__(self, channels: int, *, codewords: int = 32) -> None:
@@ -46,7 +46,8 @@ class ContextEncoding(Gate):
         tokens = F.relu(self.norm(self.project(tokens).transpose(1, 2)).transpose(1, 2))
         with torch.autocast(x.device.type, enabled=False):
             residuals = self._residuals(single_precision(tokens), mask, x)
-        return F.relu(self.word_norm(residuals.to(self.codewords.dtype))).mean(1)
+        encoded = F.relu(in_single_precision(self.word_norm, residuals)).mean(1)
+        return encoded.to(self.codewords.dtype)
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, 1, …), before the ReLU."""
@@ -55,6 +56,7 @@ class ContextEncoding(Gate):
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> the same shape."""
         self.check_rank(x)
+        x = zero_padding(x, mask)
         weights = zero_padding(self.weights(x, mask, context), mask)
         if self.observer.recording:
             self.observer(weights.detach() * (x > 0), x.shape[2:])

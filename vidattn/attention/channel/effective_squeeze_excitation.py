@@ -23,7 +23,6 @@ class EffectiveSqueezeExcitation(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Lee, Park, CVPR 2020, VoVNetV2"
-    aliases: ClassVar[tuple[str, ...]] = ("ese", "effective_se")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in [0, 1]"
 
     def __init__(self, channels: int) -> None:

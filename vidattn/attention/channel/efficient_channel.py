@@ -27,7 +27,6 @@ class EfficientChannelAttention(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Wang et al., ECA-Net, CVPR 2020"
-    aliases: ClassVar[tuple[str, ...]] = ("eca", "efficient_channel_attention")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 
     def __init__(

@@ -30,7 +30,6 @@ class GaussianContextTransformer(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Ruan, Wang, Zheng, Zheng, Gaussian Context Transformer, CVPR 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("gaussian_gct",)
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1]"
 
     def __init__(self, channels: int, *, deviation: float = 2.0, learnable: bool = False) -> None:

@@ -31,7 +31,6 @@ class LinearContextTransform(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Ruan, Wen, Zheng, Zheng, Linear Context Transform, AAAI 2020"
-    aliases: ClassVar[tuple[str, ...]] = ("lct", "linear_context_transform")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 
     def __init__(

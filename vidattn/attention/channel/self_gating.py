@@ -22,7 +22,6 @@ class SelfGating(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Xie et al., ECCV 2018, feature gating"
-    aliases: ClassVar[tuple[str, ...]] = ("feature_gating", "context_gating", "s3dg_gating")
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 
     def __init__(self, channels: int) -> None:

@@ -23,7 +23,6 @@ class SqueezeExcitation(Gate):
 
     family: ClassVar[str] = "channel"
     source: ClassVar[str] = "Hu, Shen, Sun, Squeeze-and-Excitation, CVPR 2018"
-    aliases: ClassVar[tuple[str, ...]] = ("se",)
     map_meaning: ClassVar[str] = "what each channel was multiplied by, in (0, 1)"
 
     def __init__(self, channels: int, *, reduction: int = 16) -> None:

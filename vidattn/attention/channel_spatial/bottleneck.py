@@ -33,7 +33,6 @@ class BottleneckAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Park et al., BAM, BMVC 2018"
-    aliases: ClassVar[tuple[str, ...]] = ("bam", "bottleneck_attention")
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (1, 2)"
 
     def __init__(
@@ -68,7 +67,7 @@ class BottleneckAttention(Gate):
         """See `Gate.weights`; (N, C, *positions)."""
         hidden = F.relu(self.squeeze_norm(self.squeeze(masked_mean(x, mask))))
         channel = self.per_channel(self.excite(hidden), x)
-        seen = zero_padding(x, mask)
+        seen = x
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             seen = zero_padding(F.relu(norm(convolution(seen))), mask)
         position = self.position(seen)

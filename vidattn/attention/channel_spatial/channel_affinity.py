@@ -26,7 +26,6 @@ class ChannelAffinity(Mixer):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Fu et al., DANet, CVPR 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("cam", "channel_attention_module")
     map_kind: ClassVar[MapKind] = "channel_affinity"
     map_meaning: ClassVar[str] = "attention each channel received, mean over channels; sums to 1"
 

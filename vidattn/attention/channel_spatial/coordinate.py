@@ -28,7 +28,6 @@ class CoordinateAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Hou, Zhou, Feng, Coordinate Attention, CVPR 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("coordinate_attention", "coord")
     map_meaning: ClassVar[str] = "product of one weight per channel and axis, in (0, 1)"
     weighs_time: ClassVar[bool] = True
 

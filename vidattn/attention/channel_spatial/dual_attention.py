@@ -30,7 +30,6 @@ class DualAttention(Mechanism):
     family: ClassVar[str] = "channel_spatial"
     kind: ClassVar[Kind] = "replacement"
     source: ClassVar[str] = "Fu et al., DANet, CVPR 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("danet", "dual")
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = "two maps: see position_attention and channel_affinity"
 

@@ -33,7 +33,6 @@ class EfficientLocalAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Xu and Wan, ELA, arXiv 2403.01123"
-    aliases: ClassVar[tuple[str, ...]] = ("ela", "efficient_local_attention")
     map_meaning: ClassVar[str] = "product of one weight per channel and axis, in (0, 1)"
     weighs_time: ClassVar[bool] = True
 

@@ -32,7 +32,6 @@ class GlobalAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Liu, Shao, Hoffmann, GAM, arXiv 2112.05561"
-    aliases: ClassVar[tuple[str, ...]] = ("gam",)
     map_meaning: ClassVar[str] = "product of two weights for each feature, in (0, 1)"
 
     def __init__(
@@ -59,7 +58,7 @@ class GlobalAttention(Gate):
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, *positions)."""
         channel = self.excite(F.relu(self.squeeze(x))).sigmoid()
-        hidden = F.relu(self.narrow_norm(self.narrow(zero_padding(x * channel, mask))))
+        hidden = F.relu(self.narrow_norm(self.narrow(x * channel)))
         position = self.widen_norm(self.widen(zero_padding(hidden, mask))).sigmoid()
         weights: Tensor = channel * position
         return weights

@@ -29,7 +29,6 @@ class SpatialGroupEnhance(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Li, Hu, Yang, Spatial Group-wise Enhance, arXiv 1905.09646"
-    aliases: ClassVar[tuple[str, ...]] = ("sge",)
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0, 1)"
 
     def __init__(self, channels: int, *, groups: int | None = None) -> None:

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from vidattn.attention.convolutions import BATCH_NORM
-from vidattn.attention.masking import zero_padding
 from vidattn.attention.mechanism import Gate
 
 
@@ -25,7 +24,6 @@ class NormalisationBasedAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Liu et al., NAM, arXiv 2111.12419"
-    aliases: ClassVar[tuple[str, ...]] = ("nam",)
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0, 1)"
 
     def __init__(self, channels: int, *, spatial_dims: int = 3, compat: bool = False) -> None:
@@ -40,6 +38,6 @@ class NormalisationBasedAttention(Gate):
         share = scales / scales.sum()
         if self.compat:
             share = share.detach()
-        normalised: Tensor = self.norm(zero_padding(x, mask))
+        normalised: Tensor = self.norm(x)
         weights: Tensor = normalised * share.reshape(-1, *[1] * (x.ndim - 2))
         return weights.sigmoid().to(x.dtype)

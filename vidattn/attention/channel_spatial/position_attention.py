@@ -25,7 +25,6 @@ class PositionAttention(Mixer):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Fu et al., DANet, CVPR 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("pam", "position_attention_module")
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 
     def __init__(

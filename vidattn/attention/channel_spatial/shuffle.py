@@ -33,7 +33,6 @@ class ShuffleAttention(Mechanism):
     family: ClassVar[str] = "channel_spatial"
     kind: ClassVar[Kind] = "replacement"
     source: ClassVar[str] = "Zhang and Yang, SA-Net, ICASSP 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("sa_net", "shuffle_attention")
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = "what each feature of x, before the shuffle, was multiplied by"
 
@@ -57,6 +56,7 @@ class ShuffleAttention(Mechanism):
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> the same shape, channels in another order; 0 at padding."""
         self.check_rank(x)
+        x = zero_padding(x, mask)
         weights = zero_padding(self._weights(x, mask), mask)
         self.observer(weights, x.shape[2:])
         # Channel 2 i + h of the result is channel i of half h.

@@ -25,7 +25,6 @@ class SimpleAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Yang et al., SimAM, ICML 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("simam",)
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0.62, 1)"
 
     def __init__(self, channels: int, *, regulariser: float = 1e-4) -> None:

@@ -30,7 +30,6 @@ class SpatialChannelSqueeze(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Roy, Navab, Wachinger, scSE, MICCAI 2018; TMI 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("scse", "concurrent_squeeze_excitation")
     map_meaning: ClassVar[str] = "joined channel and position weight: added, in (0, 2)"
 
     def __init__(self, channels: int, *, reduction: int = 2, fusion: Fusion = "add") -> None:

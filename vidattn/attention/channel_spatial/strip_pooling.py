@@ -29,7 +29,6 @@ class StripPooling(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Hou, Zhang, Cheng, Feng, Strip Pooling, CVPR 2020"
-    aliases: ClassVar[tuple[str, ...]] = ("spm", "strip_pooling_module")
     map_meaning: ClassVar[str] = "what each feature was multiplied by, in (0, 1)"
     weighs_time: ClassVar[bool] = True
 

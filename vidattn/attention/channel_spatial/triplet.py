@@ -30,7 +30,6 @@ class TripletAttention(Gate):
 
     family: ClassVar[str] = "channel_spatial"
     source: ClassVar[str] = "Misra et al., Rotate to Attend, WACV 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("triplet_attention",)
     map_meaning: ClassVar[str] = "mean of a position weight and one channel weight per axis"
     weighs_time: ClassVar[bool] = True
 

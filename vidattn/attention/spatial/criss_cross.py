@@ -31,7 +31,6 @@ class CrissCross(Mixer):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Huang et al., CCNet, ICCV 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("ccnet",)
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 
     def __init__(

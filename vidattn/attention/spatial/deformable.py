@@ -43,7 +43,6 @@ class DeformableAttention(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Xia et al., Vision Transformer with Deformable Attention, CVPR 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("dat",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = (
         "how much was read at each position: weights shared among the positions around each "
@@ -93,6 +92,7 @@ class DeformableAttention(Mechanism):
         points = self._points(zero_padding(_as_map(query, grid), mask))
         samples = self._sample(zero_padding(_as_map(normed, grid), mask), points)
         samples = samples.unflatten(0, (-1, self.groups)).flatten(1, 2).transpose(1, 2)
+        samples = samples.to(normed.dtype)
         # (N, L, C) -> (N, heads, L, d)
         query, key, value = (
             part.unflatten(2, (self.heads, -1)).transpose(1, 2)

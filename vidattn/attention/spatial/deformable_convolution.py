@@ -33,7 +33,6 @@ class DeformableConvolution(Mechanism):
     kind: ClassVar[Kind] = "replacement"
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Zhu et al., Deformable ConvNets v2, CVPR 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("dcn", "dcn_v2")
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = (
         "how much was read at each position, by offset group: the taps' σ(m), shared among the "

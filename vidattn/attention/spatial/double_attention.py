@@ -28,7 +28,6 @@ class DoubleAttention(Mixer):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Chen et al., A²-Nets, NeurIPS 2018"
-    aliases: ClassVar[tuple[str, ...]] = ("a2",)
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 
     def __init__(

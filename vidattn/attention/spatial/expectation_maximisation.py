@@ -38,7 +38,6 @@ class ExpectationMaximisationAttention(Mixer):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Li et al., EMANet, ICCV 2019, the unit with its two convolutions"
-    aliases: ClassVar[tuple[str, ...]] = ("ema", "emanet")
     map_kind: ClassVar[MapKind] = "assignment"
     map_meaning: ClassVar[str] = "share of each base in a position; sums to 1 over the bases"
 

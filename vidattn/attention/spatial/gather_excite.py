@@ -41,7 +41,6 @@ class GatherExcite(Gate):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Hu et al., Gather-Excite, NeurIPS 2018"
-    aliases: ClassVar[tuple[str, ...]] = ("ge",)
     map_meaning: ClassVar[str] = "what each channel was multiplied by at each position, in (0, 1)"
 
     def __init__(

@@ -32,7 +32,6 @@ class GlobalContext(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Cao et al., GCNet, ICCV Workshops 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("gc", "gcnet")
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "share of each position in the context; sums to 1"
 

@@ -30,7 +30,6 @@ class LargeKernelAttention(Gate):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Guo et al., Visual Attention Network, Computational Visual Media 2023"
-    aliases: ClassVar[tuple[str, ...]] = ("lka",)
     map_meaning: ClassVar[str] = "what each channel was multiplied by at each position, any number"
 
     def __init__(
@@ -64,5 +63,5 @@ class LargeKernelAttention(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, *positions)."""
-        near = self.local(zero_padding(x, mask))
+        near = self.local(x)
         return self.across(self.dilated(zero_padding(near, mask)))

@@ -26,7 +26,6 @@ class LinearAttention(Mixer):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Katharopoulos et al., Transformers are RNNs, ICML 2020"
-    aliases: ClassVar[tuple[str, ...]] = ("linear_transformer",)
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 
     def __init__(self, channels: int, *, heads: int = 8) -> None:

@@ -43,7 +43,6 @@ class LocalSelfAttention(Mixer):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Ramachandran et al., Stand-Alone Self-Attention, NeurIPS 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("sasa", "stand_alone_self_attention")
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 
     def __init__(

@@ -39,7 +39,6 @@ class NeighbourhoodAttention(Mixer):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Hassani et al., Neighborhood Attention Transformer, CVPR 2023"
-    aliases: ClassVar[tuple[str, ...]] = ("neighborhood", "na", "natten")
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 
     def __init__(

@@ -29,7 +29,8 @@ class NonLocal(Mixer):
 
     Source: Wang et al., Non-local Neural Networks, CVPR 2018. The paper's text has no scale, the
     authors' code has width^-½; unscaled, half precision overflows. They add a batch normalisation
-    after W_z, which an evaluated network can fold into W_z and b_z.
+    after W_z, which an evaluated network can fold into W_z and b_z. Their code subsamples x itself,
+    before φ and g (`subsample_input`), where their figure and most others' code do so behind them.
 
     Args:
         channels: C.
@@ -38,12 +39,12 @@ class NonLocal(Mixer):
         scale: of the two Gaussian forms; None for (width of the product)^-½, 1.0 for the
             paper's text.
         subsample: keys are the maxima of blocks this long in H and W, not T (in 1-D, in T);
-            φ and g are pooled by themselves. The paper's code has 2; 1 for no pooling.
+            φ and g are pooled by themselves. The authors' code has 2; 1 for no pooling.
+        subsample_input: pool x in place of φ and g, as weights of the authors' code need.
     """
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Wang et al., Non-local Neural Networks, CVPR 2018"
-    aliases: ClassVar[tuple[str, ...]] = ("nonlocal",)
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries; sums to 1 in the Gaussian forms"
     )
@@ -56,14 +57,18 @@ class NonLocal(Mixer):
         hidden_channels: int | None = None,
         scale: float | None = None,
         subsample: int = 1,
+        subsample_input: bool = False,
     ) -> None:
         super().__init__()
         _check(pairwise, scale, subsample)
+        if subsample_input and subsample == 1:
+            raise ArgumentError("subsample_input: expected a subsample of 2 or more with it, got 1")
         hidden = hidden_channels or max(1, channels // 2)
         embedded = pairwise != "gaussian"
         self.pairwise: Pairwise = pairwise
         self.scale = (hidden if embedded else channels) ** -0.5 if scale is None else scale
         self.subsample = subsample
+        self.subsample_input = subsample_input
         self.query = nn.Linear(channels, hidden) if embedded else None
         self.key = nn.Linear(channels, hidden) if embedded else None
         self.value = nn.Linear(channels, hidden)
@@ -78,11 +83,7 @@ class NonLocal(Mixer):
     ) -> Tensor:
         """See `Mixer.change`."""
         query = tokens if self.query is None else self.query(tokens)
-        key = tokens if self.key is None else self.key(tokens)
-        value, kept, steps = self.value(tokens), mask, self._steps(grid)
-        if self.subsample > 1:
-            key, value = (block_maximum(part, mask, grid, steps) for part in (key, value))
-            kept = None if mask is None else block_count(mask, grid, steps) > 0
+        key, value, kept = self._keys(tokens, mask, grid)
         if self.pair is not None:
             query, key = (
                 F.linear(part, weight)
@@ -93,6 +94,20 @@ class NonLocal(Mixer):
         if self.observer.recording:
             self._show(query.detach(), key.detach(), mask, kept, grid)
         return self.output(self._mix(query, key, value, kept))
+
+    def _keys(
+        self, tokens: Tensor, mask: Tensor | None, grid: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """φ and g of the keys (N, K, …), and which of them are real."""
+        steps, pooled = self._steps(grid), self.subsample > 1
+        if self.subsample_input:
+            tokens = block_maximum(tokens, mask, grid, steps)
+        key, value = tokens if self.key is None else self.key(tokens), self.value(tokens)
+        if pooled and not self.subsample_input:
+            key, value = (block_maximum(part, mask, grid, steps) for part in (key, value))
+        if mask is None or not pooled:
+            return key, value, mask
+        return key, value, block_count(mask, grid, steps) > 0
 
     def _steps(self, grid: tuple[int, ...]) -> tuple[int, ...]:
         return (1,) * (len(grid) // 3) + (self.subsample,) * min(2, len(grid))

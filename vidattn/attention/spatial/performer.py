@@ -34,7 +34,6 @@ class Performer(LinearAttention):
     """
 
     source: ClassVar[str] = "Choromanski et al., Performers, ICLR 2021, FAVOR+"
-    aliases: ClassVar[tuple[str, ...]] = ("favor",)
 
     projection: Tensor
 

@@ -34,7 +34,6 @@ class PointwiseSpatialAttention(Mixer):
 
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Zhao et al., PSANet, ECCV 2018"
-    aliases: ClassVar[tuple[str, ...]] = ("psanet",)
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 
     ranks: tuple[int, ...] = (2,)

@@ -68,7 +68,6 @@ class RecurrentGlimpse(Mechanism):
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Mnih et al., Recurrent Models of Visual Attention, NeurIPS 2014"
-    aliases: ClassVar[tuple[str, ...]] = ("ram", "glimpse")
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "share of all reading that fell on each position; sums to 1"
     weighs_time: ClassVar[bool] = True

@@ -36,7 +36,6 @@ class SelfAttention(Mixer):
         "Vaswani et al., Attention Is All You Need, NeurIPS 2017; "
         "Dosovitskiy et al., ViT, ICLR 2021"
     )
-    aliases: ClassVar[tuple[str, ...]] = ("mhsa", "multi_head_self_attention")
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 
     def __init__(

@@ -41,7 +41,6 @@ class ShiftedWindowAttention(Mixer):
     source: ClassVar[str] = (
         "Liu et al., Swin Transformer, ICCV 2021; Liu et al., Video Swin Transformer, CVPR 2022"
     )
-    aliases: ClassVar[tuple[str, ...]] = ("swin", "window")
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 
     def __init__(

@@ -36,7 +36,6 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
     """
 
     source: ClassVar[str] = "Liu et al., Swin Transformer V2, CVPR 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("swin_v2", "cosine_window")
 
     def __init__(
         self,

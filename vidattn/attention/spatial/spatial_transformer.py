@@ -37,7 +37,6 @@ class SpatialTransformer(Mechanism):
     kind: ClassVar[Kind] = "replacement"
     family: ClassVar[str] = "spatial"
     source: ClassVar[str] = "Jaderberg et al., Spatial Transformer Networks, NeurIPS 2015"
-    aliases: ClassVar[tuple[str, ...]] = ("stn",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "how often each position was read; 1 where x is left as it is"
 

@@ -35,7 +35,6 @@ class AttentiveProbe(Mechanism):
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Assran et al., V-JEPA 2, 2025; Lee et al., Set Transformer, ICML 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("attentive_pooler", "multi_head_attention_pooling")
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "attention of the learned query, mean over heads; sums to 1"
     weighs_input: ClassVar[bool] = False

@@ -35,7 +35,6 @@ class BottomUpAttentionPooling(Mechanism):
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Girdhar, Ramanan, Attentional Pooling, NeurIPS 2017"
-    aliases: ClassVar[tuple[str, ...]] = ("attentional_pooling", "rank_one_bilinear_pooling")
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "what each position was multiplied by in the sum, of either sign"
     weights_sum_to_one: ClassVar[bool] = False

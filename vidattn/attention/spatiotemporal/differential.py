@@ -31,7 +31,6 @@ class DifferentialAttention(Mixer):
 
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Ye et al., Differential Transformer, ICLR 2025"
-    aliases: ClassVar[tuple[str, ...]] = ("differential_transformer", "diff_attention")
     map_meaning: ClassVar[str] = (
         "attention each position received, the second's taken off, mean over queries"
     )

@@ -30,7 +30,6 @@ class DividedSpaceTime(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Bertasius, Wang, Torresani, TimeSformer, ICML 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("timesformer",)
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = (

@@ -30,7 +30,6 @@ class FactorisedDotProduct(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Arnab et al., ViViT, ICCV 2021, section 3.3, model 4"
-    aliases: ClassVar[tuple[str, ...]] = ("vivit_factorised_dot_product", "vivit_model_4")
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = (

@@ -39,7 +39,6 @@ class FactorisedEncoder(Mechanism):
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Arnab et al., ViViT, ICCV 2021, section 3.3, model 2"
-    aliases: ClassVar[tuple[str, ...]] = ("vivit_factorised_encoder", "vivit_model_2")
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = (

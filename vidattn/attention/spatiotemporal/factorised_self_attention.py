@@ -29,7 +29,6 @@ class FactorisedSelfAttention(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Arnab et al., ViViT, ICCV 2021, section 3.3, model 3"
-    aliases: ClassVar[tuple[str, ...]] = ("vivit_factorised_self_attention", "vivit_model_3")
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = (

@@ -21,7 +21,6 @@ class GatedSelfAttention(SelfAttention):
 
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Qiu et al., Gated Attention for Large Language Models, NeurIPS 2025"
-    aliases: ClassVar[tuple[str, ...]] = ("gated_attention",)
 
     def __init__(self, channels: int, *, heads: int = 8) -> None:
         super().__init__(channels, heads=heads, gated=True)

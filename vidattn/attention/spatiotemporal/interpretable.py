@@ -37,7 +37,6 @@ class InterpretableSpaceTimePooling(Mechanism):
     source: ClassVar[str] = (
         "Meng et al., Interpretable Spatio-temporal Attention, ICCV workshops 2019"
     )
-    aliases: ClassVar[tuple[str, ...]] = ("ista", "interpretable_spatiotemporal_attention")
     ranks: tuple[int, ...] = (3,)
     sequential: ClassVar[bool] = True
     map_kind: ClassVar[MapKind] = "pooling"

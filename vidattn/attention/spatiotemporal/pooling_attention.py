@@ -30,7 +30,9 @@ class PoolingAttention(Mixer):
 
     Source: Fan et al., MViT, ICCV 2021 (version 1); Li et al., MViTv2, CVPR 2022 (version 2).
     Without a class token. The stride of q, by which a network goes from one resolution to the
-    next, is 1: the shape is kept.
+    next, is 1: the shape is kept. In the distances the authors' code has size / number of keys in
+    place of the stride, which is the same where the stride divides, and stretches the tables of r
+    to the size of x (`compat`); here a smaller x uses the middle of the tables.
 
     Args:
         channels: C.
@@ -40,11 +42,11 @@ class PoolingAttention(Mixer):
         stride: of P for k and v; None for 1 along T and 2 along H and W, or 2 in 1-D.
         version: 1 or 2.
         size: version 2: largest sizes of x; None for 32 × 56 × 56 or the last two, 64 in 1-D.
+        compat: version 2: distances as in the authors' code, for its weights; any size of x.
     """
 
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Fan et al., MViT, ICCV 2021; Li et al., MViTv2, CVPR 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("mvit", "multiscale_attention")
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries; pooled keys share theirs with "
         "what lies nearest; sums to 1"
@@ -60,12 +62,16 @@ class PoolingAttention(Mixer):
         stride: int | Sequence[int] | None = None,
         version: Literal[1, 2] = 2,
         size: int | Sequence[int] | None = None,
+        compat: bool = False,
     ) -> None:
         super().__init__()
         if heads < 1 or channels % heads:
             raise ArgumentError(f"heads: expected a divisor of {channels} channels, got {heads}")
         if version not in (1, 2):
             raise ArgumentError(f"version: expected 1 or 2, got {version!r}")
+        if compat and version == 1:
+            raise ArgumentError("compat: version 1 has no distances, expected version 2 with it")
+        self.compat = compat
         self.ranks = (spatial_dims,)
         self.heads, self.width = heads, channels // heads
         kernels = kernel_sizes("kernel", kernel, spatial_dims)
@@ -131,12 +137,16 @@ class PoolingAttention(Mixer):
         for index, (table, size, stride, most) in enumerate(
             zip(self.relative.values(), grid, self.stride, self.size, strict=True)
         ):
-            if size > most:
+            if size > most and not self.compat:
                 raise ArgumentError(f"size: expected at least {tuple(grid)}, got {self.size}")
-            keys = torch.arange((size + stride - 1) // stride, device=query.device) * stride
-            # As in the authors' code, where the distance 0 is not the middle of the table.
-            zero = stride * ((most + stride - 1) // stride - 1)
-            steps = torch.arange(size, device=query.device)[:, None] - keys + zero
+            count = (size + stride - 1) // stride
+            if self.compat:
+                table, steps = _stretched(table, size), _steps_by_ratio(size, count, table.device)
+            else:
+                # As in the authors' code, where the distance 0 is not the middle of the table.
+                zero = stride * ((most + stride - 1) // stride - 1)
+                keys = torch.arange(count, device=query.device) * stride
+                steps = torch.arange(size, device=query.device)[:, None] - keys + zero
             letters = "tyx"[:rank]
             terms = f"nh{letters}d,{letters[index]}kd->nh{letters}k"
             part = torch.einsum(terms, query, table[steps])
@@ -206,3 +216,15 @@ def _masked(bias: Tensor | None, kept: Tensor | None, dtype: torch.dtype) -> Ten
         return None if bias is None else bias.to(dtype)
     allowed = (kept | ~kept.any(1, keepdim=True))[:, None, None]
     return allowed if bias is None else bias.to(dtype).masked_fill(~allowed, -torch.inf)
+
+
+def _stretched(table: Tensor, size: int) -> Tensor:
+    """(distances, d) -> (2 · size - 1, d), by linear interpolation."""
+    return F.interpolate(table.T.unsqueeze(0), size=2 * size - 1, mode="linear").squeeze(0).T
+
+
+def _steps_by_ratio(size: int, count: int, device: torch.device) -> Tensor:
+    """(size, count), rows of a table for each query and key, keys size / count apart."""
+    keys = torch.arange(count, device=device) + 1 - count
+    steps = torch.arange(size, device=device)[:, None] - keys * (size / count)
+    return steps.long()

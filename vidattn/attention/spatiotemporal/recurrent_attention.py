@@ -40,7 +40,6 @@ class RecurrentSpaceTimePooling(Mechanism):
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Du, Wang, Qiao, TIP 2018; no public code confirms this formula"
-    aliases: ClassVar[tuple[str, ...]] = ("rstan",)
     ranks: tuple[int, ...] = (3,)
     sequential: ClassVar[bool] = True
     map_kind: ClassVar[MapKind] = "pooling"

@@ -23,7 +23,6 @@ class RegisterSelfAttention(SelfAttention):
 
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Darcet et al., Vision Transformers Need Registers, ICLR 2024"
-    aliases: ClassVar[tuple[str, ...]] = ("register_tokens", "registers")
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries; sums to 1 less what registers took"
     )

@@ -24,7 +24,6 @@ class RotarySelfAttention(SelfAttention):
 
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Su et al., RoFormer, 2021; Assran et al., V-JEPA 2, 2025"
-    aliases: ClassVar[tuple[str, ...]] = ("rope", "rope_3d")
 
     def __init__(
         self, channels: int, *, heads: int = 2, base: float = 10_000.0, compat: bool = False

@@ -23,25 +23,30 @@ class SpaceTimeMixing(Mechanism):
     query is not shifted. It costs what attention within frames does.
 
     Source: Bulat et al., X-ViT, NeurIPS 2021, with a window of one frame to each side and without
-    its summary token.
+    its summary token. The authors' code counts the channels through all heads, so that the first
+    heads come from the next frame as wholes and the following ones from the previous
+    (`across_heads`); with one head that is the same.
 
     Args:
         channels: C.
         heads: must divide C, and leave at least 2 channels a head.
         divisor: see above; at least one channel goes each way.
+        across_heads: shift the first C / divisor channels of all heads one after the other, in
+            place of d / divisor of each, as weights of the authors' code need.
     """
 
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Bulat et al., X-ViT, NeurIPS 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("x_vit", "xvit")
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = (
         "attention each position received in its frame, as a key that is part its neighbours'"
     )
 
-    def __init__(self, channels: int, *, heads: int = 8, divisor: int = 4) -> None:
+    def __init__(
+        self, channels: int, *, heads: int = 8, divisor: int = 4, across_heads: bool = False
+    ) -> None:
         super().__init__()
         if heads < 1 or channels % heads or channels < 2 * heads:
             raise ArgumentError(
@@ -50,7 +55,9 @@ class SpaceTimeMixing(Mechanism):
         if divisor < 2:
             raise ArgumentError(f"divisor: expected 2 or more, got {divisor}")
         self.heads = heads
-        self.shifted = max(1, channels // heads // divisor)
+        # What is shifted as one: all heads, or each by itself.
+        self.parts = 1 if across_heads else heads
+        self.shifted = max(1, channels // self.parts // divisor)
         self.norm = nn.LayerNorm(channels)
         self.query = nn.Linear(channels, channels)
         self.key_value = nn.Linear(channels, 2 * channels)
@@ -62,8 +69,8 @@ class SpaceTimeMixing(Mechanism):
         self.check_rank(x)
         normed = self.norm(zero_padding(x, mask).movedim(1, -1))
         key_value = zero_padding(self.key_value(normed).movedim(-1, 1), mask).movedim(1, -1)
-        by_head = key_value.unflatten(4, (2 * self.heads, -1))
-        shifted = shift_over_time(by_head, self.shifted).flatten(4).movedim(-1, 1)
+        parted = key_value.unflatten(4, (2 * self.parts, -1))
+        shifted = shift_over_time(parted, self.shifted).flatten(4).movedim(-1, 1)
         query = self.query(normed).movedim(-1, 1)
         mixed = self.inside(query, mask=mask, context=shifted)
         added = self.output(mixed.movedim(1, -1)).movedim(-1, 1)

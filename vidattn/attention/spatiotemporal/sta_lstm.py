@@ -36,7 +36,6 @@ class GatedRecurrentPooling(Mechanism):
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Song et al., STA-LSTM, AAAI 2017; no public code confirms it"
-    aliases: ClassVar[tuple[str, ...]] = ("sta_lstm",)
     ranks: tuple[int, ...] = (3,)
     sequential: ClassVar[bool] = True
     map_kind: ClassVar[MapKind] = "pooling"

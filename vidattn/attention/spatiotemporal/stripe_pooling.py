@@ -37,7 +37,6 @@ class StripeAttentionPooling(Mechanism):
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Fu et al., STA, AAAI 2019"
-    aliases: ClassVar[tuple[str, ...]] = ("sta", "sta_re_identification")
     ranks: tuple[int, ...] = (3,)
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "share of each frame in its stripes, spread over them; sums to 1"

@@ -31,7 +31,6 @@ class TrajectoryAttention(Mixer):
 
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Patrick et al., Motionformer, NeurIPS 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("motionformer",)
     ranks: tuple[int, ...] = (3,)
     map_meaning: ClassVar[str] = (
         "attention each position received, weight of the frame times weight in the frame, mean "

@@ -32,7 +32,6 @@ class UniformerGlobal(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "spatiotemporal"
     source: ClassVar[str] = "Li et al., UniFormer, ICLR 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("uniformer", "global_relation_aggregator")
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = "attention each position received, mean over queries; sums to 1"
 

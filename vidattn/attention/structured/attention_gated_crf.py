@@ -40,7 +40,6 @@ class AttentionGatedCrf(Mechanism):
     source: ClassVar[str] = (
         "Xu et al., Structured Attention Guided Convolutional Neural Fields, CVPR 2018"
     )
-    aliases: ClassVar[tuple[str, ...]] = ("ag_crf",)
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = (
         "what each feature of a message was multiplied by, in (0, 1); a map for each message, "

@@ -30,7 +30,6 @@ class LinearChainAttention(Gate):
 
     family: ClassVar[str] = "structured"
     source: ClassVar[str] = "Kim, Denton, Hoang, Rush, Structured Attention Networks, ICLR 2017"
-    aliases: ClassVar[tuple[str, ...]] = ("linear_chain_crf", "segmentation_attention")
     map_meaning: ClassVar[str] = "probability that each frame is attended to, in (0, 1)"
     sequential: ClassVar[bool] = True
 

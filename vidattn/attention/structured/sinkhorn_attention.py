@@ -19,25 +19,33 @@ class SinkhornAttention(Mixer):
     `self_attention`. Time and memory grow with L² (P is held).
 
     Source: Sander, Ablin, Blondel, Peyré, Sinkformers, AISTATS 2022; the normalisation is that of
-    Mena et al., ICLR 2018.
+    Mena et al., ICLR 2018. The gradient goes through all of it, as in the authors' code for
+    images; that for texts holds what columns were divided by as if constant
+    (`constant_columns`). They count rows and columns: their 2 n - 1 iterations are n here.
 
     Args:
         channels: C.
         heads: must divide C.
         iterations: how often rows are normalised; columns are in between.
         temperature: τ.
+        constant_columns: see above; the results are the same, gradients are not.
     """
 
     family: ClassVar[str] = "structured"
     source: ClassVar[str] = "Sander, Ablin, Blondel, Peyré, Sinkformers, AISTATS 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("sinkhorn", "sinkformer")
     map_meaning: ClassVar[str] = (
         "attention each position received, mean over queries: near 1 / L, the more iterations "
         "the nearer; whole affinities show who reads what"
     )
 
     def __init__(
-        self, channels: int, *, heads: int = 8, iterations: int = 3, temperature: float = 1.0
+        self,
+        channels: int,
+        *,
+        heads: int = 8,
+        iterations: int = 3,
+        temperature: float = 1.0,
+        constant_columns: bool = False,
     ) -> None:
         super().__init__()
         if heads < 1 or channels % heads:
@@ -46,6 +54,7 @@ class SinkhornAttention(Mixer):
             raise ArgumentError(f"iterations: expected at least 1, got {iterations}")
         self.heads = heads
         self.iterations = iterations
+        self.constant_columns = constant_columns
         self.scale = (channels // heads) ** -0.5 / temperature
         self.norm = nn.LayerNorm(channels)
         self.query_key_value = nn.Linear(channels, 3 * channels)
@@ -60,7 +69,12 @@ class SinkhornAttention(Mixer):
         query, key, value = projected.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         with torch.autocast(tokens.device.type, enabled=False):
             scores = single_precision(query * self.scale) @ single_precision(key).transpose(2, 3)
-            affinity = sinkhorn(scores, mask, iterations=self.iterations)
+            affinity = sinkhorn(
+                scores,
+                mask,
+                iterations=self.iterations,
+                constant_columns=self.constant_columns,
+            )
         if self.observer.recording:
             count = affinity.shape[2] if mask is None else mask.sum(1).clamp(min=1)[:, None, None]
             received = affinity.detach().sum(2) / count
@@ -70,21 +84,31 @@ class SinkhornAttention(Mixer):
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
-def sinkhorn(scores: Tensor, mask: Tensor | None, *, iterations: int) -> Tensor:
+def sinkhorn(
+    scores: Tensor, mask: Tensor | None, *, iterations: int, constant_columns: bool = False
+) -> Tensor:
     """exp(scores), rows and columns normalised in turn: (N, heads, L, L), rows summing to 1.
 
     Args:
         scores: (N, heads, L, L), query by key.
         mask: bool (N, L); rows and columns of False are 0.
         iterations: how often rows are normalised.
+        constant_columns: no gradient goes through what columns are divided by.
     """
-    if mask is None:
-        for _ in range(iterations - 1):
-            scores = scores.log_softmax(3).log_softmax(2)
-        return scores.softmax(3)
-    left_out = ~(mask[:, None, :, None] & mask[:, None, None])
-    lowest = torch.finfo(scores.dtype).min
+    left_out = None if mask is None else ~(mask[:, None, :, None] & mask[:, None, None])
+    balanced = scores.detach() if constant_columns else scores
     for _ in range(iterations - 1):
-        scores = scores.masked_fill(left_out, lowest).log_softmax(3)
-        scores = scores.masked_fill(left_out, lowest).log_softmax(2)
-    return scores.masked_fill(left_out, lowest).softmax(3).masked_fill(left_out, 0)
+        balanced = _without(balanced, left_out).log_softmax(3)
+        balanced = _without(balanced, left_out).log_softmax(2)
+    if constant_columns:
+        # Its value is that of the scores moved, its gradient theirs: rows are normalised below.
+        balanced = scores + (balanced - scores).detach()
+    affinity = _without(balanced, left_out).softmax(3)
+    return affinity if left_out is None else affinity.masked_fill(left_out, 0)
+
+
+def _without(scores: Tensor, left_out: Tensor | None) -> Tensor:
+    """The lowest number in place of what is left out."""
+    if left_out is None:
+        return scores
+    return scores.masked_fill(left_out, torch.finfo(scores.dtype).min)

@@ -47,7 +47,6 @@ class ActionExcitation(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Wang, She, Smolic, CVPR 2021 (ACTION-Net)"
-    aliases: ClassVar[tuple[str, ...]] = ("action",)
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = (
         "what the shifted clip was multiplied by: 3 + the three weights, in (3, 6)"

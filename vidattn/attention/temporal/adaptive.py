@@ -45,7 +45,6 @@ class TemporalAdaptive(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Liu et al., TAM, ICCV 2021, local and global branch"
-    aliases: ClassVar[tuple[str, ...]] = ("tam",)
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = (
         "total weight with which each channel of each frame entered the result, in (0, 1): its "

@@ -34,7 +34,6 @@ class AdaptiveScanPooling(Mechanism):
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Kar et al., CVPR 2017 (AdaScan)"
-    aliases: ClassVar[tuple[str, ...]] = ("adascan",)
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "share of each frame in the pooled vector; sums to 1 over T"
     sequential: ClassVar[bool] = True
@@ -77,5 +76,6 @@ class AdaptiveScanPooling(Mechanism):
 
     def _score(self, change: Tensor) -> Tensor:
         """(N, C) -> (N, 1)."""
-        score: Tensor = self.score(self.narrow(self.wide(change).tanh()).tanh())
+        wide = self.wide(change.to(self.wide.weight.dtype)).tanh()
+        score: Tensor = self.score(self.narrow(wide).tanh())
         return score

@@ -22,6 +22,5 @@ class TemporalAttentionPooling(AttentionPooling):
     """
 
     family: ClassVar[str] = "temporal"
-    aliases: ClassVar[tuple[str, ...]] = ("abmil",)
     ranks: tuple[int, ...] = (1,)
     map_meaning: ClassVar[str] = "share of each frame in the pooled vector; sums to 1 over T"

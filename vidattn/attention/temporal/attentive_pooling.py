@@ -32,7 +32,6 @@ class AttentiveTemporalPooling(Mechanism):
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Xu et al., ICCV 2017 (ASTPN), attentive temporal pooling"
-    aliases: ClassVar[tuple[str, ...]] = ("atp", "astpn")
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "share of each frame in the pooled vector; sums to 1 over T"
     context_meaning: ClassVar[str | None] = (

@@ -36,7 +36,6 @@ class ConvolutionalTemporalPooling(Mechanism):
     kind: ClassVar[Kind] = "pooler"
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Gao, Nevatia, 2018 (arXiv:1805.02104), temporal attention"
-    aliases: ClassVar[tuple[str, ...]] = ("gao_nevatia",)
     map_kind: ClassVar[MapKind] = "pooling"
     map_meaning: ClassVar[str] = "share of each frame in the pooled vector; sums to 1 over T"
     ranks: tuple[int, ...] = (1,)

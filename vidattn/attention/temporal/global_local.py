@@ -37,7 +37,6 @@ class GlobalLocalTemporal(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Li et al., ICCV 2019 (GLTR)"
-    aliases: ClassVar[tuple[str, ...]] = ("gltr",)
     map_kind: ClassVar[MapKind] = "affinity"
     map_meaning: ClassVar[str] = "attention each frame received, mean over queries; sums to 1"
     ranks: tuple[int, ...] = (1,)

@@ -35,7 +35,6 @@ class MultiViewFusion(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Wu et al., AAAI 2021 (MVFNet)"
-    aliases: ClassVar[tuple[str, ...]] = ("mvf",)
     map_kind: ClassVar[MapKind] = "response"
     map_meaning: ClassVar[str] = "magnitude of the filtered channels at each position, their mean"
     ranks: tuple[int, ...] = RANKS

@@ -64,7 +64,6 @@ class TemporalShift(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Lin, Gan, Han, TSM, ICCV 2019, bi-directional shift"
-    aliases: ClassVar[tuple[str, ...]] = ("tsm",)
     map_kind: ClassVar[MapKind] = "gate"
     map_meaning: ClassVar[str] = (
         "total weight with which each channel of each frame entered the result; it does not "

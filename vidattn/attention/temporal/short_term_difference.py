@@ -43,7 +43,6 @@ class ShortTermDifference(Mechanism):
     kind: ClassVar[Kind] = "mixer"
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Wang, Tong, Ji, Wu, CVPR 2021 (TDN), short-term module"
-    aliases: ClassVar[tuple[str, ...]] = ("stdm",)
     map_kind: ClassVar[MapKind] = "response"
     map_meaning: ClassVar[str] = "magnitude of what was added at each position, mean over channels"
     ranks: tuple[int, ...] = (3,)

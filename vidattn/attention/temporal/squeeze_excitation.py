@@ -32,7 +32,6 @@ class TemporalSqueezeExcitation(Gate):
 
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Hu, Shen, Sun, Squeeze-and-Excitation, CVPR 2018, over time"
-    aliases: ClassVar[tuple[str, ...]] = ("temporal_se",)
     map_meaning: ClassVar[str] = "what each frame was multiplied by, in (0, 1)"
     ranks: tuple[int, ...] = RANKS
 

@@ -40,7 +40,6 @@ class TemporalTransformer(Mixer):
 
     family: ClassVar[str] = "temporal"
     source: ClassVar[str] = "Vaswani et al., Attention Is All You Need, NeurIPS 2017, over time"
-    aliases: ClassVar[tuple[str, ...]] = ("temporal_self_attention",)
     map_meaning: ClassVar[str] = "attention each frame received, mean over queries; sums to 1"
     ranks: tuple[int, ...] = (1,)
 

@@ -26,7 +26,6 @@ class AdaptiveToken(Gate):
 
     family: ClassVar[str] = "token"
     source: ClassVar[str] = "Meng et al., AdaViT, CVPR 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("adavit",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "1 at the positions that were kept"
 
@@ -59,6 +58,5 @@ class AdaptiveToken(Gate):
             noise: for training, standard Gumbel (N, 1, *positions, 2): of keeping and of dropping.
         """
         self.check_rank(x)
-        weights = zero_padding(self.weights(x, mask, context, noise), mask)
-        self.observer(weights, x.shape[2:])
-        return x * weights
+        x = zero_padding(x, mask)
+        return self.apply(x, self.weights(x, mask, context, noise), mask)

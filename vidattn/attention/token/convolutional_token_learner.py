@@ -34,7 +34,6 @@ class ConvolutionalTokenLearner(Reducer):
     """
 
     source: ClassVar[str] = "Ryoo et al., TokenLearner, NeurIPS 2021, version 1 of the code"
-    aliases: ClassVar[tuple[str, ...]] = ("token_learner_v1",)
     map_kind: ClassVar[MapKind] = "assignment"
     map_meaning: ClassVar[str] = "what each position was multiplied by in each token"
 

@@ -38,7 +38,6 @@ class DynamicSparsification(Reducer):
     """
 
     source: ClassVar[str] = "Rao et al., DynamicViT, NeurIPS 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("dynamicvit",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "one choice a token: 1 at the position that it took"
 

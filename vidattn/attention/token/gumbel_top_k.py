@@ -34,7 +34,6 @@ class GumbelTopK(TopK):
     source: ClassVar[str] = (
         "Kool, van Hoof, Welling, Stochastic Beams, ICML 2019; Xie, Ermon, IJCAI 2019"
     )
-    aliases: ClassVar[tuple[str, ...]] = ("relaxed_top_k",)
 
     def __init__(
         self,

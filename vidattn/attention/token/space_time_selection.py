@@ -9,7 +9,12 @@ from vidattn.attention.masking import masked_max, masked_mean, zero_padding
 from vidattn.attention.mechanism import Reduced
 from vidattn.attention.observe import MapKind
 from vidattn.attention.token.local_global_score import LocalGlobalScore
-from vidattn.attention.token.perturbed_top_k import normal_noise, perturbed_top_k
+from vidattn.attention.token.perturbed_top_k import (
+    Gradient,
+    check_gradient,
+    normal_noise,
+    perturbed_top_k,
+)
 from vidattn.attention.token.selection import Reducer, best_positions, one_hot
 from vidattn.errors import ArgumentError
 
@@ -30,7 +35,7 @@ class SpaceTimeSelection(Reducer):
     that lie on padding, or outside of an image that is smaller, are missing.
 
     Source: Wang et al., STTS, ECCV 2022, both choices at once; in the paper transformer blocks may
-    lie between them.
+    lie between them. Their code keeps the diagonal of the choices' gradient; see `PerturbedTopK`.
 
     Args:
         channels: C.
@@ -39,10 +44,10 @@ class SpaceTimeSelection(Reducer):
         region_size: side of the region.
         samples: draws of noise a training step.
         sigma: of the noise. An attribute, to be lowered while training.
+        gradient: of both choices: "full", or "diagonal" for that of the authors' code.
     """
 
     source: ClassVar[str] = "Wang et al., STTS, ECCV 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("stts",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "one choice a token: 1 at the position that it took"
 
@@ -55,6 +60,7 @@ class SpaceTimeSelection(Reducer):
         region_size: int = 3,
         samples: int = 500,
         sigma: float = 0.05,
+        gradient: Gradient = "full",
     ) -> None:
         self.chosen_frames = 1 if spatial_dims == 2 else frames
         self.region_size = 1 if spatial_dims == 1 else region_size
@@ -62,10 +68,12 @@ class SpaceTimeSelection(Reducer):
             raise ArgumentError(
                 f"frames, region_size: expected at least 1, got {frames}, {region_size}"
             )
+        check_gradient(gradient)
         super().__init__(self.chosen_frames * self.region_size**2)
         self.ranks = (spatial_dims,)
         self.samples = samples
         self.sigma = sigma
+        self.gradient: Gradient = gradient
         self.frame_score = None if spatial_dims == 2 else LocalGlobalScore(2 * channels)
         self.region_score = None if spatial_dims == 1 else LocalGlobalScore(channels)
 
@@ -127,7 +135,9 @@ class SpaceTimeSelection(Reducer):
         if not self.training:
             return one_hot(best_positions(scores, count, kept), scores.shape[1]).to(scores.dtype)
         noise = normal_noise(scores, self.samples) if noise is None else noise
-        return perturbed_top_k(scores, count, kept, noise=noise, sigma=self.sigma)
+        return perturbed_top_k(
+            scores, count, kept, noise=noise, sigma=self.sigma, gradient=self.gradient
+        )
 
 
 def _as_clip(x: Tensor) -> Tensor:

@@ -29,7 +29,6 @@ class TokenFusion(Mixer):
 
     family: ClassVar[str] = "token"
     source: ClassVar[str] = "Ryoo et al., TokenLearner, NeurIPS 2021"
-    aliases: ClassVar[tuple[str, ...]] = ("token_fuser",)
     map_kind: ClassVar[MapKind] = "assignment"
     map_meaning: ClassVar[str] = (
         "two maps: share of each position in each token, and what each position reads of each"

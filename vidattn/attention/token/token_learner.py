@@ -30,7 +30,6 @@ class TokenLearner(Reducer):
     """
 
     source: ClassVar[str] = "Ryoo et al., TokenLearner, NeurIPS 2021, version 1.1 of the code"
-    aliases: ClassVar[tuple[str, ...]] = ("token_learner_v11",)
     map_kind: ClassVar[MapKind] = "assignment"
     map_meaning: ClassVar[str] = "share of each position in each token; a token's shares sum to 1"
 

@@ -37,7 +37,6 @@ class TokenMerging(Mechanism):
     kind: ClassVar[Kind] = "reducer"
     family: ClassVar[str] = "token"
     source: ClassVar[str] = "Bolya et al., Token Merging, ICLR 2023"
-    aliases: ClassVar[tuple[str, ...]] = ("tome",)
     map_kind: ClassVar[MapKind] = "assignment"
     map_meaning: ClassVar[str] = "share of each position in each token; a token's shares sum to 1"
 

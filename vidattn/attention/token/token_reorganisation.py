@@ -33,7 +33,6 @@ class TokenReorganisation(Reducer):
     """
 
     source: ClassVar[str] = "Liang et al., EViT, ICLR 2022"
-    aliases: ClassVar[tuple[str, ...]] = ("evit",)
     map_kind: ClassVar[MapKind] = "selection"
     map_meaning: ClassVar[str] = "1 at each kept position; for the fused token, its weights"
     context_meaning: ClassVar[str | None] = "class token (N, C); a learned one without it"

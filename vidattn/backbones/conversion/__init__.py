@@ -1,17 +1,5 @@
 """Checkpoints of other projects under this project's names."""
 
-from vidattn.lazy import exports
+import lazy_loader
 
-__getattr__, __all__ = exports(
-    __name__,
-    {
-        "Conversion": "name_map",
-        "ConvertedState": "convert",
-        "Layout": "name_map",
-        "NameMap": "name_map",
-        "convert_state": "convert",
-        "find_layout": "convert",
-        "fitting_networks": "convert",
-        "layout_names": "convert",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,14 +1,5 @@
 """Synthetic actions that differ by motion only, with the truth about when and where."""
 
-from vidattn.lazy import exports
+import lazy_loader
 
-__getattr__, __all__ = exports(
-    __name__,
-    {
-        "ACTIONS": "files",
-        "ActionTruth": "files",
-        "TRUTH_FILE": "files",
-        "read_truth": "files",
-        "write_actions": "files",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

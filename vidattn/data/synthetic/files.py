@@ -3,9 +3,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,8 @@ import numpy as np
 from vidattn.data.synthetic.motion import MOTIONS
 from vidattn.data.synthetic.scene import draw_scene
 from vidattn.errors import AnnotationError, ArgumentError
+from vidattn.files import write_text
+from vidattn.pools import interrupts_held, worker_pool
 
 ACTIONS = tuple(MOTIONS)
 TRUTH_FILE = "truth.json"
@@ -107,7 +107,7 @@ def write_actions(
         for row in truth
     ]
     text = json.dumps({"classes": ACTIONS, "seed": seed, "videos": rows})
-    (Path(folder) / TRUTH_FILE).write_text(text + "\n", encoding="utf-8")
+    write_text(Path(folder) / TRUTH_FILE, text + "\n")
     return truth
 
 
@@ -144,9 +144,10 @@ def read_truth(folder: str | Path) -> list[ActionTruth]:
 def _map(orders: list[_Order], workers: int) -> Iterable[ActionTruth]:
     if workers == 1:
         return map(_write, orders)
-    # Spawned, not forked: a forked child of a process that runs threads (torch, FFmpeg) can hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_write, orders, chunksize=16))
+    with worker_pool(workers) as pool:
+        with interrupts_held():
+            written = pool.map(_write, orders, chunksize=16)
+        return list(written)
 
 
 def _write(order: _Order) -> ActionTruth:

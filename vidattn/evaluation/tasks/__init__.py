@@ -1,5 +1,5 @@
 """One file a task: what can be scored from files."""
 
-from vidattn.lazy import exports
+import lazy_loader
 
-__getattr__, __all__ = exports(__name__, {"TASKS": "built_in"})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

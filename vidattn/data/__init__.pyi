@@ -1,0 +1,15 @@
+from .annotations import Sample as Sample
+from .annotations import read_annotations as read_annotations
+from .collate import ClipBatch as ClipBatch
+from .collate import LabelledClip as LabelledClip
+from .collate import collate_clips as collate_clips
+from .dataset import ClipDataset as ClipDataset
+from .failures import UnreadableVideosError as UnreadableVideosError
+from .loader import ClipLoader as ClipLoader
+from .loader import TrainingLoader as TrainingLoader
+from .mixing import Mixing as Mixing
+from .module import VideoDataModule as VideoDataModule
+from .spec import ClipSpec as ClipSpec
+from .transforms import EvaluationTransform as EvaluationTransform
+from .transforms import TrainTransform as TrainTransform
+from .workers import WorkerError as WorkerError

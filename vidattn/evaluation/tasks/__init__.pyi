@@ -1,0 +1,1 @@
+from .built_in import TASKS as TASKS

@@ -1,0 +1,3 @@
+from .parameters import freeze as freeze
+from .parameters import parameter_groups as parameter_groups
+from .recognition import RecognitionTask as RecognitionTask
