@@ -130,6 +130,9 @@ def test_another_projects_file_and_what_becomes_of_it(foreign: Path, tmp_path: P
     assert (own.kind, own.layout, own.pooling) == ("converted", "torchvision", "source")
     assert "from torchvision" in own.summary
     assert "--protocol torchvision-5" in own.hint
+    # Converting it once more would lose its classes.
+    with pytest.raises(CheckpointError, match=r"own\.ckpt: a vidattn checkpoint already"):
+        convert(tmp_path / "own.ckpt", backbone="r3d_18", output=tmp_path / "again.ckpt")
     assert own.figure == layout("torchvision").networks["r3d_18"].figure
 
 

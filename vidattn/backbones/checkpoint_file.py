@@ -21,6 +21,8 @@ from vidattn.errors import CheckpointError, UnknownNameError
 
 CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model", "module")
 PREFIXES = ("module.", "network.")
+# Under which a checkpoint of ours describes itself, as JSON text.
+DESCRIPTION_KEY = "vidattn"
 # In a checkpoint of ours, beside the pooling and the head of a recogniser.
 OWN = "recogniser.backbone."
 

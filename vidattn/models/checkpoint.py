@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidattn.backbones.checkpoint_file import unwrap
+from vidattn.backbones.checkpoint_file import DESCRIPTION_KEY, unwrap
 from vidattn.backbones.conversion import find_layout
 from vidattn.backbones.tensor_file import read_tensor_file
 from vidattn.data import ClipSpec
@@ -21,7 +21,7 @@ from vidattn.models.spec import RecogniserSpec
 
 # The key under which a checkpoint describes itself, as JSON text: a trainer's own file carries
 # it too, so one file serves to resume, to evaluate and to extract.
-KEY = "vidattn"
+KEY = DESCRIPTION_KEY
 VERSION = 1
 PREFIX = "recogniser."
 PROGRESS = ("epoch", "global_step")

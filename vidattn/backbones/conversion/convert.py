@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vidattn.backbones.backbone import Backbone
 from vidattn.backbones.built_in import build
-from vidattn.backbones.checkpoint_file import read_content, unwrap
+from vidattn.backbones.checkpoint_file import DESCRIPTION_KEY, read_content, unwrap
 from vidattn.backbones.conversion.name_map import Conversion, Layout, State
 from vidattn.backbones.pretrained import LoadReport, WeightsMismatchError
 from vidattn.errors import ArgumentError, CheckpointError
@@ -118,6 +118,11 @@ def convert_state(
     """
     source = str(path)
     content = read_content(path)
+    if isinstance(content, Mapping) and DESCRIPTION_KEY in content:
+        raise CheckpointError(
+            f"{source}: a vidattn checkpoint already, which every command takes; `vidattn show` "
+            "says what it is"
+        )
     state = unwrap(content, source)
     found = layout(layout_name or find_layout(state, source))
     if backbone in found.refused:
