@@ -13,6 +13,7 @@ from . import video as video
 from .jobs import evaluate as evaluate
 from .jobs import explain as explain
 from .jobs import extract_keyframes as extract_keyframes
+from .jobs import show as show
 from .jobs import train as train
 from .jobs import write_keyframes as write_keyframes
 from .models import load as load

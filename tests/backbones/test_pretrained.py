@@ -165,8 +165,8 @@ def test_pickled_code_is_refused(tmp_path, capsys, protocol):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "cannot be read"),
-        (b"not a checkpoint at all", "evil|refused|cannot be read"),
+        (b"", "empty"),
+        (b"not a checkpoint at all", "got text"),
         ({"epoch": 3}, "expected names with tensors, got 'epoch' with int"),
         ([1, 2], "expected a state dict, got list"),
         ({}, "expected a state dict"),

@@ -168,3 +168,73 @@ def test_a_folder_that_cannot_be_made_is_found_out_first(
     monkeypatch.setattr(evaluation_run, "work_through", lambda *_, **__: pytest.fail("too late"))
     with pytest.raises(OSError, match="taken"):
         vidattn.evaluate(loaded_brightness, folder, output=tmp_path / "taken", progress=False)
+
+
+def test_a_protocol_that_does_not_suit_is_said_before_anything_runs(
+    folder: Path,
+    loaded_brightness: LoadedRecogniser,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Four frames a clip of 224 pixels, for a model of 8 frames of 64."""
+    output = tmp_path / "out"
+    clip = replace(protocol("tsn-25x10"), views=2, frames=4)
+    found = vidattn.evaluate(
+        loaded_brightness, folder, protocol=clip, output=output, progress=False
+    )
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.startswith("vidattn: warning: protocol tsn-25x10 does not suit this model")
+    record = json.loads((output / "evaluation.json").read_text())
+    assert record["warnings"] == found.settings["warnings"] == [line[len("vidattn: warning: ") :]]
+    for word in ("4 frames a clip, the model was trained on 8", "224 pixels", "64"):
+        assert word in line
+    assert "does not suit this model" in (output / "evaluation.html").read_text()
+
+
+def test_clips_that_the_network_cannot_take_are_named(
+    folder: Path, loaded_brightness: LoadedRecogniser
+) -> None:
+    with pytest.raises(ArgumentError, match=r"tsn-25x10.* \(T, H, W\) = \(1, 224, 224\)"):
+        vidattn.evaluate(loaded_brightness, folder, protocol="tsn-25x10", progress=False)
+
+
+def test_without_a_protocol_nothing_is_warned_of(
+    folder: Path, loaded_brightness: LoadedRecogniser, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = vidattn.evaluate(loaded_brightness, folder, progress=False)
+    assert not caplog.records
+    assert found.settings["warnings"] == []
+
+
+def test_top_five_of_few_classes_is_no_figure(
+    folder: Path, loaded_brightness: LoadedRecogniser
+) -> None:
+    (folder / "dark" / "2.mp4").unlink()
+    found = vidattn.evaluate(loaded_brightness, folder, progress=False)
+    assert not any("top5" in name for name in (*found.figures, *found.intervals))
+    # Three videos of one class, two of the other.
+    assert found.to_json()["beside_top1"] == {"chance": 0.5, "majority": 0.6}
+
+
+def test_movement_is_seen_within_a_video(
+    folder: Path, loaded_brightness: LoadedRecogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[float] = []
+
+    class Waiting:
+        def __init__(self, *arguments: object, **settings: object) -> None:
+            assert arguments[1] == 6
+
+        def __enter__(self):
+            return moved.append
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+    monkeypatch.setattr("vidattn.jobs.work.waiting", Waiting)
+    vidattn.evaluate(loaded_brightness, folder, views=4, crops=3, batch_size=4)
+    # Nothing was done before; then each video of 12 clips in thirds, and what rounding leaves.
+    assert moved[0] == 0
+    assert moved[1:4] == pytest.approx([1 / 3] * 3)
+    assert sum(moved) == pytest.approx(6)
+    assert sum(each > 0.3 for each in moved) == 18

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 import vidattn
 from tests.video.test_sound import packets, write_film
+from vidattn.cli.entry import main
 from vidattn.errors import ArgumentError, VideoError
 from vidattn.models import LoadedRecogniser
 from vidattn.video import VideoWriter, open_video
@@ -110,3 +112,35 @@ def test_pictures_of_a_part_are_those_of_the_whole_where_attention_is_the_same(
     assert part.details["first_frame"] == 12
     np.testing.assert_allclose(part.frame_scores[4:], whole.frame_scores[16:], atol=0.05)
     assert part.frame_weights.argmax() + 12 == pytest.approx(whole.frame_weights.argmax(), abs=2)
+
+
+def test_the_command_explains_a_part_and_says_what_becomes_of_the_sound(
+    untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = write_film(tmp_path / "film.mov", "pcm_mulaw", seconds=2.0)
+    arguments = ["explain", str(film), "--checkpoint", str(untrained), "--output"]
+    assert main([*arguments, str(tmp_path / "out"), "--from", "0.5", "--to", "1.5", "--json"]) == 0
+    found = capsys.readouterr()
+    record = json.loads(found.out)
+    assert (record["first_frame"], len(record["frame_scores"])) == (13, 25)  # 0.52 to 1.48 s
+    assert "pcm_mulaw" in record["sound"]
+    assert found.err.startswith("vidattn: sound left out: it is pcm_mulaw")
+    assert main([*arguments, str(tmp_path / "none"), "--from", "5"]) == 1
+    assert "film.mov: no frame lies" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_film_takes_no_longer_than_it_lasts(untrained: Path, tmp_path: Path) -> None:
+    """CPU seconds of all threads, whatever else the machine does: 20 s at 480 × 360."""
+    generator = np.random.default_rng(0)
+    with VideoWriter(tmp_path / "film.mp4", fps=30, size=(360, 480), preset="ultrafast") as writer:
+        for number in range(600):
+            frame = np.full((360, 480, 3), 90, np.uint8)
+            frame[100:200, number % 380 : number % 380 + 100] = generator.integers(0, 255, (3,))
+            writer.write(frame)
+    loaded = vidattn.load(untrained)
+    started = time.process_time()
+    vidattn.explain(
+        tmp_path / "film.mp4", checkpoint=loaded, output=tmp_path / "out", progress=False
+    )
+    assert time.process_time() - started < 20

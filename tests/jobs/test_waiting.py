@@ -70,6 +70,7 @@ def test_a_line_now_and_then_where_no_bar_is_seen() -> None:
         "evaluating: 7 of 20 videos, about 2 min left",
     ]
     assert len(lines(steps, 20, often=False)) == 1
+    assert lines([*steps, (40.0, 13.0)], 20, often=True) == lines(steps, 20, often=True)  # done
 
 
 def test_nothing_is_shown_where_nobody_wants_it(capfd: pytest.CaptureFixture[str]) -> None:

@@ -140,3 +140,32 @@ def test_unknown_settings_of_poolings_are_named() -> None:
     spec = RecogniserSpec(classes=("a", "b"), pooling_settings={"hidden": 8})
     with pytest.raises(ArgumentError, match="did you mean hidden_channels"):
         Recogniser(spec)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "attention", "alone"),
+    [
+        ("resnet18_2d", (), True),
+        ("efficientnet_lite0", (), True),
+        ("resnet18_2d", (InsertionSpec("squeeze_excitation", "layer1", scope="frame"),), True),
+        ("resnet18_2d", (InsertionSpec("squeeze_excitation", "layer1", scope="clip"),), False),
+        ("tsm_r50", (), False),
+        ("slim", (), False),
+    ],
+)
+def test_per_frame_networks_are_those_where_other_frames_change_nothing(
+    backbone: str, attention: tuple[InsertionSpec, ...], alone: bool
+) -> None:
+    spec = RecogniserSpec(classes=("a", "b"), backbone=backbone, attention=attention)
+    network = Recogniser(spec).eval()
+    for added in network.inserted:  # it starts as the identity; 0.5 lets it work
+        for name, parameter in added.named_parameters():
+            if parameter.numel() == 1 or name.endswith("gamma"):
+                torch.nn.init.constant_(parameter, 0.5)
+    clip = torch.rand(1, 3, 4, 32, 32)
+    other = clip.clone()
+    other[:, :, 0] = 1 - other[:, :, 0]
+    with torch.inference_mode():
+        change = (network.backbone(clip) - network.backbone(other)).abs().amax((0, 1, 3, 4))
+    assert change[0] > 0
+    assert bool((change[1:] == 0).all()) == alone == network.per_frame

@@ -19,12 +19,15 @@ import torch
 from torch import Tensor
 
 from vidattn.backbones.published import PACKAGE, packaged_file, published_weights
+from vidattn.backbones.tensor_file import read_tensor_file, reason
 from vidattn.errors import CheckpointError, UnknownNameError
 
 logger = logging.getLogger(__name__)
 
 CONTAINERS = ("model_state", "state_dict", "model_state_dict", "model", "module")
 PREFIXES = ("module.", "network.")
+# Under which a checkpoint of ours describes itself, as JSON text.
+DESCRIPTION_KEY = "vidattn"
 # In a checkpoint of ours, beside the pooling and the head of a recogniser.
 OWN = "recogniser.backbone."
 
@@ -80,13 +83,10 @@ def read_content(path: str | PathLike[str]) -> Any:
     """
     source = str(path)
     try:
-        return _download(source) if _is_web(source) else _load(Path(source))
-    except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f"{source}: expected a file of tensors and plain values only; refused: {reason}"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError, AttributeError) as error:
+        return _download(source) if _is_web(source) else read_tensor_file(source)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise CheckpointError(f"{source}: {reason(error)}") from error
+    except (OSError, ValueError, LookupError, AttributeError) as error:
         raise CheckpointError(f"{source}: cannot be read: {error}") from error
 
 
@@ -125,10 +125,6 @@ def _offer(name: str, weights: str, published: dict[str, str]) -> str:
 
 def _is_web(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
-
-
-def _load(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _download(url: str) -> Any:

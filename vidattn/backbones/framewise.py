@@ -56,6 +56,8 @@ class FramewiseNetwork(Backbone):
         classifier_path: dotted path of the classifier inside the network.
     """
 
+    mixes_frames = False
+
     def __init__(
         self,
         network: nn.Module,

@@ -135,7 +135,7 @@ def at_positions(layer: nn.Module, x: Tensor) -> Tensor:
     return mapped.movedim(-1, 1)
 
 
-def average_pool(x: Tensor, kernel: Sequence[int], **settings: Any) -> Tensor:
+def average_pool(x: Tensor, kernel: list[int] | tuple[int, ...], **settings: Any) -> Tensor:
     """`avg_pool3d`, summed in single precision where x is half: a CPU has no other way."""
     if x.dtype in (torch.float16, torch.bfloat16):
         return F.avg_pool3d(x.float(), kernel, **settings).to(x.dtype)

@@ -21,6 +21,7 @@ COMMANDS = (
     "explain",
     "index",
     "convert",
+    "show",
     "demo",
     "attention",
     "backbones",

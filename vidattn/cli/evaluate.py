@@ -102,8 +102,11 @@ def run(parsed: argparse.Namespace) -> int:
     if code is None:
         print("this process's share is done; others are still at work", file=sys.stderr)
         return 0
+    written = parsed.output / "evaluation.json", parsed.output / "evaluation.html"
     if parsed.json:
-        print_json(json.loads((parsed.output / "evaluation.json").read_text(encoding="utf-8")))
+        print_json(json.loads(written[0].read_text(encoding="utf-8")))
+    else:
+        print(f"written: {' and '.join(str(path) for path in written if path.is_file())}")
     return code
 
 

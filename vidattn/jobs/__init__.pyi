@@ -21,4 +21,6 @@ from .keyframe_files import write_keyframes as write_keyframes
 from .localisation_page import print_localisation as print_localisation
 from .localisation_run import evaluate_localisation as evaluate_localisation
 from .pages import print_figures as print_figures
+from .showing import CheckpointFacts as CheckpointFacts
+from .showing import show as show
 from .training_run import train as train

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -92,15 +93,29 @@ class Recognition:
             for row, name in enumerate(batch.video_id):
                 rows.setdefault(numbers[name], []).append(row)
             parts = []
-            for part in network.logits(batch):
-                parts.append(part)
-                yield len(part) / self.clips.count
+            with self._named_sizes(batch):
+                for part in network.logits(batch):
+                    parts.append(part)
+                    yield len(part) / self.clips.count
             found = self._scored(dataset, batch, rows, np.concatenate(parts))
             last = waiting.index(max(found, key=waiting.index))
             yield self._with_failures(dataset, waiting[: last + 1], found)
             del waiting[: last + 1]
         if waiting:
             yield self._with_failures(dataset, waiting, {})
+
+    @contextmanager
+    def _named_sizes(self, batch: ClipBatch) -> Iterator[None]:
+        """A protocol may make clips that a network's kernels do not fit."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.clips.protocol is None or "memory" in str(error):
+                raise
+            raise ArgumentError(
+                f"protocol {self.clips.protocol.name}: the network cannot take its clips of "
+                f"(T, H, W) = {tuple(batch.pixels.shape[2:])} ({str(error).splitlines()[0]})"
+            ) from error
 
     def _scored(
         self,

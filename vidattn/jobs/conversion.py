@@ -95,7 +95,8 @@ def convert(
     )
     recogniser = Recogniser(spec).eval()
     recogniser.backbone.source_network.load_state_dict(found.state)
-    save(output, recogniser, clip)
+    origin = {"layout": found.layout, "protocol": found.conversion.protocol}
+    save(output, recogniser, clip, origin=origin | {"figure": found.conversion.figure})
     return _record(found, spec, clip, checkpoint, output)
 
 

@@ -65,6 +65,14 @@ class Evaluation:
         return evaluation.confusion_matrix(self.scores.argmax(1), self.labels, len(self.classes))
 
     @property
+    def beside_top1(self) -> dict[str, float]:
+        """What needs no model: guessing, and always the most frequent class; in [0, 1]."""
+        if self.multi_label:
+            return {}
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return {"chance": 1 / len(self.classes), "majority": float(counts.max() / counts.sum())}
+
+    @property
     def class_table(self) -> dict[str, dict[str, float | int | None]]:
         """Class -> videos, and their accuracy, or the average precision of several labels."""
         if self.multi_label:
@@ -91,6 +99,7 @@ class Evaluation:
             "class_table": self.class_table,
         }
         if not self.multi_label:
+            record["beside_top1"] = self.beside_top1
             record["confusion_matrix"] = self.confusion.tolist()
         record["videos"] = [self._video(number) for number in range(len(self.samples))]
         return record | {"times": self.times}
@@ -162,12 +171,11 @@ def _single_label_figures(
 ) -> Figures:
     class_count = scores.shape[1]
     clip_ranks = np.concatenate([record["clip_ranks"] for record in found])
-    k = min(5, class_count)
+    # The first five of five classes are all of them: no figure.
+    limits = (1, 5) if class_count > 5 else (1,)
     figures = {
-        "clip_top1": float((clip_ranks < 1).mean()),
-        "clip_top5": float((clip_ranks < k).mean()),
-        "video_top1": evaluation.top_k_accuracy(scores, labels, 1),
-        "video_top5": evaluation.top_k_accuracy(scores, labels, k),
+        **{f"clip_top{k}": float((clip_ranks < k).mean()) for k in limits},
+        **{f"video_top{k}": evaluation.top_k_accuracy(scores, labels, k) for k in limits},
         "mean_class_accuracy": evaluation.mean_class_accuracy(
             evaluation.confusion_matrix(scores.argmax(1), labels, class_count)
         ),
@@ -179,8 +187,8 @@ def _single_label_figures(
         return figures, {}
     ranks = evaluation.true_class_ranks(scores, labels)
     intervals = {
-        name: evaluation.bootstrap_mean(ranks < limit, seed=BOOTSTRAP_SEED, clusters=groups)
-        for name, limit in (("video_top1", 1), ("video_top5", k))
+        f"video_top{k}": evaluation.bootstrap_mean(ranks < k, seed=BOOTSTRAP_SEED, clusters=groups)
+        for k in limits
     }
     return figures, {name: (interval.low, interval.high) for name, interval in intervals.items()}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Sequence
 from hashlib import sha256
@@ -16,10 +17,14 @@ from vidattn.jobs.evaluation_record import Evaluation, summarise
 from vidattn.jobs.provenance import times, versions
 from vidattn.jobs.results import ResultFolder, evaluation_folder
 from vidattn.jobs.run_network import device_kind, loaded_here, to_share
+from vidattn.jobs.shards import shard_from_environment
 from vidattn.jobs.work import thread_count, work_through
 from vidattn.models import LoadedRecogniser
+from vidattn.sampling import suitability
 from vidattn.sampling.protocols import Protocol
 from vidattn.sampling.protocols import protocol as named
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -87,6 +92,7 @@ def evaluate(
         device=device,
         decoder=decoder,
     )
+    warnings = _warnings(work, loaded)
     settings = _settings(work, loaded, data, folds, thread_count(threads, processes))
     results = evaluation_folder(output, overwrite=overwrite)
     records = work_through(
@@ -102,11 +108,24 @@ def evaluate(
     if records is None:
         return None
     labels = work.dataset().labels.numpy()
-    found = summarise(records, samples, labels, loaded.classes, settings)
+    found = summarise(records, samples, labels, loaded.classes, settings | {"warnings": warnings})
     found.times.update(times(started))
     if results is not None:
         _write(results, found)
     return found
+
+
+def _warnings(work: Recognition, loaded: LoadedRecogniser) -> list[str]:
+    """What is doubtful about this evaluation; said once, however many processes share it."""
+    protocol = work.clips.protocol
+    line = protocol and suitability.warning(
+        protocol, loaded.clip, per_frame=loaded.recogniser.per_frame
+    )
+    if not line:
+        return []
+    if shard_from_environment().rank == 0:
+        logger.warning("vidattn: warning: %s", line)
+    return [line]
 
 
 def _settings(

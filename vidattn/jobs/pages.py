@@ -26,7 +26,9 @@ CONFUSED_PAIRS = 30
 
 def write_evaluation_page(path: Path, found: Evaluation) -> None:
     """Figures, per-class table, confusions, worst videos and calibration as one HTML page."""
-    sections: list[Section] = [_figures(found)]
+    warnings = found.settings.get("warnings", [])
+    sections: list[Section] = [report.Text("Mind this", warnings)] if warnings else []
+    sections.append(_figures(found))
     if not found.multi_label:
         sections += [_confusions(found), _calibration(found), _worst(found)]
     sections.append(_classes(found))
@@ -61,8 +63,12 @@ def print_figures(found: Evaluation) -> None:
         table.add_row(name.replace("_", " "), f"{value:.1%}", interval)
     console = Console()
     console.print(table)
-    frames = f"frames of {found.video_ids[0]}: {', '.join(found.indices[0])}"
-    for line in (clips_in_words(found), frames):
+    first, *others = found.indices[0]
+    more = f", and {len(others)} more views" if others else ""
+    frames = f"frames of {found.video_ids[0]}: {first}{more}"
+    beside = [f"{name} {value:.1%}" for name, value in found.beside_top1.items()]
+    lines = [f"beside video top1: {', '.join(beside)}"] if beside else []
+    for line in (*lines, clips_in_words(found), frames):
         console.print(line, markup=False, highlight=False)
     for path, reason in found.failures.items():
         console.print(f"not evaluated: {path}: {reason}", style="red", markup=False)
@@ -84,6 +90,8 @@ def _figures(found: Evaluation) -> report.Table:
     for name, value in found.figures.items():
         bounds = found.intervals.get(name)
         rows.append([name.replace("_", " "), Interval(value, *bounds) if bounds else value])
+    for name, value in found.beside_top1.items():
+        rows.append([f"{name} (beside video top1)", value])
     return report.Table("Figures", ["figure", "value"], rows, percent=True)
 
 

@@ -77,7 +77,7 @@ class Report:
         """So much more is done; see `Pace.advance`."""
         self.pace.advance(count)
         left = self.pace.seconds_left()
-        if left is None:
+        if left is None or self.pace.done >= self.pace.total:
             return
         if self._said is None:
             if left >= SECONDS_WORTH_A_WORD:

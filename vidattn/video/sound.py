@@ -43,8 +43,9 @@ class SoundTrack:
         self._container, _ = open_container(self.path, checked_path(path), DEFAULT_LIMITS)
         sounds = self._container.streams.audio
         self.stream: Any = sounds[0] if sounds else None
-        codec = self.stream.codec_context if sounds else None
-        self.codec: str = codec.codec.canonical_name if codec is not None else ""
+        # A codec that FFmpeg has no decoder of has no context.
+        codec: Any = getattr(self.stream, "codec_context", None)
+        self.codec: str = "" if codec is None else codec.codec.canonical_name
         self.damage: str | None = None
         self._packets = self._read()
         self._next: Any = None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vidattn.backbones.backbone import Backbone
 from vidattn.backbones.built_in import build
-from vidattn.backbones.checkpoint_file import read_content, unwrap
+from vidattn.backbones.checkpoint_file import DESCRIPTION_KEY, read_content, unwrap
 from vidattn.backbones.conversion.name_map import Conversion, Layout, State
 from vidattn.backbones.pretrained import LoadReport, WeightsMismatchError
 from vidattn.errors import ArgumentError, CheckpointError
@@ -76,6 +76,28 @@ def find_layout(state: Mapping[str, Tensor], source: str) -> str:
     )
 
 
+def fitting_networks(state: Mapping[str, Tensor], layout_name: str) -> list[str]:
+    """Our names of the networks whose tensors these are, by their names and shapes.
+
+    Args:
+        state: under the source's names, without containers and prefixes.
+        layout_name: of `layout_names()`.
+    """
+    found = []
+    for name, conversion in layout(layout_name).networks.items():
+        mapped, unknown = _rename(conversion, conversion.prepare(dict(state)))
+        if unknown:
+            continue
+        with torch.device("meta"):
+            network = build(name, classes=1, **conversion.settings)
+        try:
+            _check(network, mapped, unknown, "")
+        except WeightsMismatchError:
+            continue
+        found.append(name)
+    return found
+
+
 def convert_state(
     path: str | Path, backbone: str, *, layout_name: str | None = None
 ) -> ConvertedState:
@@ -96,6 +118,11 @@ def convert_state(
     """
     source = str(path)
     content = read_content(path)
+    if isinstance(content, Mapping) and DESCRIPTION_KEY in content:
+        raise CheckpointError(
+            f"{source}: a vidattn checkpoint already, which every command takes; `vidattn show` "
+            "says what it is"
+        )
     state = unwrap(content, source)
     found = layout(layout_name or find_layout(state, source))
     if backbone in found.refused:
