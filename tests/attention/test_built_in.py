@@ -139,3 +139,17 @@ def test_epsilon_of_a_view_and_what_is_refused():
     for wrong in (0, -1e-6, float("nan")):
         with pytest.raises(ArgumentError, match="epsilon: expected a number above 0"):
             build("self_attention", 16, epsilon=wrong)
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_methods_of_modules_are_left_alone(name):
+    """Such as `network.apply(initialise)`."""
+    own = {
+        method
+        for parent in catalogue()[name].type.__mro__[
+            : catalogue()[name].type.__mro__.index(nn.Module)
+        ]
+        for method in vars(parent)
+        if not method.startswith("_")
+    }
+    assert own & set(dir(nn.Module)) <= {"forward"}

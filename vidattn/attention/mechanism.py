@@ -111,9 +111,9 @@ class Gate(Mechanism):
         """(N, C, *positions) -> the same shape."""
         self.check_rank(x)
         x = zero_padding(x, mask)
-        return self.apply(x, self.weights(x, mask, context), mask)
+        return self.multiplied(x, self.weights(x, mask, context), mask)
 
-    def apply(self, x: Tensor, weights: Tensor, mask: Tensor | None) -> Tensor:
+    def multiplied(self, x: Tensor, weights: Tensor, mask: Tensor | None) -> Tensor:
         """x, which is 0 at padding, times its weights, which are shown as 0 there."""
         weights = zero_padding(weights, mask)
         self.observer(weights, x.shape[2:])

@@ -55,7 +55,7 @@ class DenseImplicitAttention(Gate):
         self.check_rank(x)
         x = zero_padding(x, mask)
         state = self._next(masked_mean(x, mask), state)
-        return self.apply(x, self.per_channel(state.hidden, x), mask), state
+        return self.multiplied(x, self.per_channel(state.hidden, x), mask), state
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> the same shape, as in the first block."""

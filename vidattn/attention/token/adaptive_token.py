@@ -59,4 +59,4 @@ class AdaptiveToken(Gate):
         """
         self.check_rank(x)
         x = zero_padding(x, mask)
-        return self.apply(x, self.weights(x, mask, context, noise), mask)
+        return self.multiplied(x, self.weights(x, mask, context, noise), mask)
