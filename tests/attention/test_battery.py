@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-import re
 import shutil
 from collections import OrderedDict
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.utils.checkpoint import checkpoint
 
+from tests.attention.parameter_counts import COUNTS
 from vidattn.attention import Mechanism, Pooled, Reduced, build, catalogue, record_maps
 
 C = 16
@@ -39,6 +40,7 @@ REPRESENTATIVES = (
     "temporal_adaptive",
     "token_learner",
 )
+LARGE = {1: (40,), 2: (12, 12), 3: (8, 8, 8)}
 GRIDS = {
     1: [(1,), (2,), (8,)],
     2: [(5, 7), (8, 3)],
@@ -46,25 +48,56 @@ GRIDS = {
 }
 
 
-def make(name: str, rank: int) -> nn.Module:
-    """One with default settings; those of a fixed size that have no default get the last grid."""
-    required = FACTS[name].settings.get("grid") is inspect.Parameter.empty
-    settings = {"grid": GRIDS[rank][-1]} if required else {}
+# Default reductions leave one hidden unit of so few channels, whose ReLU may be 0 for all inputs;
+# default numbers of tokens keep all positions.
+NARROW = {"reduction": 2, "tokens": 3}
+# What its weights are is no question to the input.
+INPUT_BLIND = {"temporal_shift"}
+# Wide random layers send every look to a corner.
+OF_ONE = {"recurrent_glimpse": {"hidden_channels": 4}}
+
+
+def make(name: str, rank: int, **settings) -> nn.Module:
+    """One whose weights depend on its input; those without a default size get the last grid."""
+    known = FACTS[name].settings
+    narrow = {one: value for one, value in NARROW.items() if one in known}
+    settings = narrow | OF_ONE.get(name, {}) | settings
+    if known.get("grid") is inspect.Parameter.empty:
+        settings["grid"] = GRIDS[rank][-1]
     return build(name, C, spatial_dims=rank, **settings)
+
+
+def variants() -> list[tuple[str, int, dict]]:
+    """Every mechanism with each of its switches and choices set otherwise than by default."""
+    found = []
+    for name, facts in FACTS.items():
+        hints = get_type_hints(facts.type.__init__)
+        for setting, default in facts.settings.items():
+            choices = get_args(hints.get(setting)) if is_choice(hints.get(setting)) else ()
+            others = (not default,) if isinstance(default, bool) else choices
+            rank = max(facts.ranks)
+            found += [(name, rank, {setting: one}) for one in others if one != default]
+    return found
+
+
+def is_choice(hint) -> bool:
+    return get_origin(hint) is Literal
 
 
 class Case:
     """One mechanism with random weights, and inputs for it."""
 
-    def __init__(self, name: str, rank: int, randomise) -> None:
+    def __init__(self, name: str, rank: int, randomise, **settings) -> None:
         self.name, self.rank, self.facts = name, rank, FACTS[name]
-        self.module = randomise(make(name, rank)).double().eval()
+        self.module = randomise(make(name, rank, **settings)).double().eval()
         self.hard = self.facts.map_kind == "selection"
 
     def inputs(self, grid=None, batch: int = 3, seed: int = 1, dtype=torch.float64):
         generator = torch.Generator().manual_seed(seed)
         grid = grid or GRIDS[self.rank][-1]
-        x = torch.randn(batch, C, *grid, generator=generator, dtype=dtype)
+        # Means of noise are all alike: samples differ in their channels' means too.
+        means = torch.randn(batch, C, *[1] * self.rank, generator=generator, dtype=dtype)
+        x = means + torch.randn(batch, C, *grid, generator=generator, dtype=dtype)
         # Reducers work without one, by parameters that are to be tested.
         if self.facts.context_meaning is None or self.facts.kind == "reducer":
             return x, {}
@@ -82,6 +115,12 @@ def case(request, randomise) -> Case:
 
 def over(cases):
     return pytest.mark.parametrize("case", cases, indirect=True, ids=lambda c: f"{c[0]}-{c[1]}d")
+
+
+def with_the_rest_slow(cases):
+    """For what takes long: `over` one of each family, and all others among the slow tests."""
+    slow = pytest.mark.slow
+    return over([pytest.param(c, marks=() if c[0] in REPRESENTATIVES else slow) for c in cases])
 
 
 def tensors(out: Tensor | Pooled | Reduced) -> tuple[Tensor, ...]:
@@ -138,34 +177,117 @@ def test_input_is_left_alone_and_output_is_fresh(case):
 
 
 @over(CASES)
+def test_weights_depend_on_the_input(case):
+    """Without that, no other test here says anything of how the weights come about."""
+    _, extra = case.inputs()
+    recorded = []
+    for seed in (1, 2):
+        x, _ = case.inputs(seed=seed)
+        with torch.no_grad(), record_maps(case.module) as maps:
+            case.module(x, **extra)
+        recorded.append(maps)
+    for one, other in zip(*recorded, strict=True):
+        change = (one.values - other.values).abs().flatten(1).amax(1) / one.values.abs().amax()
+        if case.name in INPUT_BLIND:
+            assert (change == 0).all()
+        else:
+            # Choices between the same few places may well be the same for one sample or two.
+            chosen = case.hard or case.facts.learns_by_reward
+            assert (change > 1e-4).sum() >= (1 if chosen else 2), change
+
+
+FILLS = (1e4, float("inf"), float("-inf"), float("nan"))
+
+
+def masks(case, count: int) -> dict[str, Tensor]:
+    """Single positions, the end of all samples, and a sample as a whole."""
+    grid = GRIDS[case.rank][-1]
+    generator = torch.Generator().manual_seed(2)
+    single = torch.rand(count, 1, *grid, generator=generator) < 0.6
+    single[:, :, 0] = True
+    whole = torch.ones(count, 1, *[1] * case.rank, dtype=torch.bool)
+    whole[1] = False
+    end = torch.arange(grid[0]).lt(5).reshape(1, 1, -1, *[1] * (case.rank - 1))
+    return {"single": single, "end": end, "whole": whole}
+
+
+@over(CASES)
 def test_padding_influences_nothing(case):
     x, extra = case.inputs()
-    grid = x.shape[2:]
-    generator = torch.Generator().manual_seed(2)
-    mask = torch.rand(len(x), 1, *grid, generator=generator) < 0.6
-    mask[:, :, 0] = True
-    other = torch.where(mask, x, torch.full_like(x, 1e4))
-    for mode in (True, False):
-        case.module.train(mode)
-        out, changed = (run_seeded(case.module, value, mask=mask, **extra) for value in (x, other))
-        padding = ~mask.expand_as(x)
-        if case.facts.kind in ("gate", "replacement"):
-            assert (out[padding] == 0).all()
-        elif case.facts.kind == "mixer":
-            assert torch.equal(out[padding], x[padding])
-            out, changed = (value.masked_fill(~mask, 0) for value in (out, changed))
-        elif case.facts.kind == "pooler":
-            assert (out.weights[~mask.squeeze(1)] == 0).all()
-        elif case.facts.kind == "reducer":
-            check_reduced(out, x, mask)
-        assert_close(out, changed)
-        assert all(part.any() for part in tensors(out))
+    for kind, mask in masks(case, len(x)).items():
+        for training in (False, True) if kind == "single" else (False,):
+            case.module.train(training)
+            expected = masked_run(case, x.masked_fill(~mask, 0), mask, extra)
+            check_padding(case, expected[0], x.masked_fill(~mask, 0), mask)
+            for fill in FILLS if kind == "single" else FILLS[1::2]:
+                filled = x.masked_fill(~mask, fill)
+                found = masked_run(case, filled, mask, extra)
+                check_padding(case, found[0], filled, mask)
+                for part, other in zip(found, expected, strict=True):
+                    assert_same_at_real(case, part, other, mask)
 
 
-def run_seeded(module: nn.Module, x: Tensor, **given) -> Tensor | Pooled | Reduced:
-    """Runs a copy, whose noise and statistics are those of every other call."""
+@pytest.mark.parametrize(
+    ("name", "rank", "settings"),
+    variants(),
+    ids=lambda given: "-".join(map(str, *given.items())) if isinstance(given, dict) else str(given),
+)
+def test_padding_influences_nothing_whatever_the_settings(name, rank, settings, randomise):
+    heads = {"heads": 2} if "rotary" in settings else {}  # which need wide heads
+    case = Case(name, rank, randomise, **heads, **settings)
+    x, extra = case.inputs()
+    mask = masks(case, len(x))["single"]
+    expected = masked_run(case, x.masked_fill(~mask, 0), mask, extra)
+    found = masked_run(case, x.masked_fill(~mask, float("nan")), mask, extra)
+    for part, other in zip(found, expected, strict=True):
+        assert_same_at_real(case, part, other, mask)
+
+
+def masked_run(case, x: Tensor, mask: Tensor, extra) -> tuple:
+    """Outputs, gradients (of x and of all parameters) and the statistics afterwards."""
+    x = x.clone().requires_grad_()
     torch.manual_seed(0)
-    return copy.deepcopy(module)(x, **given)
+    module = copy.deepcopy(case.module)
+    out = module(x, mask=mask, **extra)
+    total = 0
+    for part in tensors(out):
+        if part.requires_grad:
+            # A mixer's result at padding is x, whatever that is.
+            part = torch.where(mask, part, 0) if case.facts.kind == "mixer" else part
+            part = part.clamp(min=-1e30)  # a score at padding is the lowest number
+            weights = torch.linspace(0.5, 1.5, part.numel(), dtype=part.dtype)
+            total = total + (part.flatten() * weights).sum()
+    if isinstance(total, Tensor):
+        total.backward()
+    learned = {name: one.grad for name, one in module.named_parameters()}
+    return out, x.grad, learned, dict(module.named_buffers())
+
+
+def check_padding(case, out, x: Tensor, mask: Tensor) -> None:
+    padding = ~mask.expand(len(x), 1, *x.shape[2:])
+    if case.facts.kind in ("gate", "replacement"):
+        assert (out[padding.expand_as(out)] == 0).all()
+    elif case.facts.kind == "mixer":
+        padding = padding.expand_as(x)
+        torch.testing.assert_close(out[padding], x[padding], atol=0, rtol=0, equal_nan=True)
+    elif case.facts.kind == "pooler":
+        assert (out.weights[padding.squeeze(1)] == 0).all()
+    elif case.facts.kind == "reducer":
+        check_reduced(out, x.masked_fill(~mask, 0), mask)
+    assert all(part.any() for part in tensors(out))
+
+
+def assert_same_at_real(case, found, expected, mask: Tensor) -> None:
+    if isinstance(found, dict):
+        assert found.keys() == expected.keys()
+        for name, value in found.items():
+            assert (value is None) == (expected[name] is None)
+            if value is not None:
+                assert_close(value, expected[name])
+    elif found is not None:
+        if case.facts.kind == "mixer" and isinstance(found, Tensor):
+            found, expected = (torch.where(mask, one, 0) for one in (found, expected))
+        assert_close(found, expected)
 
 
 def check_reduced(out: Reduced, x: Tensor, mask: Tensor | None = None) -> None:
@@ -195,21 +317,79 @@ def test_other_size_is_refused(case):
         case.module(x, **extra)
 
 
-@over([(name, rank) for name, rank in CASES if rank != 2 and name not in FIXED])
+# Where places or sizes along H are shares of H, a padded image is another than a smaller one.
+RELATIVE_TO_SIZE = {
+    "attention_gate",
+    "attention_gated_crf",
+    "deformable",
+    "frequency_channel",
+    "multi_scale_deformable",
+    "second_order_position",
+    "space_time_selection",
+    "spatial_transformer",
+}
+# As its authors' code has it, windows lie otherwise where there are more positions.
+WINDOWS_OF_THEIR_OWN = ("self_calibrated_convolution", {"compat": True})
+UNPADDED = [
+    case
+    for case in CASES
+    if case[0] not in FIXED and (case[1] != 2 or case[0] not in RELATIVE_TO_SIZE)
+]
+
+
+@over(UNPADDED)
 def test_padded_clip_equals_shorter_clip(case):
+    check_padded_is_shorter(case)
+
+
+@pytest.mark.parametrize(
+    ("name", "rank", "settings"),
+    [one for one in variants() if one[:2] in UNPADDED and one[::2] != WINDOWS_OF_THEIR_OWN],
+    ids=str,
+)
+def test_padded_clip_equals_shorter_clip_whatever_the_settings(name, rank, settings, randomise):
+    heads = {"heads": 2} if "rotary" in settings else {}  # which need wide heads
+    check_padded_is_shorter(Case(name, rank, randomise, **heads, **settings))
+
+
+def check_padded_is_shorter(case) -> None:
+    """So are the gradients: a mask that is forgotten on one way back shows there only."""
     x, extra = case.inputs()
     mask = torch.arange(x.shape[2]).lt(5).reshape(1, 1, -1, *[1] * (case.rank - 1))
-    padded = case.module(x, mask=mask, **extra)
-    shorter = case.module(x[:, :, :5], **extra)
-    if isinstance(padded, Pooled):
-        padded = Pooled(padded.features, padded.weights[:, :5], padded.scores[:, :5])
-        assert_close(padded, shorter)
-    elif isinstance(padded, Reduced):
-        for ours, theirs in zip(tokens(padded), tokens(shorter), strict=True):
-            assert_close(ours[0], theirs[0])
-            assert_close(ours[1][:, :5], theirs[1])
+    padded, shorter = x.clone().requires_grad_(), x[:, :, :5].clone().requires_grad_()
+    learned = []
+    outs = (case.module(padded, mask=mask, **extra), case.module(shorter, **extra))
+    outs = (cut(outs[0]), outs[1])
+    for out in outs:
+        case.module.zero_grad()
+        # All positions, and all tokens, of which there may be more, count alike.
+        shares = torch.linspace(0.5, 1.5, C, dtype=x.dtype)
+        features = tensors(out)[0]
+        total = (features * shares.reshape(-1, *[1] * (features.ndim - 2))).square().sum()
+        if total.requires_grad:
+            total.backward()
+        learned.append({name: one.grad for name, one in case.module.named_parameters()})
+    if isinstance(outs[0], Reduced):
+        for ours, theirs in zip(tokens(outs[0]), tokens(outs[1]), strict=True):
+            assert_close(ours, theirs)
     else:
-        assert_close(padded[:, :, :5], shorter)
+        assert_close(*outs)
+    if shorter.grad is not None:
+        assert_close(padded.grad[:, :, :5], shorter.grad)
+        assert (padded.grad[:, :, 5:] == 0).all()
+    for name, value in learned[0].items():
+        assert (value is None) == (learned[1][name] is None), name
+        if value is not None:
+            assert_close(value, learned[1][name])
+
+
+def cut(out):
+    """Without what is behind the fifth position of the first axis."""
+    if isinstance(out, Pooled):
+        return Pooled(out.features, out.weights[:, :5], out.scores[:, :5])
+    if isinstance(out, Reduced):
+        return Reduced(out.features, out.source[:, :, :5], out.valid)
+    return out[:, :, :5]
 
 
 def tokens(out: Reduced) -> list[tuple[Tensor, Tensor]]:
@@ -316,7 +496,7 @@ def check_map(mechanism, found, x, out, *, padded: bool) -> None:
     ]
 )
 def test_clip_of_one_frame_is_an_image(case, randomise):
-    image = build(case.name, C, spatial_dims=2).double().eval()
+    image = make(case.name, 2).double().eval()
     clip = case.module
     with torch.no_grad():
         for name, theirs in image.state_dict().items():  # a clip may have more: those of time
@@ -343,7 +523,7 @@ def test_clip_of_one_frame_is_an_image(case, randomise):
 @over([case for case in REPLACING if {"out_channels", "stride"} <= set(FACTS[case[0]].settings)])
 def test_replacement_changes_channels_and_strides_like_a_convolution(case, randomise):
     stride = (2, 3, 2)[: case.rank]
-    module = build(case.name, C, spatial_dims=case.rank, out_channels=8, stride=stride)
+    module = make(case.name, case.rank, out_channels=8, stride=stride)
     randomise(module).double().eval()
     for grid in GRIDS[case.rank]:
         x, _ = case.inputs(grid)
@@ -370,7 +550,7 @@ def test_memory_format_is_kept(case):
         assert_close(last, contiguous)
 
 
-@over(STEPLESS)
+@with_the_rest_slow(STEPLESS)
 def test_compiles_to_one_graph_without_observers(case):
     x, extra = case.inputs()
     mask = torch.ones(1, 1, *[1] * case.rank, dtype=torch.bool)
@@ -389,7 +569,7 @@ def test_compiles_to_one_graph_without_observers(case):
     assert graphs[0] == blind_graphs[0]
 
 
-@over([case for case in STEPLESS if case[0] not in FIXED])
+@with_the_rest_slow([case for case in STEPLESS if case[0] not in FIXED])
 def test_exports_with_dynamic_batch_and_time(case):
     x, extra = case.inputs()
     # An image has no time: its height is as free.
@@ -554,6 +734,34 @@ def test_bfloat16_autocast_stays_near(case):
     assert error <= 0.05 * exact.abs().max()
 
 
+@over(CASES)
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+def test_half_precision_holds_what_it_computes(case, kind):
+    """Sums and products of many features, which half precision could not hold."""
+    grid = None if case.name in FIXED else LARGE[case.rank]
+    module = case.module.to(kind)
+    exact = copy.deepcopy(module).float()
+    for scale in (1, 100):
+        x, extra = case.inputs(grid, dtype=torch.float32)
+        x = (x.abs() * scale).to(kind)
+        extra = {name: value.to(kind) for name, value in extra.items()}
+        with torch.no_grad():
+            expected = tensors(exact(x.float(), **{k: v.float() for k, v in extra.items()}))
+            out = tensors(module(x, **extra))
+            with torch.autocast("cpu", dtype=kind):
+                casted = tensors(exact(x.float(), **{k: v.float() for k, v in extra.items()}))
+        if expected[0].abs().max() > torch.finfo(kind).max:
+            continue
+        for found in (out, casted):
+            assert all(part.isfinite().all() for part in found)
+        assert out[0].dtype == kind
+        # Ten bits or seven of a number, and choices that may fall the other way.
+        choosing = case.hard or case.facts.learns_by_reward
+        if scale == 1 and kind == torch.float16 and not choosing:
+            error = (out[0].float() - expected[0]).abs().max()
+            assert error <= 0.1 * expected[0].abs().max()
+
+
 def chosen(out: Tensor | Reduced) -> Tensor:
     """Which positions were kept."""
     return out.source.flatten(2).sum(1) == 1 if isinstance(out, Reduced) else out != 0
@@ -602,25 +810,14 @@ def test_starts_as_identity_is_true(case):
     assert fresh.starts_as_identity == (keeping and out.shape == x.shape and torch.equal(out, x))
 
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "attention.md"
-PUBLISHED = {
-    name: int(count.replace(",", ""))
-    for name, count in re.findall(
-        r"^\| \[`(\w+)`\].*?\|.*?\|.*?\| ([0-9,]+) \|",
-        PAGE.read_text(encoding="utf-8"),
-        re.MULTILINE,
-    )
-}
-
-
 @over(HIGHEST)
-def test_default_widths_are_those_that_are_published(case):
+def test_default_widths_are_those_of_the_formulas(case):
     """A layer of another width goes unseen where a reference takes its weights as they are."""
     grid = {1: (8,), 2: (14, 14), 3: (8, 14, 14)}[case.rank]
     required = case.facts.settings.get("grid") is inspect.Parameter.empty
     settings = {"grid": grid} if required else {}
     module = build(case.name, 64, spatial_dims=case.rank, **settings)
-    assert sum(one.numel() for one in module.parameters()) == PUBLISHED[case.name]
+    assert sum(one.numel() for one in module.parameters()) == COUNTS[case.name]
 
 
 @pytest.mark.parametrize("name", FACTS)

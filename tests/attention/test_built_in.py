@@ -7,6 +7,7 @@ from inspect import Parameter
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 import vidattn.attention
@@ -90,3 +91,65 @@ def test_mistakes_are_answered(arguments, error, message):
 def test_importing_the_package_imports_no_torch():
     code = "import sys, vidattn.attention; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+WITH_LAYER_NORM = [
+    name
+    for name, facts in catalogue().items()
+    if any(
+        isinstance(part, nn.LayerNorm)
+        for part in build(
+            name, 16, spatial_dims=max(facts.ranks), **({"grid": (4, 2, 2)[: max(facts.ranks)]}
+            if facts.settings.get("grid") is Parameter.empty else {}),
+        ).modules()
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITH_LAYER_NORM)
+def test_epsilon_is_that_of_every_layer_norm(name, randomise):
+    rank = max(catalogue()[name].ranks)
+    module = randomise(build(name, 16, spatial_dims=rank, epsilon=0.25)).double().eval()
+    x = torch.randn(2, 16, *(4, 6, 6)[3 - rank :], dtype=torch.float64)
+    out = module(x)
+    handles = []
+    norms = [part for part in module.modules() if isinstance(part, nn.LayerNorm)]
+    for norm in norms:
+        norm.eps = 1e9  # what it returns is computed here
+        handles.append(norm.register_forward_hook(normalised))
+    expected = module(x)
+    assert len(norms) > 0
+    first, other = (one[0] if isinstance(one, tuple) else one for one in (out, expected))
+    torch.testing.assert_close(first, other, atol=1e-10, rtol=1e-10)
+
+
+def normalised(norm, inputs, out):
+    """(x − mean) / √(variance + ¼), scaled and shifted."""
+    (x,) = inputs
+    away = x - x.mean(-1, keepdim=True)
+    return away / (away.square().mean(-1, keepdim=True) + 0.25).sqrt() * norm.weight + norm.bias
+
+
+def test_epsilon_of_a_view_and_what_is_refused():
+    view = build("self_attention", 16, scope="frame", epsilon=1e-6)
+    assert view.module.norm.eps == 1e-6
+    assert build("self_attention", 16).norm.eps == 1e-5
+    with pytest.raises(ArgumentError, match="epsilon: SqueezeExcitation has no LayerNorm"):
+        build("se", 16, epsilon=1e-6)
+    for wrong in (0, -1e-6, float("nan")):
+        with pytest.raises(ArgumentError, match="epsilon: expected a number above 0"):
+            build("self_attention", 16, epsilon=wrong)
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_methods_of_modules_are_left_alone(name):
+    """Such as `network.apply(initialise)`."""
+    own = {
+        method
+        for parent in catalogue()[name].type.__mro__[
+            : catalogue()[name].type.__mro__.index(nn.Module)
+        ]
+        for method in vars(parent)
+        if not method.startswith("_")
+    }
+    assert own & set(dir(nn.Module)) <= {"forward"}

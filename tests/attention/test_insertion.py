@@ -223,3 +223,114 @@ def test_a_second_insertion_at_one_point_is_refused(network):
 def test_unknown_placement_is_refused(network):
     with pytest.raises(ArgumentError, match="placement: expected 'after'"):
         insert(network, {"body": build("se", 8)}, placement="before")
+
+
+TYPES = [torch.bfloat16, torch.float16, torch.float64]
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=str)
+@pytest.mark.parametrize("placement", ["after", "branch", "replace"])
+def test_network_of_another_number_type_computes_what_it_did_in_that_type(clip, kind, placement):
+    network = Network().eval().to(kind)
+    clip = clip.to(kind)
+    before = network(clip)
+    points = everywhere(placement)
+    if placement == "branch":
+        del points["stem"]
+    insertions = insert(network, points, placement=placement)
+    assert all(one.dtype == kind for part in insertions for one in part.parameters())
+    out = network(clip)
+    assert out.dtype == kind
+    assert torch.equal(out, before)
+    out.float().square().sum().backward()
+    assert all(part.gamma.grad.isfinite() for part in insertions)
+
+
+def test_mechanism_keeps_up_with_a_float32_norm_in_a_bfloat16_network(clip):
+    class Norm(nn.BatchNorm3d):
+        def forward(self, x):
+            return super().forward(x.float()).to(x.dtype)
+
+    body = nn.Sequential(nn.Conv3d(3, 8, 1), Norm(8), nn.Conv3d(8, 8, 1))
+    network = nn.Sequential(body, nn.Conv3d(8, 8, 1)).eval().bfloat16()
+    body[1].float()
+    clip = clip.bfloat16()
+    before = network(clip)
+    for point in ("0.1", "0.0", "0"):
+        changed = copy.deepcopy(network)
+        (insertion,) = insert(changed, {point: build("squeeze_excitation", 8, reduction=2)})
+        assert torch.equal(changed(clip), before)
+        nn.init.ones_(insertion.gamma)
+        assert changed(clip).dtype == torch.bfloat16
+        # The weights are those of the same network in float32.
+        exact = copy.deepcopy(changed).float()
+        torch.testing.assert_close(changed(clip).float(), exact(clip.float()), atol=0.03, rtol=0.03)
+
+
+def test_mechanism_of_more_precision_than_its_host_may_be_chosen_afterwards(clip):
+    network = Network().eval().bfloat16()
+    (insertion,) = insert(network, {"body": build("self_attention", 8, heads=2)})
+    insertion.float()
+    assert network(clip.bfloat16()).dtype == torch.bfloat16
+
+
+def test_network_on_meta_keeps_its_shapes_and_types(clip):
+    with torch.device("meta"):
+        network = Network().bfloat16()
+    (insertion,) = insert(network, {"body": build("cbam", 8)})
+    assert all(one.is_meta and one.dtype == torch.bfloat16 for one in insertion.parameters())
+    out = network(clip.bfloat16().to("meta"))
+    assert out.shape == (2, 8, 4, 5, 6)
+    assert out.dtype == torch.bfloat16
+
+
+def test_frozen_host_stays_frozen_and_its_mechanism_learns(clip):
+    network = Network().double().requires_grad_(False)
+    (insertion,) = insert(network, {"body": build("cbam", 8)})
+    network(clip.double()).square().sum().backward()
+    assert insertion.gamma.grad.abs() > 0
+    assert all(
+        one.requires_grad == (".inserted." in name) for name, one in network.named_parameters()
+    )
+
+
+class Quantised(nn.Module):
+    """A layer as those of eight bits are: its weights are whole numbers, what flows is real."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        weight = torch.randint(-100, 100, (8, 8), dtype=torch.int8)
+        self.weight = nn.Parameter(weight, requires_grad=False)
+
+    def forward(self, x):
+        return torch.einsum("nc...,oc->no...", x, self.weight.to(x.dtype) / 100)
+
+
+def test_host_of_eight_bits_gets_a_mechanism_of_the_networks_type(clip):
+    network = nn.Sequential(nn.Conv3d(3, 8, 1), Quantised(), nn.Conv3d(8, 8, 1)).eval().bfloat16()
+    before = network(clip.bfloat16())
+    (insertion,) = insert(network, {"1": build("squeeze_excitation", 8)})
+    assert network[1].weight.dtype == torch.int8
+    assert {one.dtype for one in insertion.parameters()} == {torch.bfloat16}
+    assert torch.equal(network(clip.bfloat16()), before)
+
+
+def test_quantised_output_is_refused(clip):
+    class Rounded(nn.Module):
+        def forward(self, x):
+            return (x * 10).to(torch.int8)
+
+    network = nn.Sequential(nn.Conv3d(3, 8, 1), Rounded())
+    insert(network, {"1": build("squeeze_excitation", 8)})
+    with pytest.raises(ArgumentError, match=r"real numbers, got torch.int8.*not quantised"):
+        network(clip)
+
+
+def test_autocast_network_keeps_its_number_type(clip):
+    network = Network().eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        before = network(clip)
+        insert(network, {"body": build("self_attention", 8, heads=2), "parts.0": build("se", 8)})
+        out = network(clip)
+    assert out.dtype == before.dtype == torch.bfloat16
+    assert torch.equal(out, before)

@@ -5,7 +5,16 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vidattn.attention import Factorised, OverTime, PerFrame, Pooled, build, record_maps
+from vidattn.attention import (
+    Factorised,
+    OverTime,
+    PerFrame,
+    Pooled,
+    build,
+    catalogue,
+    record_maps,
+)
+from vidattn.errors import ArgumentError
 
 
 class Spy(nn.Module):
@@ -190,3 +199,78 @@ def test_views_compile_and_export_with_any_batch_and_time(clip, randomise):
     mask = torch.rand(3, 1, 7, 1, 1) < 0.8
     out = exported.module()(longer, mask=mask)
     torch.testing.assert_close(out, view(longer, mask=mask))
+
+
+# The mechanisms that take a context and may be used per frame: settings, and contexts of a clip of
+# 2 samples, 4 frames and 8 channels, with the frame's own part of each.
+CONTEXTS = {
+    "attention_gate": ({}, lambda frames: torch.randn(2, 8, frames, 3, 2)),
+    "attention_gated_crf": (
+        {"senders": 2, "iterations": 1},
+        lambda frames: [torch.randn(2, 8, frames, 3, 2), torch.randn(2, 8, frames, 5, 4)],
+    ),
+    "multi_scale_deformable": (
+        {"levels": 3, "heads": 2},
+        lambda frames: (torch.randn(2, 8, frames, 3, 2), torch.randn(2, 8, frames, 2, 2)),
+    ),
+    "token_reorganisation": ({"heads": 2, "tokens": 3}, lambda frames: torch.randn(2, 8)),
+}
+
+
+def test_every_mechanism_with_a_context_is_tried_per_frame():
+    taking = {
+        name
+        for name, facts in catalogue().items()
+        if facts.context_meaning is not None and 2 in facts.ranks
+    }
+    assert taking == set(CONTEXTS)
+
+
+def of_frame(context, index: int):
+    if isinstance(context, torch.Tensor):
+        return context[:, :, min(index, context.shape[2] - 1)] if context.ndim == 5 else context
+    return [of_frame(one, index) for one in context]
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+@pytest.mark.parametrize("frames", [4, 1])
+def test_per_frame_gives_each_frame_its_own_part_of_a_context(name, frames, randomise):
+    settings, contexts = CONTEXTS[name]
+    torch.manual_seed(0)
+    context = contexts(frames)
+    module = randomise(build(name, 8, spatial_dims=2, **settings)).eval()
+    x = torch.randn(2, 8, 4, 6, 5)
+    out = PerFrame(module)(x, context=context)
+    for index in range(4):
+        alone = module(x[:, :, index], context=of_frame(context, index))
+        if isinstance(alone, tuple):
+            torch.testing.assert_close(out.features[:, :, index], alone.features)
+            torch.testing.assert_close(out.source[:, index], alone.source)
+        else:
+            torch.testing.assert_close(out[:, :, index], alone)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 3, 3, 2), (3, 8, 4, 3, 2), (8, 8, 3, 2), (3, 8)])
+@pytest.mark.parametrize("wrap", [lambda one: one, lambda one: [one]])
+def test_a_context_of_other_frames_or_samples_is_refused(shape, wrap):
+    view = PerFrame(build("attention_gate", 8, spatial_dims=2))
+    with pytest.raises(ArgumentError, match=r"context: expected (T of 4|a batch of 2)"):
+        view(torch.randn(2, 8, 4, 6, 5), context=wrap(torch.randn(shape)))
+
+
+def test_over_time_gives_each_site_its_own_part_of_a_context(randomise):
+    module = randomise(build("attentive_temporal_pooling", 8, spatial_dims=1)).eval()
+    x, context = torch.randn(2, 8, 4, 3, 2), torch.randn(2, 8, 5, 3, 2)
+    out = OverTime(module)(x, context=context)
+    shared = OverTime(module)(x, context=context[..., 0, 0])
+    for row in range(3):
+        for column in range(2):
+            site = (..., row, column)
+            alone = module(x[site], context=context[site])
+            torch.testing.assert_close(out.features[site], alone.features)
+            alone = module(x[site], context=context[..., 0, 0])
+            torch.testing.assert_close(shared.features[site], alone.features)
+    with pytest.raises(
+        ArgumentError, match=r"context: expected \(N, C, T, H, W\) with H, W of 3, 2"
+    ):
+        OverTime(module)(x, context=context[..., :1])

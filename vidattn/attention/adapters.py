@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from torch import nn
 
 from vidattn.attention.capture import AttentionCall, captured
-from vidattn.attention.layouts import LAYOUTS, Grid, Layout, Site, layout_of
+from vidattn.attention.layouts import LAYOUTS, Layout, Site, attention_paths, layout_of
 from vidattn.attention.observe import Observer, is_recording
+from vidattn.attention.patches import Grid, Patches, watched_patches
 from vidattn.errors import ArgumentError
 
 
@@ -40,21 +41,27 @@ class Adapted(nn.Module):
         """What the network returns."""
         if not is_recording():
             return self.network(*inputs, **arguments)
-        with captured(dict(self._watched(observer) for observer in self.observers)):
-            return self.network(*inputs, **arguments)
+        with watched_patches(self.network) as patches:
+            attention = dict(self._watched(observer, patches) for observer in self.observers)
+            with captured(attention):
+                return self.network(*inputs, **arguments)
 
-    def _watched(self, observer: nn.Module) -> tuple[nn.Module, Callable[[AttentionCall], None]]:
+    def _watched(
+        self, observer: nn.Module, patches: Mapping[nn.Module, Patches]
+    ) -> tuple[nn.Module, Callable[[AttentionCall], None]]:
         assert isinstance(observer, NetworkObserver)
         module = self.network.get_submodule(observer.target)
         layout = layout_of(module)
         assert layout is not None
-        return module, partial(self._show, observer, layout, self._site(observer.target, module))
+        site = self._site(observer.target, module, patches)
+        return module, partial(self._show, observer, layout, site)
 
-    def _site(self, path: str, module: nn.Module) -> Site:
+    def _site(self, path: str, module: nn.Module, patches: Mapping[nn.Module, Patches]) -> Site:
         names = path.split(".") if path else []
         above = [".".join(names[:depth]) for depth in reversed(range(len(names)))]
         around = [self.network.get_submodule(name) for name in above]
-        return Site(path, module, around, self.grid, self.prefix_tokens)
+        made = next((patches[one] for one in around if one in patches), Patches())
+        return Site(path, module, around, self.grid, self.prefix_tokens, made)
 
     @staticmethod
     def _show(observer: NetworkObserver, layout: Layout, site: Site, call: AttentionCall) -> None:
@@ -88,8 +95,10 @@ def adapt(
         with record_maps(adapt(swin3d_t())) as maps: ...
         seen = PerFrame(adapt(timm.create_model("vit_tiny_patch16_224")))
 
-    Known are torchvision's Swin3D and MViT, timm's vision transformers, VideoMAE and TimeSformer
-    of transformers, and `torch.nn.MultiheadAttention` wherever it is used. The maps are
+    Known are torchvision's Swin3D and MViT; timm's vision transformers, EVA and BEiT; ViT, DINOv2,
+    ViViT, VideoMAE (its encoder) and TimeSformer of transformers; and
+    `torch.nn.MultiheadAttention` wherever it is used. Where patches lie is read from what the
+    network's patch embedding makes of each input, whatever its size. The maps are
     attention received, averaged over all queries, those in front of the positions included;
     what tokens in front receive is left out. Dropout of weights is not in them. The matrices
     of query by key exist one at a time, and in the maps with `affinities="full"`: as the
@@ -98,7 +107,8 @@ def adapt(
     Args:
         network: any module that holds such attention.
         grid: positions of the keys, such as (T, H, W), for `torch.nn.MultiheadAttention`, which
-            does not know them, and for images of another size in timm; None for one axis.
+            does not know them (None for one axis), and for networks that leave patches out, if
+            those that are kept fill a grid. None for all others.
         prefix_tokens: keys in front of them, such as class tokens, likewise.
 
     Returns:
@@ -106,8 +116,9 @@ def adapt(
 
     Raises:
         ArgumentError: the network has no attention that is known here.
+        RecordingError: while maps are recorded, where the keys do not fill the grid.
     """
-    paths = [path for path, module in network.named_modules() if layout_of(module) is not None]
+    paths = attention_paths(network)
     if not paths:
         known = ", ".join(sorted(name.rpartition(".")[2] for name in set(LAYOUTS)))
         raise ArgumentError(

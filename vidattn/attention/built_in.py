@@ -195,6 +195,7 @@ def build(
     *,
     spatial_dims: int = 3,
     scope: Scope = "clip",
+    epsilon: float | None = None,
     **settings: Any,
 ) -> nn.Module:
     """Make a mechanism.
@@ -209,11 +210,14 @@ def build(
         spatial_dims: number of position axes of x: 1 (T,), 2 (H, W) or 3 (T, H, W).
         scope: with three axes, "clip" lets the mechanism see them all; "frame" puts its 2-D
             form into `PerFrame`, "time" its 1-D form into `OverTime`.
+        epsilon: what every LayerNorm in it adds to the variance, for weights whose authors have
+            another number than its default (1e-6 in most vision transformers).
         settings: the mechanism's own.
 
     Raises:
         UnknownNameError: there is no such name or setting; the message has close matches.
-        ArgumentError: it does not exist for this number of axes, or a setting is out of range.
+        ArgumentError: it does not exist for this number of axes, a setting is out of range, or
+            there is an epsilon and no LayerNorm.
     """
     if scope not in ("clip", "frame", "time"):
         raise ArgumentError(f"scope: expected 'clip', 'frame' or 'time', got {scope!r}")
@@ -221,9 +225,21 @@ def build(
         raise ArgumentError(f"scope: {scope!r} needs spatial_dims=3, got {spatial_dims}")
     made_for = {"clip": spatial_dims, "frame": 2, "time": 1}[scope]
     made = _construct(_resolve(mechanism), channels, made_for, settings)
+    if epsilon is not None:
+        _set_epsilon(made, epsilon)
     if scope == "frame":
         return PerFrame(made)
     return OverTime(made) if scope == "time" else made
+
+
+def _set_epsilon(made: nn.Module, epsilon: float) -> None:
+    norms = [module for module in made.modules() if isinstance(module, nn.LayerNorm)]
+    if not epsilon > 0:
+        raise ArgumentError(f"epsilon: expected a number above 0, got {epsilon}")
+    if not norms:
+        raise ArgumentError(f"epsilon: {type(made).__name__} has no LayerNorm")
+    for norm in norms:
+        norm.eps = epsilon
 
 
 def _construct(

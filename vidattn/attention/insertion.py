@@ -24,7 +24,8 @@ class Insertion(nn.Module):
     With x what goes into the module, y what comes out and m the mechanism:
     after: y + γ (m(y) − y); branch: y + γ (m(x) − x); replace: y + γ (m(x) − y).
     γ starts at 0, so that the network computes what it did before. Where a new m is the identity
-    by itself, γ starts at 1: a zero behind a zero would get no gradient, for ever.
+    by itself, γ of "after" and "branch" starts at 1: a zero behind a zero would get no gradient,
+    for ever.
 
     It is a child of the module that it changes, called by a forward hook. As a layer it passes
     everything through, so that it may live inside an `nn.Sequential`, which calls each child.
@@ -38,8 +39,9 @@ class Insertion(nn.Module):
         super().__init__()
         self.mechanism = mechanism
         self.placement: Placement = placement
-        start = 1.0 if getattr(mechanism, "starts_as_identity", False) else 0.0
-        self.gamma = nn.Parameter(torch.tensor(start))
+        # In a module's place the identity is another thing than the module.
+        idle = getattr(mechanism, "starts_as_identity", False) and placement != "replace"
+        self.gamma = nn.Parameter(torch.tensor(1.0 if idle else 0.0))
 
     def forward(self, x: Any) -> Any:
         """Return x: the work is done by `blend`."""
@@ -53,8 +55,21 @@ class Insertion(nn.Module):
                 f"insert: expected a module from tensor to tensor, got {type(x).__name__} "
                 f"to {type(y).__name__}"
             )
-        change = call_lifted(self._effective, self.mechanism, read)
-        return y + self.gamma * (change - (x if self.placement == "branch" else y))
+        if y.is_quantized or not y.is_floating_point():
+            raise ArgumentError(
+                f"insert: expected a module whose output is real numbers, got {y.dtype}; choose a "
+                "point where the network is not quantised"
+            )
+        change = call_lifted(self._effective, self.mechanism, self._in_own_type(read))
+        change = self.gamma * (change - (x if self.placement == "branch" else y))
+        return y + change.to(y.dtype)
+
+    def _in_own_type(self, x: Tensor) -> Tensor:
+        """x as the mechanism's parameters are, for what flows may be of another number type."""
+        kind = x.device.type
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+            return x
+        return x.to(_number_type(self.mechanism) or x.dtype)
 
     def _effective(self, seen: Observation) -> Observation:
         """y + γ (y w − y) = y (1 + γ (w − 1)); beside the module the weights are not y's own."""
@@ -72,7 +87,9 @@ def insert(
     """Put mechanisms into `network`, in place; it computes what it did before.
 
     Load pretrained weights first. The new parameters are `<point>.inserted.…`; all others keep
-    their names. The mechanisms get no mask and no context.
+    their names. They come to be where the module's parameters are and of their number type (or
+    else of the network's), and the network's results keep their number type. On the device
+    "meta" they have no values, as the network itself. The mechanisms get no mask and no context.
 
         insert(network, {"layer2": build("squeeze_excitation", 128)})
 
@@ -98,7 +115,7 @@ def insert(
         )
     hosts = [_host(network, path) for path in points]
     insertions = [
-        _insertion(path, mechanism, placement=placement).to(_device(host, network))
+        _insertion(path, mechanism, placement=placement).to(*_place(host, network))
         for (path, mechanism), host in zip(points.items(), hosts, strict=True)
     ]
     for host, insertion in zip(hosts, insertions, strict=True):
@@ -138,9 +155,15 @@ def _insertion(
     return Insertion(made, placement=placement)
 
 
-def _device(host: nn.Module, network: nn.Module) -> torch.device:
-    """Where the host's parameters are, or else the network's."""
-    for module in (host, network):
-        for parameter in module.parameters():
-            return parameter.device
-    return torch.device("cpu")
+def _place(host: nn.Module, network: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Where the host's parameters are, or else the network's, and their number type."""
+    parameters = [*host.parameters(), *network.parameters()]
+    device = parameters[0].device if parameters else torch.device("cpu")
+    kept = _number_type(host) or _number_type(network) or torch.get_default_dtype()
+    return device, kept
+
+
+def _number_type(module: nn.Module) -> torch.dtype | None:
+    """Of the first parameter that can be computed with, as quantised ones cannot; or None."""
+    kinds = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+    return next((one.dtype for one in module.parameters() if one.dtype in kinds), None)

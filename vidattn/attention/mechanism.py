@@ -99,13 +99,23 @@ class Gate(Mechanism):
         self.observer = Observer(self.map_kind)
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
-        """(N, C or 1, *positions or 1), by which x is multiplied; padding is not its concern."""
+        """By which x is multiplied: (N, C or 1, *positions or 1), whatever at padding.
+
+        Args:
+            x: (N, C, *positions), 0 at padding.
+            mask, context: see `Mechanism.forward`.
+        """
         raise NotImplementedError
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> the same shape."""
         self.check_rank(x)
-        weights = zero_padding(self.weights(x, mask, context), mask)
+        x = zero_padding(x, mask)
+        return self.multiplied(x, self.weights(x, mask, context), mask)
+
+    def multiplied(self, x: Tensor, weights: Tensor, mask: Tensor | None) -> Tensor:
+        """x, which is 0 at padding, times its weights, which are shown as 0 there."""
+        weights = zero_padding(weights, mask)
         self.observer(weights, x.shape[2:])
         return x * weights
 

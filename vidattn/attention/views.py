@@ -6,7 +6,9 @@ clip's axes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,7 +25,8 @@ class PerFrame(nn.Module):
     (N, C, T, H, W) -> (N, C', T, H', W'); a pooler's `Pooled` -> features (N, C, T), weights and
     scores (N, T, H, W); a reducer's `Reduced` -> each frame's own tokens, see there. Nothing is
     copied when x is `channels_last_3d`: the module then sees `channels_last`. A mask is folded
-    likewise, and so is a context that is a 5-D tensor.
+    likewise. So is a context, or each of a sequence: of (N, C, T, *any), every frame gets its
+    own; of (N, *any) without T, or with a T of 1, every frame gets the same.
 
     Args:
         module: what to apply to (N·T, C, H, W).
@@ -48,7 +51,7 @@ class PerFrame(nn.Module):
             self.module,
             fold_frames(x),
             mask=None if mask is None else fold_mask(mask, batch, frames),
-            context=_fold_context(context),
+            context=_fold_context(context, partial(_context_of_frames, x)),
         )
         if not isinstance(out, Pooled | Reduced):
             return unfold_frames(out, frames)
@@ -65,8 +68,10 @@ class OverTime(nn.Module):
     (N, C, T, H, W) -> (N, C', T', H, W); a pooler's `Pooled` -> features (N, C, H, W), weights
     and scores (N, T, H, W); a reducer's `Reduced` -> features (N, C, K, H, W), source
     (N, K, T, H, W), valid (N, K, H, W). The sites are folded into the batch, which copies x and the
-    result, whose memory format is that of x. To let frames
-    be judged as wholes instead, pool over space and apply the 1-D module to (N, C, T).
+    result, whose memory format is that of x. A context, or each of a sequence, is folded likewise:
+    of (N, C, any T, H, W) every site gets its own, of (N, *any) without sites all get the same.
+    To let frames be judged as wholes instead, pool over space and apply the 1-D module to
+    (N, C, T).
 
     Args:
         module: what to apply to (N·H·W, C, T).
@@ -78,7 +83,7 @@ class OverTime(nn.Module):
         self.starts_as_identity = getattr(module, "starts_as_identity", False)
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Any:
-        """Apply the module; a context is passed on as it is."""
+        """Apply the module; see `Mechanism.forward` for mask and context."""
         _check_clip(self, x)
         sites = (x.shape[0], x.shape[3], x.shape[4])
 
@@ -89,6 +94,7 @@ class OverTime(nn.Module):
 
         if mask is not None:
             mask = _fold_sites(mask.expand(sites[0], 1, *x.shape[2:]))
+        context = _fold_context(context, partial(_context_of_sites, x))
         out = call_lifted(lift, self.module, _fold_sites(x), mask=mask, context=context)
         if not isinstance(out, Pooled | Reduced):
             return stored_like(x, _unfold_sites(out, sites))
@@ -133,9 +139,39 @@ def fold_mask(mask: Tensor, batch: int, frames: int) -> Tensor:
     return fold_frames(mask.expand(batch, 1, frames, *mask.shape[3:]))
 
 
-def _fold_context(context: Any) -> Any:
-    """A clip's context frame by frame; anything else as it is."""
-    return fold_frames(context) if isinstance(context, Tensor) and context.ndim == 5 else context
+def _fold_context(context: Any, fold: Callable[[Tensor], Tensor]) -> Any:
+    """A tensor, or each of a sequence; anything else as it is."""
+    if isinstance(context, Tensor):
+        return fold(context)
+    if isinstance(context, list | tuple):
+        return [_fold_context(one, fold) for one in context]
+    return context
+
+
+def _context_of_frames(x: Tensor, context: Tensor) -> Tensor:
+    """(N, C, T or 1, *any) or (N, *any) -> (N·T, …), for x of (N, C, T, H, W)."""
+    batch, frames = x.shape[0], x.shape[2]
+    _check_context(context, context.shape[:1] == (batch,), f"a batch of {batch}")
+    if context.ndim < 5:
+        return context.repeat_interleave(frames, 0)
+    _check_context(context, context.shape[2] in (1, frames), f"T of {frames} frames, or of 1")
+    return fold_frames(context.expand(-1, -1, frames, -1, -1))
+
+
+def _context_of_sites(x: Tensor, context: Tensor) -> Tensor:
+    """(N, C, any T, H, W) or (N, *any) -> (N·H·W, …), for x of (N, C, T, H, W)."""
+    batch, height, width = x.shape[0], x.shape[3], x.shape[4]
+    _check_context(context, context.shape[:1] == (batch,), f"a batch of {batch}")
+    if context.ndim < 5:
+        return context.repeat_interleave(height * width, 0)
+    sites = context.shape[3:] == (height, width)
+    _check_context(context, sites, f"(N, C, T, H, W) with H, W of {height}, {width}")
+    return _fold_sites(context)
+
+
+def _check_context(context: Tensor, fits: bool, expected: str) -> None:
+    if not fits:
+        raise ArgumentError(f"context: expected {expected}, got {tuple(context.shape)}")
 
 
 def _fold_sites(x: Tensor) -> Tensor:

@@ -108,7 +108,30 @@ def test_equals_timm(training, randomise):
 
 def test_narrow_layers_keep_the_papers_minimum_width():
     assert build("sk", 64).reduce.out_features == 32
-    assert build("sk", 1024).reduce.out_features == 64
+    assert build("sk", 1024, spatial_dims=1).reduce.out_features == 64
+
+
+@pytest.mark.parametrize(
+    ("channels", "settings", "width"),
+    [
+        (64, {}, 32),
+        (512, {}, 32),
+        (640, {}, 40),
+        (64, {"reduction": 1}, 64),
+        (64, {"minimum_width": 4}, 4),
+        (64, {"minimum_width": 48}, 48),
+        (64, {"out_channels": 1024}, 64),
+        (1024, {"out_channels": 64}, 32),
+        (64, {"branches": 3, "reduction": 2}, 32),
+    ],
+)
+def test_hidden_width_is_that_of_the_paper(channels, settings, width):
+    """d = max(C' / r, L), section 3.1, equation 4."""
+    module = build("sk", channels, spatial_dims=1, **settings)
+    out_channels = settings.get("out_channels", channels)
+    assert module.reduce.weight.shape == (width, out_channels)
+    assert module.norm.weight.shape == (width,)
+    assert module.select.weight.shape == (settings.get("branches", 2) * out_channels, width)
 
 
 @pytest.mark.parametrize(

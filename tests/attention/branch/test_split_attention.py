@@ -113,6 +113,30 @@ def test_equals_timm(training, groups, branches, randomise):
     torch.testing.assert_close(module(x), theirs(x), atol=1e-11, rtol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("channels", "settings", "width"),
+    [
+        (64, {}, 32),
+        (128, {}, 64),
+        (128, {"branches": 4}, 128),
+        (128, {"branches": 1}, 32),
+        (128, {"reduction": 2}, 128),
+        (64, {"minimum_width": 8}, 32),
+        (64, {"minimum_width": 40}, 40),
+        (128, {"out_channels": 64}, 64),
+        (64, {"groups": 2, "minimum_width": 33}, 34),
+    ],
+)
+def test_hidden_width_is_that_of_the_authors_code(channels, settings, width):
+    """max(C · radix / reduction, 32) of the input's channels, a multiple of the groups."""
+    module = build("split", channels, spatial_dims=1, **settings)
+    assert module.reduce.out_channels == width
+    assert module.reduced_norm.num_features == width
+    out_channels = settings.get("out_channels", channels)
+    assert module.reduce.in_channels == out_channels
+    assert module.select.out_channels == out_channels * settings.get("branches", 2)
+
+
 def test_there_must_be_a_branch():
     with pytest.raises(ValueError, match="branches: expected at least 1, got 0"):
         build("split", 8, branches=0)

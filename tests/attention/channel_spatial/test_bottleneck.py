@@ -66,3 +66,16 @@ def seen_by_position(module, x):
 def test_wrong_dilation_is_refused(dilation):
     with pytest.raises(ValueError, match="dilation: expected 3 positive numbers or one"):
         build("bam", 16, dilation=dilation)
+
+
+def test_padding_is_zero_for_every_convolution_and_counts_in_no_mean(randomise):
+    """One real position, and nothing else that any layer could see: a clip of one position."""
+    module = randomise(build("bottleneck", 16, spatial_dims=2, reduction=4, dilation=1)).double()
+    module.eval()
+    x = torch.randn(2, 16, 5, 6, dtype=torch.float64)
+    mask = torch.zeros(1, 1, 5, 6, dtype=torch.bool)
+    mask[..., 2, 3] = True
+    out = module(x, mask=mask)
+    alone = module(x[..., 2:3, 3:4])
+    torch.testing.assert_close(out[..., 2:3, 3:4], alone, atol=1e-12, rtol=1e-12)
+    assert (out.masked_fill(mask, 0) == 0).all()

@@ -44,6 +44,20 @@ def test_equals_formula(grid, training, randomise):
     np.testing.assert_allclose(out, expected, atol=1e-11, rtol=1e-11)
 
 
+def test_statistics_move_by_a_hundredth():
+    module = build("cbam", 8, reduction=2).double().train()
+    x = torch.randn(2, 8, 4, 5, 6, dtype=torch.float64)
+    means, maxima = (
+        module.excite(module.squeeze(one).relu()) for one in (x.mean((2, 3, 4)), x.amax((2, 3, 4)))
+    )
+    weighted = x * (means + maxima).sigmoid()[..., None, None, None]
+    seen = torch.stack([weighted.amax(1), weighted.mean(1)], dim=1)
+    convolved = module.convolution(seen).detach()
+    module(x)
+    torch.testing.assert_close(module.norm.running_mean[0], 0.01 * convolved.mean())
+    torch.testing.assert_close(module.norm.running_var[0], 0.99 + 0.01 * convolved.var())
+
+
 def test_equals_timm_per_frame(randomise):
     cbam = pytest.importorskip("timm.layers.cbam")
     module = randomise(build("cbam", 16, scope="frame", reduction=4)).double().eval()

@@ -49,6 +49,28 @@ def test_statistics_move_by_a_hundredth():
     torch.testing.assert_close(module.norms[0].running_mean[0], expected)
 
 
+def test_every_axis_has_its_own_gate_where_axes_are_equally_long(randomise):
+    """T = H = W: gates that change places show in numbers only."""
+    module = randomise(build("triplet", 6, kernel_size=3)).double().eval()
+    x = torch.randn(2, 6, 4, 4, 4, dtype=torch.float64)
+    expected = reference(x.numpy(), weights_of(module), training=False)
+    np.testing.assert_allclose(module(x).detach().numpy(), expected, atol=1e-11, rtol=1e-10)
+    for swapped in ((2, 3), (3, 4), (2, 4)):
+        assert (module(x.transpose(*swapped)).transpose(*swapped) - module(x)).abs().max() > 1e-3
+
+
+def test_axes_of_the_same_length_are_told_apart_in_padding(randomise):
+    module = randomise(build("triplet", 6, kernel_size=3)).double().eval()
+    x = torch.randn(1, 6, 4, 4, 4, dtype=torch.float64)
+    for axis in (2, 3, 4):
+        shape = [1] * 5
+        shape[axis] = 4
+        out = module(x, mask=torch.arange(4).lt(3).reshape(shape))
+        torch.testing.assert_close(
+            out.narrow(axis, 0, 3), module(x.narrow(axis, 0, 3)), atol=1e-12, rtol=1e-12
+        )
+
+
 def test_image_has_three_gates_and_clip_four():
     assert len(build("triplet", 16, spatial_dims=2).convolutions) == 3
     assert len(build("triplet", 16).convolutions) == 4

@@ -96,3 +96,23 @@ def test_equals_timesformer(randomise):
     tokens = torch.cat((space.registers.expand(2, -1, -1), tokens), 1)
     expected = theirs(tokens)[0][:, 1:].unflatten(1, (3, 4, 5)).permute(0, 4, 3, 1, 2)
     torch.testing.assert_close(ours(x), expected, atol=1e-10, rtol=1e-10)
+
+
+def test_every_frame_reads_from_its_registers_and_no_site_does(randomise):
+    """Registers are positions that are read from, of the same number type and norm as others."""
+    module = randomise(build("divided_space_time", 8, heads=2, registers=3)).double()
+    w = module.state_dict()
+    assert {name for name in w if "registers" in name} == {"spatial.module.registers"}
+    assert w["spatial.module.registers"].shape == (3, 8)
+    x = torch.randn(2, 8, 4, 3, 5, dtype=torch.float64)
+    expected = torch.empty_like(x)
+    seen = module.temporal(x).detach()
+    for n in range(2):
+        for t in range(4):
+            frame = torch.cat([seen[n, :, t].reshape(8, -1).T, w["spatial.module.registers"]])
+            out, _ = attention(frame, w, "spatial.module", 2)
+            expected[n, :, t] = out[:15].T.reshape(8, 3, 5)
+    torch.testing.assert_close(module(x), expected, atol=1e-12, rtol=1e-12)
+    without = build("divided_space_time", 8, heads=2).double()
+    without.load_state_dict({name: one for name, one in w.items() if "registers" not in name})
+    assert (without(x) - expected).abs().max() > 1e-3

@@ -67,3 +67,25 @@ def test_memory_goes_forward_only(randomise, close):
     before, after = module(x).frame_scores[0], module(changed).frame_scores[0]
     close(before[:3], after[:3])
     assert ((before[3:] - after[3:]).abs() > 1e-6).all()
+
+
+def test_memory_passes_a_padded_frame_as_if_it_were_not_there(randomise, close):
+    """Hidden state and cell state are those of the frame before, whatever the padded one holds."""
+    module = randomise(build("interpretable_space_time_pooling", 8)).double().eval()
+    x = torch.randn(2, 8, 5, 4, 3, dtype=torch.float64)
+    kept = [0, 1, 3, 4]
+    mask = torch.ones(1, 1, 5, 1, 1, dtype=torch.bool)
+    mask[:, :, 2] = False
+    ours, theirs = module(x, mask=mask), module(x[:, :, kept])
+    close(ours.features, theirs.features)
+    close(ours.weights[:, kept], theirs.weights)
+    close(ours.scores[:, kept], theirs.scores)
+
+
+def test_memory_at_a_padded_position_is_zero(randomise, close):
+    """What lies beyond the border of a smaller image is 0 for the memory's convolution too."""
+    module = randomise(build("interpretable_space_time_pooling", 8)).double().eval()
+    x = torch.randn(2, 8, 4, 4, 5, dtype=torch.float64)
+    mask = torch.arange(5).lt(3).reshape(1, 1, 1, 1, 5)
+    states = module.remember(x.masked_fill(~mask, 0), mask.expand(2, 1, 4, 4, 5))
+    close(states, module.remember(x[..., :3], None))

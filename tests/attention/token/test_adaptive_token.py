@@ -33,3 +33,17 @@ def test_map_is_what_was_kept(randomise):
         out = module(x)
     assert maps[0].kind == "selection"
     assert torch.equal(maps[0].values[:, 0] == 1, (out != 0).any(1))
+
+
+def test_temperature_of_the_paper_is_five_and_scales_the_gradient(randomise):
+    """d σ(z / τ) / ds = σ(z / τ) (1 − σ(z / τ)) / τ, with z the score and its noise."""
+    x = torch.randn(1, 5, 7, dtype=torch.float64)
+    noise = torch.randn(1, 1, 7, 2, dtype=torch.float64)
+    for settings, temperature in (({}, 5.0), ({"temperature": 0.5}, 0.5)):
+        module = randomise(build("adavit", 5, spatial_dims=1, **settings)).double().train()
+        module(x, noise=noise).sum().backward()
+        score = torch.einsum("c,ncl->nl", module.score.weight[0].detach(), x)
+        drawn = score + module.score.bias.detach() + noise[:, 0, :, 0] - noise[:, 0, :, 1]
+        share = 1 / (1 + (-drawn / temperature).exp())
+        expected = (x.sum(1) * share * (1 - share) / temperature).sum()
+        torch.testing.assert_close(module.score.bias.grad[0], expected, atol=1e-12, rtol=1e-10)

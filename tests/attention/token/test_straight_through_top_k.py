@@ -38,3 +38,31 @@ def test_unknown_surrogate_and_noise_are_refused():
         build("straight_through_top_k", 5, surrogate="tanh")
     with pytest.raises(ValueError, match="noise: expected None"):
         build("straight_through_top_k", 5).train()(torch.zeros(1, 5, 2, 2, 2), noise=torch.zeros(1))
+
+
+@pytest.mark.parametrize("surrogate", ["sigmoid", "softmax"])
+def test_padding_takes_no_share_of_the_gradient(surrogate, randomise):
+    module = build("straight_through_top_k", 6, spatial_dims=1, tokens=2, surrogate=surrogate)
+    module = randomise(module).double().train()
+    x = torch.randn(2, 6, 9, dtype=torch.float64)
+    mask = torch.arange(9).lt(5).reshape(1, 1, 9)
+    gradients = []
+    for given in ({"x": x, "mask": mask}, {"x": x[..., :5]}):
+        module.zero_grad()
+        (module(**given).features * torch.linspace(1, 2, 6).reshape(6, 1)).sum().backward()
+        gradients.append([one.grad.clone() for one in module.parameters()])
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-10)
+
+
+def test_padding_is_never_chosen_however_it_scores(randomise):
+    module = randomise(build("straight_through_top_k", 6, spatial_dims=1, tokens=4)).double()
+    x = torch.randn(2, 6, 9, dtype=torch.float64)
+    for training in (True, False):
+        module.train(training)
+        best = module(x).source.sum(1).argmax(1)
+        mask = torch.ones(2, 1, 9, dtype=torch.bool)
+        mask[torch.arange(2), 0, best] = False
+        chosen = module(x, mask=mask).source.sum(1)
+        assert (chosen[torch.arange(2), best] == 0).all()
+        assert ((chosen > 0).sum(1) == 4).all()

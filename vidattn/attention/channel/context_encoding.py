@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from vidattn.attention.masking import single_precision, zero_padding
 from vidattn.attention.mechanism import Gate
+from vidattn.attention.precision import in_single_precision
 
 
 class ContextEncoding(Gate):
@@ -45,7 +46,8 @@ class ContextEncoding(Gate):
         tokens = F.relu(self.norm(self.project(tokens).transpose(1, 2)).transpose(1, 2))
         with torch.autocast(x.device.type, enabled=False):
             residuals = self._residuals(single_precision(tokens), mask, x)
-        return F.relu(self.word_norm(residuals.to(self.codewords.dtype))).mean(1)
+        encoded = F.relu(in_single_precision(self.word_norm, residuals)).mean(1)
+        return encoded.to(self.codewords.dtype)
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, 1, …), before the ReLU."""
@@ -54,6 +56,7 @@ class ContextEncoding(Gate):
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> the same shape."""
         self.check_rank(x)
+        x = zero_padding(x, mask)
         weights = zero_padding(self.weights(x, mask, context), mask)
         if self.observer.recording:
             self.observer(weights.detach() * (x > 0), x.shape[2:])

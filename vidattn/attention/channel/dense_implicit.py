@@ -53,10 +53,9 @@ class DenseImplicitAttention(Gate):
     ) -> tuple[Tensor, CellState]:
         """(N, C, *positions) and the state of the block before -> y and the state after."""
         self.check_rank(x)
+        x = zero_padding(x, mask)
         state = self._next(masked_mean(x, mask), state)
-        weights = zero_padding(self.per_channel(state.hidden, x), mask)
-        self.observer(weights, x.shape[2:])
-        return x * weights, state
+        return self.multiplied(x, self.per_channel(state.hidden, x), mask), state
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> the same shape, as in the first block."""

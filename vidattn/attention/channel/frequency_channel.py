@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidattn.attention.cells import cell_means
-from vidattn.attention.masking import single_precision, zero_padding
+from vidattn.attention.masking import single_precision
 from vidattn.attention.mechanism import Gate
 from vidattn.errors import ArgumentError
 
@@ -113,10 +113,10 @@ def _cosines(frequencies: Tensor, size: int, like: Tensor) -> Tensor:
 
 
 def _frame(x: Tensor, mask: Tensor | None) -> Tensor:
-    """(N, C, H, W), or its mean over T; with padding as if real positions were all."""
+    """(N, C, H, W), or its mean over T, of x that is 0 at padding; real positions stand for all."""
     if mask is None:
         return x.mean(2) if x.ndim == 5 else x
     mask = mask.expand(x.shape[0], 1, *x.shape[2:])
     real = mask.sum(tuple(range(2, x.ndim)), keepdim=True).clamp(min=1)
-    x = zero_padding(x, mask) * (prod(x.shape[2:]) / real.to(x.dtype))
+    x = x * (prod(x.shape[2:]) / real.to(x.dtype))
     return x.mean(2) if x.ndim == 5 else x

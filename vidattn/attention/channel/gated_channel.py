@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from vidattn.attention.masking import single_precision, zero_padding
+from vidattn.attention.masking import single_precision
 from vidattn.attention.mechanism import Gate
 from vidattn.errors import ArgumentError
 
@@ -44,7 +44,7 @@ class GatedChannelTransformation(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, 1, …)."""
-        gate = self.gate_weight * self._normalised(zero_padding(x, mask)) + self.gate_bias
+        gate = self.gate_weight * self._normalised(x) + self.gate_bias
         return self.per_channel((1 + gate.tanh()).to(x.dtype), x)
 
     def _normalised(self, x: Tensor) -> Tensor:

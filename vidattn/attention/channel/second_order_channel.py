@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidattn.attention.covariance import RowConvolution, covariance
-from vidattn.attention.masking import zero_padding
 from vidattn.attention.mechanism import Gate
 
 
@@ -39,7 +38,7 @@ class SecondOrderChannelAttention(Gate):
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, 1, …)."""
         kept = None if mask is None else mask.expand(x.shape[0], 1, *x.shape[2:]).flatten(2)
-        tokens = zero_padding(x, mask).flatten(2).transpose(1, 2)
+        tokens = x.flatten(2).transpose(1, 2)
         reduced = F.relu(self.norm(self.reduce(tokens).transpose(1, 2)))  # (N, d, L)
         score = self.excite(self.rows(covariance(reduced, kept)))
         return self.per_channel(score.sigmoid().to(x.dtype), x)

@@ -52,7 +52,7 @@ class SecondOrderPositionAttention(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, 1, H, W) or (N, 1, 1, H, W)."""
-        tokens = zero_padding(x, mask).flatten(2).transpose(1, 2)
+        tokens = x.flatten(2).transpose(1, 2)
         reduced = self.norm(self.reduce(tokens).transpose(1, 2)).unflatten(2, x.shape[2:])
         if x.ndim == 4:
             reduced, mask = reduced.unsqueeze(2), None if mask is None else mask.unsqueeze(2)

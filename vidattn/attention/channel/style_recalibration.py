@@ -51,7 +51,7 @@ def _mean_and_deviation(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]
         return mean, (variance * count / max(count - 1, 1) + EPSILON).sqrt()
     mask = mask.expand(x.shape[0], 1, *x.shape[2:])
     real = mask.sum(positions)
-    mean = zero_padding(x, mask).sum(positions) / real.clamp(min=1)
+    mean = x.sum(positions) / real.clamp(min=1)
     away = zero_padding(x - Gate.per_channel(mean, x), mask)
     variance = away.square().sum(positions) / (real - 1).clamp(min=1)
     return mean, (variance + EPSILON).sqrt()

@@ -67,7 +67,7 @@ class BottleneckAttention(Gate):
         """See `Gate.weights`; (N, C, *positions)."""
         hidden = F.relu(self.squeeze_norm(self.squeeze(masked_mean(x, mask))))
         channel = self.per_channel(self.excite(hidden), x)
-        seen = zero_padding(x, mask)
+        seen = x
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             seen = zero_padding(F.relu(norm(convolution(seen))), mask)
         position = self.position(seen)

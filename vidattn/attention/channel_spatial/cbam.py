@@ -54,6 +54,7 @@ class ConvolutionalBlockAttention(Gate):
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> the same shape."""
         self.check_rank(x)
+        x = zero_padding(x, mask)
         channel = self._channel_weights(x, mask)
         x = x * channel
         position = zero_padding(self._position_weights(x, mask), mask)

@@ -58,7 +58,7 @@ class GlobalAttention(Gate):
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, *positions)."""
         channel = self.excite(F.relu(self.squeeze(x))).sigmoid()
-        hidden = F.relu(self.narrow_norm(self.narrow(zero_padding(x * channel, mask))))
+        hidden = F.relu(self.narrow_norm(self.narrow(x * channel)))
         position = self.widen_norm(self.widen(zero_padding(hidden, mask))).sigmoid()
         weights: Tensor = channel * position
         return weights

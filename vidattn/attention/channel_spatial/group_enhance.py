@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vidattn.attention.channel_spatial.deviations import deviations, variance
-from vidattn.attention.masking import masked_mean
+from vidattn.attention.masking import masked_mean, single_precision
 from vidattn.attention.mechanism import Gate
 from vidattn.errors import ArgumentError
 
@@ -41,7 +41,8 @@ class SpatialGroupEnhance(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, *positions)."""
-        products = x * self.per_channel(masked_mean(x, mask), x)
+        exact = single_precision(x)  # a product of features is too large for half precision
+        products = exact * self.per_channel(masked_mean(exact, mask), x)
         likeness = products.unflatten(1, (self.groups, -1)).sum(2)
         deviation, count = deviations(likeness, mask)
         # Clamped, as the root of 0 has no derivative.

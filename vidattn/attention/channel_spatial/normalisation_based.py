@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from vidattn.attention.convolutions import BATCH_NORM
-from vidattn.attention.masking import zero_padding
 from vidattn.attention.mechanism import Gate
 
 
@@ -39,6 +38,6 @@ class NormalisationBasedAttention(Gate):
         share = scales / scales.sum()
         if self.compat:
             share = share.detach()
-        normalised: Tensor = self.norm(zero_padding(x, mask))
+        normalised: Tensor = self.norm(x)
         weights: Tensor = normalised * share.reshape(-1, *[1] * (x.ndim - 2))
         return weights.sigmoid().to(x.dtype)

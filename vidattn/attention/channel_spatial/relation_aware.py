@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vidattn.attention.masking import zero_padding
+from vidattn.attention.masking import single_precision, zero_padding
 from vidattn.attention.mechanism import Gate
+from vidattn.attention.precision import in_single_precision
 from vidattn.errors import ArgumentError
 
 
@@ -56,10 +57,10 @@ class RelationAwareAttention(Gate):
                 f"{type(self).__name__}: expected x with positions {self.grid}, "
                 f"got {tuple(x.shape[2:])}"
             )
-        flat = zero_padding(x, mask).flatten(2)
+        flat = x.flatten(2)
         kept = None if mask is None else mask.expand(x.shape[0], 1, *self.grid).flatten(2)
         position = self.position(flat, kept)
-        channel = self.channel(zero_padding(flat * position, kept).transpose(1, 2), None)
+        channel = self.channel((flat * position).transpose(1, 2), None)
         return (position * channel.transpose(1, 2)).unflatten(2, self.grid)
 
 
@@ -79,12 +80,15 @@ class _Relations(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         query, key = zero_padding(self.query(x), mask), zero_padding(self.key(x), mask)
-        affinity = query.transpose(1, 2) @ key
+        # Products of features, and sums of them over all items, are too large for half precision.
+        with torch.autocast(x.device.type, enabled=False):
+            affinity = single_precision(query).transpose(1, 2) @ single_precision(key)
         # Item i's own column: what it gives to all, above what all give to it.
-        related = self.relations(torch.cat([affinity.transpose(1, 2), affinity], dim=1))
-        seen = torch.cat([self.own(x).mean(1, keepdim=True), related], dim=1)
-        weights: Tensor = self.score(self.hidden(seen)).sigmoid()
-        return weights
+        both = torch.cat([affinity.transpose(1, 2), affinity], dim=1)
+        related = in_single_precision(self.relations, both)
+        own = single_precision(self.own(x)).mean(1, keepdim=True)
+        hidden = in_single_precision(self.hidden, torch.cat([own, related], dim=1))
+        return in_single_precision(self.score, hidden).sigmoid().to(x.dtype)
 
 
 def _layer(width: int, out_width: int) -> nn.Sequential:

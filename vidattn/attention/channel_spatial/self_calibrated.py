@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidattn.attention.convolutions import BATCH_NORM, CONVOLUTION, kernel_sizes, stored_like
-from vidattn.attention.masking import zero_padding
+from vidattn.attention.masking import single_precision, zero_padding
 from vidattn.attention.mechanism import Kind, Mechanism
 from vidattn.attention.observe import MapKind, Observer
 from vidattn.errors import ArgumentError
@@ -87,6 +87,7 @@ class SelfCalibratedConvolution(Mechanism):
         return (x + self._stretch(coarse, x.shape[2:])).sigmoid()
 
     def _window_means(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        dtype, x = x.dtype, single_precision(x)
         average, grid = _AVERAGE[len(self.pooling)], x.shape[2:]
         if mask is None:
             real = x.new_ones(1, 1, *grid)
@@ -98,7 +99,7 @@ class SelfCalibratedConvolution(Mechanism):
             beyond = [side for end in reversed(ends) for side in (0, end)]
             x, real = F.pad(x, beyond), F.pad(real, beyond)
         share = average(real, self.pooling).clamp(min=1 / prod(self.pooling))
-        return average(x, self.pooling) / share
+        return (average(x, self.pooling) / share).to(dtype)
 
     def _stretch(self, coarse: Tensor, grid: tuple[int, ...]) -> Tensor:
         if self.compat:

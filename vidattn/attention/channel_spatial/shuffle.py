@@ -56,6 +56,7 @@ class ShuffleAttention(Mechanism):
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> the same shape, channels in another order; 0 at padding."""
         self.check_rank(x)
+        x = zero_padding(x, mask)
         weights = zero_padding(self._weights(x, mask), mask)
         self.observer(weights, x.shape[2:])
         # Channel 2 i + h of the result is channel i of half h.

@@ -6,7 +6,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidattn.attention.convolutions import CONVOLUTION, LINEAR_INTERPOLATION
-from vidattn.attention.masking import zero_padding
 from vidattn.attention.mechanism import Gate
 from vidattn.errors import ArgumentError
 
@@ -57,7 +56,7 @@ class AttentionGate(Gate):
         """See `Gate.weights`; (N, 1, *positions)."""
         if not isinstance(context, Tensor):
             raise ArgumentError(f"AttentionGate: expected context, a {self.context_meaning}")
-        seen = self.x_map(zero_padding(x, mask))
+        seen = self.x_map(x)
         signal = self._resize(self.context_map(context), seen)
         return self._resize(self.score(F.relu(seen + signal)).sigmoid(), x)
 

@@ -92,6 +92,7 @@ class DeformableAttention(Mechanism):
         points = self._points(zero_padding(_as_map(query, grid), mask))
         samples = self._sample(zero_padding(_as_map(normed, grid), mask), points)
         samples = samples.unflatten(0, (-1, self.groups)).flatten(1, 2).transpose(1, 2)
+        samples = samples.to(normed.dtype)
         # (N, L, C) -> (N, heads, L, d)
         query, key, value = (
             part.unflatten(2, (self.heads, -1)).transpose(1, 2)

@@ -24,8 +24,9 @@ class GlobalContext(Mechanism):
 
     Args:
         channels: C.
-        reduction: the hidden layer has C / reduction units, rounded down, at least 1. The
-            paper's is 16, its segmentation settings have 4.
+        reduction: the hidden layer has C / reduction units, rounded down, at least 4, or C where
+            that is less: LN leaves nothing of one unit and of two no more than a sign. The paper's
+            is 16, its segmentation settings have 4.
         fusion: "add" or "scale".
     """
 
@@ -41,7 +42,7 @@ class GlobalContext(Mechanism):
         super().__init__()
         if fusion not in ("add", "scale"):
             raise ArgumentError(f"fusion: expected 'add' or 'scale', got {fusion!r}")
-        hidden = max(1, channels // reduction)
+        hidden = max(1, channels // reduction, min(4, channels))
         self.fusion: Literal["add", "scale"] = fusion
         self.score = nn.Linear(channels, 1, bias=False)
         self.squeeze = nn.Linear(channels, hidden)

@@ -63,5 +63,5 @@ class LargeKernelAttention(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, *positions)."""
-        near = self.local(zero_padding(x, mask))
+        near = self.local(x)
         return self.across(self.dilated(zero_padding(near, mask)))

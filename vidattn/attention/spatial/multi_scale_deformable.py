@@ -80,12 +80,13 @@ class MultiScaleDeformableAttention(Mechanism):
         """(N, C, H, W) -> the same shape."""
         self.check_rank(x)
         others = self._others(context)
-        tokens = zero_padding(x, mask).flatten(2).transpose(1, 2)
+        read = zero_padding(x, mask)
+        tokens = read.flatten(2).transpose(1, 2)
         layout = (self.heads, self.levels, self.points)
         offsets = single_precision(self.offset(tokens)).unflatten(2, (*layout, 2))
         logits = single_precision(self.weight(tokens)).unflatten(2, (self.heads, -1))
         weights = logits.softmax(3).unflatten(3, layout[1:])
-        values = [zero_padding(self._valued(x), mask), *(self._valued(one) for one in others)]
+        values = [zero_padding(self._valued(read), mask), *(self._valued(one) for one in others)]
         places = self._places(offsets, x.shape[2:], [one.shape[2:] for one in values])
         if self.observer.recording:
             self._show(torch.stack(places, 3).detach(), weights.detach(), mask, x.shape[2:])

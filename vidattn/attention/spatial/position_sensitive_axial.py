@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from vidattn.attention.masking import masked_softmax, single_precision, zero_padding
 from vidattn.attention.mechanism import Kind, Mechanism
 from vidattn.attention.observe import MapKind, Observer
+from vidattn.attention.precision import in_single_precision
 from vidattn.attention.spatial.lines import AXES, AlongAxis
 from vidattn.errors import ArgumentError
 
@@ -95,14 +96,17 @@ class PositionSensitiveLine(nn.Module):
         sizes = (width // 2, width // 2, width)
         query, key, value = projected.split(sizes, dim=2)  # (B, heads, width, A)
         by_query, by_key, by_value = self._distances(x.shape[2]).split(sizes)
-        kinds = (
-            query.transpose(2, 3) @ key,
-            torch.einsum("bhci,cij->bhij", query, by_query),
-            torch.einsum("bhcj,cji->bhij", key, by_key),
-        )
-        logits = self.logit_norm(torch.cat(kinds, dim=1)).unflatten(1, (3, self.heads))
+        # Nothing scales the products down: half precision cannot hold them.
+        with torch.autocast(x.device.type, enabled=False):
+            query, key = single_precision(query), single_precision(key)
+            kinds = (
+                query.transpose(2, 3) @ key,
+                torch.einsum("bhci,cij->bhij", query, single_precision(by_query)),
+                torch.einsum("bhcj,cji->bhij", key, single_precision(by_key)),
+            )
+        logits = in_single_precision(self.logit_norm, torch.cat(kinds, dim=1))
         keys = None if mask is None else mask.unsqueeze(1)
-        weights = masked_softmax(single_precision(logits).sum(1), keys, dim=3)
+        weights = masked_softmax(logits.unflatten(1, (3, self.heads)).sum(1), keys, dim=3)
         self._show(weights, mask)
         weights = weights.to(value.dtype)
         read = torch.einsum("bhij,bhcj->bhci", weights, value)

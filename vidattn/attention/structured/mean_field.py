@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vidattn.attention.masking import single_precision, zero_padding
+from vidattn.attention.masking import single_precision
 from vidattn.attention.mechanism import Gate
 from vidattn.attention.pooling import PositionScore
 
@@ -60,7 +60,6 @@ class MeanFieldAttention(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, 1, *positions)."""
-        x = zero_padding(x, mask)
         score = self.score(x).flatten(1)
         guide = single_precision(self.guide(x.flatten(2).transpose(1, 2)))
         kept = None if mask is None else mask.expand(x.shape[0], 1, *x.shape[2:]).flatten(1)

@@ -76,5 +76,6 @@ class AdaptiveScanPooling(Mechanism):
 
     def _score(self, change: Tensor) -> Tensor:
         """(N, C) -> (N, 1)."""
-        score: Tensor = self.score(self.narrow(self.wide(change).tanh()).tanh())
+        wide = self.wide(change.to(self.wide.weight.dtype)).tanh()
+        score: Tensor = self.score(self.narrow(wide).tanh())
         return score

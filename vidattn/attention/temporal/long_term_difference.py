@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vidattn.attention.masking import zero_padding
 from vidattn.attention.mechanism import Gate
 from vidattn.attention.temporal.frames import frame_convolution
 from vidattn.attention.temporal.motion_excitation import FrameChange
@@ -53,7 +52,7 @@ class LongTermDifference(Gate):
             raise ArgumentError(
                 f"LongTermDifference: expected H and W of at least 2, got {tuple(x.shape[3:])}"
             )
-        forward, backward = self.change(zero_padding(x, mask), mask, steps=(1, -1))
+        forward, backward = self.change(x, mask, steps=(1, -1))
         change = self._gate(forward) + self._gate(backward)
         return 0.5 + change / 2
 

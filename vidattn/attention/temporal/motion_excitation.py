@@ -83,6 +83,6 @@ class MotionExcitation(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, T, 1, …)."""
-        (change,) = self.change(zero_padding(x, mask), mask, steps=(1,))
+        (change,) = self.change(x, mask, steps=(1,))
         means = frame_mean(change, real_in_both(mask, x, step=1))
         return like_frames(0.5 + self.norm(self.excite(means)).sigmoid(), x)

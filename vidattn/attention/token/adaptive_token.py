@@ -58,6 +58,5 @@ class AdaptiveToken(Gate):
             noise: for training, standard Gumbel (N, 1, *positions, 2): of keeping and of dropping.
         """
         self.check_rank(x)
-        weights = zero_padding(self.weights(x, mask, context, noise), mask)
-        self.observer(weights, x.shape[2:])
-        return x * weights
+        x = zero_padding(x, mask)
+        return self.multiplied(x, self.weights(x, mask, context, noise), mask)
