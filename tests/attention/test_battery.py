@@ -324,12 +324,16 @@ RELATIVE_TO_SIZE = {
     "deformable",
     "frequency_channel",
     "multi_scale_deformable",
+    "residual_attention",
     "second_order_position",
     "space_time_selection",
     "spatial_transformer",
 }
-# As its authors' code has it, windows lie otherwise where there are more positions.
-WINDOWS_OF_THEIR_OWN = ("self_calibrated_convolution", {"compat": True})
+# As their authors' code has it, windows lie and distances count otherwise where there are more
+# positions.
+COMPATIBLE = [
+    (name, {"compat": True}) for name in ("self_calibrated_convolution", "pooling_attention")
+]
 UNPADDED = [
     case
     for case in CASES
@@ -344,7 +348,7 @@ def test_padded_clip_equals_shorter_clip(case):
 
 @pytest.mark.parametrize(
     ("name", "rank", "settings"),
-    [one for one in variants() if one[:2] in UNPADDED and one[::2] != WINDOWS_OF_THEIR_OWN],
+    [one for one in variants() if one[:2] in UNPADDED and one[::2] not in COMPATIBLE],
     ids=str,
 )
 def test_padded_clip_equals_shorter_clip_whatever_the_settings(name, rank, settings, randomise):

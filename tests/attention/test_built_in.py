@@ -108,16 +108,20 @@ WITH_LAYER_NORM = [
 
 @pytest.mark.parametrize("name", WITH_LAYER_NORM)
 def test_epsilon_is_that_of_every_layer_norm(name, randomise):
-    rank = max(catalogue()[name].ranks)
-    module = randomise(build(name, 16, spatial_dims=rank, epsilon=0.25)).double().eval()
-    x = torch.randn(2, 16, *(4, 6, 6)[3 - rank :], dtype=torch.float64)
-    out = module(x)
+    facts = catalogue()[name]
+    rank = max(facts.ranks)
+    grid = (4, 6, 6)[3 - rank :]
+    sized = {"grid": grid} if facts.settings.get("grid") is Parameter.empty else {}
+    module = randomise(build(name, 16, spatial_dims=rank, epsilon=0.25, **sized)).double().eval()
+    x = torch.randn(2, 16, *grid, dtype=torch.float64)
+    given = {"context": x.flip(2)} if facts.context_meaning and facts.kind != "reducer" else {}
+    out = module(x, **given)
     handles = []
     norms = [part for part in module.modules() if isinstance(part, nn.LayerNorm)]
     for norm in norms:
         norm.eps = 1e9  # what it returns is computed here
         handles.append(norm.register_forward_hook(normalised))
-    expected = module(x)
+    expected = module(x, **given)
     assert len(norms) > 0
     first, other = (one[0] if isinstance(one, tuple) else one for one in (out, expected))
     torch.testing.assert_close(first, other, atol=1e-10, rtol=1e-10)

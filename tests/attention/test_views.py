@@ -209,6 +209,10 @@ CONTEXTS = {
         {"senders": 2, "iterations": 1},
         lambda frames: [torch.randn(2, 8, frames, 3, 2), torch.randn(2, 8, frames, 5, 4)],
     ),
+    "cross_attention": (  # a context and its mask
+        {"heads": 2},
+        lambda frames: (torch.randn(2, 8, frames, 3, 2), torch.rand(2, 1, frames, 3, 2) < 0.7),
+    ),
     "multi_scale_deformable": (
         {"levels": 3, "heads": 2},
         lambda frames: (torch.randn(2, 8, frames, 3, 2), torch.randn(2, 8, frames, 2, 2)),

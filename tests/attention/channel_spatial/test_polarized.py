@@ -80,6 +80,14 @@ def test_equals_formula(grid, arrangement, compat, padded, training, randomise):
         assert (got[:, ~real] == 0).all()
 
 
+def test_widths_are_those_of_the_authors():
+    module = build("psa", 64, arrangement="sequential", compat=True)
+    assert module.channel_value.out_features == module.position_query.out_features == 32
+    assert module.position_value.out_features == 32
+    narrow, _, _, wide = module.channel_output
+    assert (narrow.out_features, wide.out_features) == (8, 64)
+
+
 def test_half_precision_survives_large_features():
     for arrangement in ("parallel", "sequential"):
         for compat in (True, False):

@@ -57,6 +57,21 @@ def test_equals_formula(grid, size, bias, padded, training, randomise):
         torch.testing.assert_close(maps[0].values[n].flatten(1)[:, real], rows.mean(1), **close)
 
 
+def test_one_real_position_receives_all_attention(randomise):
+    module = randomise(build("botnet", 8, spatial_dims=1, heads=2)).double()
+    x = torch.randn(2, 8, 4, dtype=torch.float64)
+    with record_maps(module) as maps:
+        module(x, mask=torch.tensor([[True] + [False] * 3, [False] * 4]).unsqueeze(1))
+    assert maps[0].values[0, :, :, 0, 0].tolist() == [[1, 0, 0, 0]] * 2
+    assert (maps[0].values[1] == 0).all()
+
+
+def test_new_tables_are_drawn_as_in_the_papers_code():
+    module = build("botnet", 64, heads=1)
+    assert [len(table) for table in module.relative.values()] == [63, 111, 111]
+    assert abs(module.relative["H"].std().item() - 64**-0.5) < 0.01
+
+
 @pytest.mark.oracle
 def test_equals_timm(randomise):
     layers = pytest.importorskip("timm.layers.bottleneck_attn")

@@ -59,6 +59,13 @@ def test_as_many_rows_as_positions_can_be_self_attention(randomise):
     torch.testing.assert_close(module(x), joint(x), atol=1e-12, rtol=1e-12)
 
 
+def test_new_rows_are_drawn_so_that_sums_keep_their_size():
+    module = build("linformer", 8, grid=(8, 14, 14))
+    for table in (module.key_rows, module.value_rows):
+        assert table.shape == (32, 1568)
+        assert abs(table.std().item() - 32**-0.5) < 0.005
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

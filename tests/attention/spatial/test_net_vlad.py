@@ -72,6 +72,12 @@ def test_half_precision_survives_large_and_zero_features():
     assert all(part.isfinite().all() for part in module(x))
 
 
+def test_new_centres_are_about_as_long_as_the_input():
+    lengths = build("netvlad", 256).centres.norm(dim=1)
+    assert lengths.shape == (32,)
+    assert abs(lengths.mean().item() - 1) < 0.1
+
+
 def test_clusters_are_checked():
     with pytest.raises(ValueError, match="clusters: expected at least 1, got 0"):
         build("netvlad", 8, clusters=0)

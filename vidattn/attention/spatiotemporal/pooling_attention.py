@@ -42,7 +42,8 @@ class PoolingAttention(Mixer):
         stride: of P for k and v; None for 1 along T and 2 along H and W, or 2 in 1-D.
         version: 1 or 2.
         size: version 2: largest sizes of x; None for 32 × 56 × 56 or the last two, 64 in 1-D.
-        compat: version 2: distances as in the authors' code, for its weights; any size of x.
+        compat: version 2: distances as in the authors' code, for its weights; any size of x, of
+            which padding is a part: a padded clip is then another than a shorter one.
     """
 
     family: ClassVar[str] = "spatiotemporal"
