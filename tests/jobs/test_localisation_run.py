@@ -187,3 +187,11 @@ def test_the_figure_of_short_actions_needs_some() -> None:
     assert found["keyframe_precision_short"]["videos"] == 3
     # Where all are short it would be the same figure once more.
     assert "keyframe_precision_short" not in localisation.summarise([short] * 4, names, task)
+
+
+def test_actions_may_begin_with_a_byte_order_mark(annotated: Path) -> None:
+    expected = read_actions(annotated, boxes=False)
+    annotated.write_bytes(b"\xef\xbb\xbf" + annotated.read_bytes())
+    assert [video.path for video in read_actions(annotated, boxes=False)] == [
+        video.path for video in expected
+    ]

@@ -218,6 +218,30 @@ def test_an_interrupted_replacement_goes_on(
     assert tree(output) == tree(tmp_path / "whole")
 
 
+def test_the_unfinished_run_of_another_command_is_not_thrown_away(
+    film: Path,
+    write_flash: Callable[..., Path],
+    loaded_brightness: LoadedRecogniser,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output, videos = tmp_path / "out", [film, write_flash("second.mp4", frame_count=9)]
+    interrupted(output, videos, monkeypatch)
+    before = tree(output)
+    with pytest.raises(ArgumentError, match="unfinished run of another command"):
+        write_features(loaded_brightness, videos, output, progress=False, overwrite=True)
+    assert tree(output) == before
+
+
+def test_what_a_killed_process_left_goes_with_the_journal(film: Path, tmp_path: Path) -> None:
+    left = [f"{JOURNAL_FOLDER}/.partial-0123456789abcdef/frame_000001.png",
+            f"{JOURNAL_FOLDER}/.partial-0123456789abcdef.json"]  # fmt: skip
+    for name in left:
+        put(tmp_path / "out" / name)
+    vidattn.write_keyframes([film], tmp_path / "out", count=1)
+    assert not (tmp_path / "out" / JOURNAL_FOLDER).exists()
+
+
 def test_an_empty_folder_of_a_person_stays_where_nothing_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("not a video")
     (tmp_path / "theirs").mkdir()

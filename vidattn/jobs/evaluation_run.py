@@ -13,9 +13,10 @@ from vidattn.data import Sample, read_annotations
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.errors import ArgumentError
 from vidattn.jobs.clip_scores import Recognition
+from vidattn.jobs.evaluation_folder import evaluation_folder
 from vidattn.jobs.evaluation_record import Evaluation, summarise
 from vidattn.jobs.provenance import times, versions
-from vidattn.jobs.results import ResultFolder, evaluation_folder
+from vidattn.jobs.results import ResultFolder
 from vidattn.jobs.run_network import device_kind, loaded_here, to_share
 from vidattn.jobs.shards import shard_from_environment
 from vidattn.jobs.work import thread_count, work_through

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ SYNC_SECONDS = 5.0
 SETTINGS_FILE = "settings.json"
 _SHOWN = 60
 _RECORDS = re.compile(r"[0-9a-f]{16}\.jsonl")
+_UNFINISHED = re.compile(re.escape(PARTIAL) + "[0-9a-f]{16}")
 
 
 class Journal:
@@ -75,9 +77,11 @@ class Journal:
             also: names of further files that belong to the run.
         """
         with suppress(OSError):
-            for file in folder.iterdir():
+            for file in list(folder.iterdir()):
                 own = file.name in (SETTINGS_FILE, *also) or _RECORDS.fullmatch(file.name)
-                if own or file.name.startswith(PARTIAL):
+                if file.is_dir() and _UNFINISHED.fullmatch(file.name):
+                    shutil.rmtree(file, ignore_errors=True)  # of a process that was killed
+                elif own or _UNFINISHED.match(file.name):
                     file.unlink(missing_ok=True)
             folder.rmdir()
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from vidattn.errors import ArgumentError, VideoError
 from vidattn.jobs import localisation, whereabouts
+from vidattn.jobs.evaluation_folder import evaluation_folder
 from vidattn.jobs.localisation_truth import AnnotatedVideo, read_actions
 from vidattn.jobs.provenance import times, versions
-from vidattn.jobs.results import ResultFolder, evaluation_folder
+from vidattn.jobs.results import ResultFolder
 from vidattn.jobs.run_network import device_kind, loaded_here, loaded_in, to_share
 from vidattn.jobs.shards import Shard
 from vidattn.jobs.work import Groups, Record, thread_count, work_through

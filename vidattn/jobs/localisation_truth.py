@@ -65,7 +65,7 @@ def read_actions(path: str | Path, *, boxes: bool = True) -> list[AnnotatedVideo
     """
     path = Path(path)
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["videos"]
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))["videos"]
         found = [_video(path, entry, boxes) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"expected videos with boxes, got {type(error).__name__}: {error}"

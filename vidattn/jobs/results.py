@@ -100,7 +100,11 @@ class ResultFolder:
                 return True
             raise
         self._made_folder = not self.folder.exists()
-        kept = {"replaced": self.replaced, "made_folder": self._made_folder}
+        kept = {
+            "command": self.command,
+            "replaced": self.replaced,
+            "made_folder": self._made_folder,
+        }
         write_json(self.journal_folder / _REPLACED_FILE, kept)
         Journal(self.journal_folder, settings)
         return True
@@ -133,6 +137,11 @@ class ResultFolder:
         except ArgumentError:
             if not self.overwrite or shared:
                 raise
+            if not self._kept():
+                raise ArgumentError(
+                    f"{self.journal_folder} holds an unfinished run of another command; give "
+                    "another --output"
+                ) from None
             unfinished = _checked(journaled_files(self.journal_folder))
             self.replaced = {**self._read_replaced(), **unfinished}
             for name in unfinished:
@@ -142,13 +151,18 @@ class ResultFolder:
         self.replaced = self._read_replaced()
         return True
 
-    def _read_replaced(self) -> dict[str, int | None]:
+    def _kept(self) -> dict[str, Any]:
+        """What the unfinished run has noted; nothing where it is no run of this command."""
         try:
             kept = json.loads((self.journal_folder / _REPLACED_FILE).read_text(encoding="utf-8"))
-            self._made_folder = kept["made_folder"] is True
-            return _checked(kept["replaced"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return dict(kept) if kept["command"] == self.command else {}
+        except (OSError, ValueError, KeyError, TypeError):
             return {}
+
+    def _read_replaced(self) -> dict[str, int | None]:
+        kept = self._kept()
+        self._made_folder = kept.get("made_folder") is True
+        return _checked(kept.get("replaced", {}))
 
     def _earlier(self) -> tuple[dict[str, int | None], str] | None:
         """Files and settings of the finished run whose record is here; None if there is none."""
@@ -269,19 +283,6 @@ class ResultFolder:
             with suppress(OSError):
                 for parent in PurePosixPath(name).parents[:-1]:
                     (self.folder / parent).rmdir()
-
-
-def evaluation_folder(output: str | Path | None, *, overwrite: bool) -> ResultFolder | None:
-    """That of `vidattn evaluate`, whatever its task; None if nothing is to be written.
-
-    Raises:
-        OSError: it cannot be made, which is better found out now than after hours.
-    """
-    if output is None:
-        return None
-    Path(output).mkdir(parents=True, exist_ok=True)
-    files = ["evaluation.html"]
-    return ResultFolder(output, "evaluate", "evaluation.json", files, overwrite=overwrite)
 
 
 def _checked(files: Mapping[str, Any]) -> dict[str, int | None]:
