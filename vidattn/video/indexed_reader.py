@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from vidattn.errors import ArgumentError, DecodeError
+from vidattn.sampling.times import FrameTimes
 from vidattn.video.frames import Frames
 from vidattn.video.reader import VideoReader
 from vidattn.video.resize import resized_size
@@ -38,6 +39,13 @@ class IndexedReader(VideoReader):
     def seconds_of(self, indices: Sequence[int]) -> list[float]:
         """As the interface says."""
         return self._seconds[self._checked(np.asarray(indices))].tolist()
+
+    @property
+    def frame_times(self) -> FrameTimes:
+        """As the interface says."""
+        if not len(self):
+            return super().frame_times
+        return FrameTimes(self._seconds, self.fps, self.duration_seconds)
 
     def frames_at(self, indices: Sequence[int], *, short_side: int | None = None) -> Frames:
         """As the interface says; repeats are decoded once."""
