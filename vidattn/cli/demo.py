@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from vidattn.cli.arguments import add_output, command
+from vidattn.cli.waiting import wait_passively
 
 HELP = "make videos, train, evaluate, extract key frames and regions, write a page"
 
@@ -24,12 +25,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--videos", type=Path, help="your own folder of class folders")
     add_output(parser, "runs/demo")
     parser.add_argument("--seed", type=int, default=0, help="of data and training (default: 0)")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files of these names that are another demo's, or yours; the same demo may be "
+        "run again without it",
+    )
     parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Run it all and print a short table."""
+    wait_passively()
     from vidattn.jobs import demo
 
-    demo(parsed.output, videos=parsed.videos, seed=parsed.seed)
+    demo(parsed.output, videos=parsed.videos, seed=parsed.seed, overwrite=parsed.overwrite)
     return 0
