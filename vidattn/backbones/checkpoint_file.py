@@ -75,9 +75,10 @@ def read_content(path: str | PathLike[str]) -> Any:
     try:
         return _download(source) if _is_web(source) else _load(Path(source))
     except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0]
+        # PyTorch's own words advise to run whatever the file holds.
         raise CheckpointError(
-            f"{source}: expected a file of tensors and plain values only; refused: {reason}"
+            f"{source}: no checkpoint, or one that holds more than tensors and plain values; "
+            "refused"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, LookupError, AttributeError) as error:
         raise CheckpointError(f"{source}: cannot be read: {error}") from error

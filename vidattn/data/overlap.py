@@ -46,12 +46,10 @@ def shared_films(training: Sequence[Sample], held_out: Sequence[Sample]) -> list
         if sample.path in by_path:
             found.append(SharedFilm(sample.path, sample.path))
             continue
-        mark = _mark(sample.path) if _size(sample.path) in sizes else None
-        same = [
-            path
-            for path in sizes.get(_size(sample.path), ())
-            if mark is not None and _mark(path) == mark
-        ]
+        size = _size(sample.path)
+        alike = [] if size is None else sizes.get(size, [])
+        mark = _mark(sample.path) if alike else None
+        same = [path for path in alike if mark is not None and _mark(path) == mark]
         found.extend(SharedFilm(path, sample.path) for path in same[:1])
     return found
 

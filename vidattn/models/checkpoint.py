@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
@@ -98,9 +99,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         # Never without weights_only: unpickling a stranger's file runs the stranger's code.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint ({_first_line(error)})"
-        ) from error
+        # PyTorch's own words advise to run whatever the file holds.
+        foreign = isinstance(error, pickle.UnpicklingError)
+        reason = "it is none, or holds more than tensors" if foreign else _first_line(error)
+        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({reason})") from error
     if not isinstance(content, dict) or KEY not in content or "state_dict" not in content:
         raise CheckpointError(
             f"{path}: not a vidattn checkpoint (expected the keys {KEY!r} and 'state_dict')"
