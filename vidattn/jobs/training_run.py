@@ -10,11 +10,13 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vidattn.data import VideoDataModule
 from vidattn.errors import ArgumentError, CheckpointError, VidattnError
 from vidattn.training import RecognitionTask
+from vidattn.training.checkpoint_files import WholeFiles
 from vidattn.training.earlier_run import (
     callbacks_of,
     configuration_folder,
@@ -181,6 +183,8 @@ def _prepare(cli: TrainingCLI) -> Path | None:
         if task.taken_over is not None:
             print(f"vidattn: weights: {task.taken_over}", file=sys.stderr)
     keep_names(trainer)
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = WholeFiles()
     callbacks_of(trainer).insert(0, RunFolder(cli, replaced))
     callbacks_of(trainer).append(Interruption())
     return path
