@@ -281,3 +281,11 @@ def test_weights_that_became_nan_in_the_last_step_are_not_saved(
         line = capsys.readouterr().err.strip().splitlines()[-1]
         assert ("class scores" in line) if fraction else ("weights after step 1" in line)
         assert not list(output.glob("*.ckpt"))
+
+
+def test_the_help_keeps_its_lines(capsys) -> None:
+    with pytest.raises(SystemExit):
+        vidattn.train(["--help"])
+    shown = capsys.readouterr().out
+    assert "\nexamples:\n  vidattn train --config configs/finetune.yaml\n" in shown
+    assert "--overwrite" in shown

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import warnings
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import DefaultHelpFormatter
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -46,6 +48,10 @@ examples:
   vidattn train --config configs/finetune.yaml --ckpt_path runs/finetune/last.ckpt
   vidattn train --config configs/finetune.yaml --model.weights model.ckpt --overwrite
 """
+
+
+class HelpLayout(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Options as jsonargparse shows them, and the description in its own lines."""
 
 
 class TrainingCLI(LightningCLI):
@@ -124,7 +130,11 @@ def build(arguments: Sequence[str]) -> TrainingCLI:
         run=False,
         auto_configure_optimizers=False,
         seed_everything_default=0,
-        parser_kwargs={"prog": "vidattn train", "description": DESCRIPTION},
+        parser_kwargs={
+            "prog": "vidattn train",
+            "description": DESCRIPTION,
+            "formatter_class": HelpLayout,
+        },
         save_config_callback=None,
     )
 
