@@ -31,7 +31,7 @@ from rich.table import Table
 from vidattn import evaluation, models
 from vidattn.data.synthetic import write_actions
 from vidattn.files import write_json
-from vidattn.jobs import demo_run
+from vidattn.jobs import demo_material, demo_run
 from vidattn.jobs.whereabouts import (
     Truth,
     Whereabouts,
@@ -68,9 +68,9 @@ def main() -> None:
     parsed = parse()
     videos = parsed.output / "videos"
     if not (videos / "truth.json").is_file():
-        counts = {"train": demo_run.CLIPS_PER_CLASS["train"], "test": TEST_CLIPS_PER_CLASS}
+        counts = {"train": demo_material.CLIPS_PER_CLASS["train"], "test": TEST_CLIPS_PER_CLASS}
         write_actions(videos, clips_per_class=counts, seed=DATA_SEED, workers=parsed.workers)
-    material = demo_run.read_folder(videos)
+    material = demo_material.read_folder(videos)
     runs: list[dict[str, Any]] = []
     for seed in parsed.seeds:
         for arm in parsed.arms:
@@ -113,12 +113,12 @@ def model_changes(arm: str) -> dict[str, Any]:
     return {"attention": [{"mechanism": mechanism, "stage": STAGE, "scope": scope}]}
 
 
-def run(folder: Path, material: demo_run.Material, arm: str, seed: int) -> dict[str, Any]:
+def run(folder: Path, material: demo_material.Material, arm: str, seed: int) -> dict[str, Any]:
     """One training and its figures for every test video; read back if it was done before."""
     path = folder / "record.json"
     if not path.is_file():
         started, cpu = time.perf_counter(), time.process_time()
-        demo_run.train_on(folder, material, seed, model=model_changes(arm))
+        demo_run.train_on(folder, material, seed, model=model_changes(arm), overwrite=True)
         seconds = {
             "training_seconds": round(time.perf_counter() - started, 1),
             "training_cpu_seconds": round(time.process_time() - cpu, 1),

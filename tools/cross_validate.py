@@ -2,7 +2,7 @@
 
 Attention is compared with average pooling as a paired difference over videos; intervals resample
 the groups (sources) that videos were cut from, and seeds are averaged first. Runs that are done
-are not repeated: delete the output folder to start afresh.
+are not repeated; a folder with runs of another configuration is refused.
 
 Example:
   python tools/cross_validate.py configs/fights.yaml --held-out 0 1 2 3 --seeds 0 1 2 \\
@@ -79,9 +79,7 @@ def run(
     template: dict[str, Any], folder: Path, folds: list[int], seed: int, pooling: str, views: int
 ) -> dict[str, Any]:
     """One training, scored at its last epoch; read back if it was done before."""
-    record_path = folder / "record.json"
-    if record_path.is_file():
-        return json.loads(record_path.read_text(encoding="utf-8"))
+    record_path, configuration = folder / "record.json", folder / "training.yaml"
     values = json.loads(json.dumps(template))
     values["seed_everything"] = seed
     values["model"]["pooling"] = pooling
@@ -97,9 +95,17 @@ def run(
     for callback in values["trainer"].get("callbacks", []):
         if callback["class_path"].endswith("ModelCheckpoint"):
             callback["init_args"] = {"dirpath": str(folder), "filename": "last"}
-    write_text(folder / "training.yaml", yaml.safe_dump(values, sort_keys=False))
+    text = yaml.safe_dump(values, sort_keys=False)
+    if record_path.is_file():
+        if configuration.read_text(encoding="utf-8") != text:
+            raise SystemExit(
+                f"{folder}: holds a run of another configuration; give another --output"
+            )
+        return json.loads(record_path.read_text(encoding="utf-8"))
+    write_text(configuration, text)
     started, cpu = time.perf_counter(), time.process_time()
-    vidattn.train(["--config", str(folder / "training.yaml")])
+    # What an interrupted run of this very configuration left is trained anew.
+    vidattn.train(["--config", str(configuration), "--overwrite"])
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     found = vidattn.evaluate(
         folder / "last.ckpt",

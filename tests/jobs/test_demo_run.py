@@ -8,7 +8,7 @@ import pytest
 from vidattn.data import read_annotations
 from vidattn.data.synthetic import write_actions
 from vidattn.errors import AnnotationError, ArgumentError
-from vidattn.jobs import demo_run
+from vidattn.jobs import demo_material, demo_run
 
 
 def predictions(labels: list[str], scores: list[list[float]]) -> dict:
@@ -37,7 +37,7 @@ def test_truth_is_found_beside_the_videos_and_a_foreign_file_is_said(
     truth = write_actions(
         tmp_path, clips_per_class={"train": 1, "test": 1}, size=(32, 32), frame_count=16
     )
-    material = demo_run.read_folder(tmp_path)
+    material = demo_material.read_folder(tmp_path)
     assert len(material.test) == len(material.truths) == material.training_count == 10
     for row in truth:
         if row.path.startswith("train/"):
@@ -45,7 +45,7 @@ def test_truth_is_found_beside_the_videos_and_a_foreign_file_is_said(
         found = material.truths[row.path.removeprefix("test/")]
         assert (found.start_frame, found.end_frame) == (row.start_frame, row.end_frame)
     (tmp_path / "truth.json").write_text('{"somebody": "else"}')
-    assert demo_run.read_folder(tmp_path).truths == {}
+    assert demo_material.read_folder(tmp_path).truths == {}
     assert "truth.json" in capsys.readouterr().err
 
 
@@ -55,7 +55,7 @@ def test_a_folder_of_classes_is_split_by_file(
     for label in ("early", "late"):
         for number in range(10):
             write_flash(f"own/{label}/{number}.mp4", frame_count=4, size=(32, 32))
-    material = demo_run._own_videos(tmp_path / "own", tmp_path / "out", 0)
+    material = demo_material.own_videos(tmp_path / "own", tmp_path / "out", 0)
     assert len(material.test) == 6  # 30 %, of each class
     trained = material.training.read_text().splitlines()[1:]
     assert len(trained) == 14
@@ -80,7 +80,7 @@ def test_what_a_person_has_there_is_refused_before_anything_is_made(
     mine = tmp_path / "out" / name
     mine.parent.mkdir(parents=True)
     mine.write_text("three months of work")
-    monkeypatch.setattr(demo_run, "write_actions", lambda *_, **__: pytest.fail("begun"))
+    monkeypatch.setattr(demo_material, "write_actions", lambda *_, **__: pytest.fail("begun"))
     with pytest.raises(ArgumentError, match=Path(name).parts[0]):
         demo_run.demo(tmp_path / "out", overwrite=overwrite, progress=False)
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
@@ -97,7 +97,9 @@ def test_an_earlier_demo_is_replaced_only_when_asked_for(
     output = tmp_path / "out"
     trained: list[int] = []
 
-    def train(folder: Path, material: demo_run.Material, seed: int) -> None:
+    def train(
+        folder: Path, material: demo_material.Material, seed: int, *, overwrite: bool
+    ) -> None:
         assert not (folder / "model.ckpt").exists()
         assert len(read_annotations(material.training, root=material.root)) == 6
         (folder / "model.ckpt").write_text("a model")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from vidattn.cli.arguments import add_output, add_overwrite, command
+from vidattn.cli.waiting import wait_passively
 
 HELP = "make videos, train, evaluate, extract key frames and regions, write a page"
 
@@ -30,6 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Run it all and print a short table."""
+    wait_passively()
     from vidattn.jobs import demo
 
     demo(parsed.output, videos=parsed.videos, seed=parsed.seed, overwrite=parsed.overwrite)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from dataclasses import replace
@@ -21,10 +22,13 @@ from vidattn.data.loader import (
     training_loader,
 )
 from vidattn.data.mixing import Mixing
+from vidattn.data.overlap import describe_overlap
 from vidattn.data.spec import ClipSpec
 from vidattn.data.split import split_by_fold, split_by_group
 from vidattn.data.transforms import EvaluationTransform, TrainTransform
 from vidattn.errors import ArgumentError
+
+logger = logging.getLogger(__name__)
 
 
 class Splits(NamedTuple):
@@ -173,6 +177,7 @@ class VideoDataModule(LightningDataModule):
                 self.test_dataset = self.val_dataset
             elif self.splits.test:
                 self.test_dataset = self._dataset(self.splits.test, training=False)
+            self._warn_of_overlap()
         if self.cache_frames:
             for dataset in self._datasets_of(stage):
                 dataset.fill_cache(threads=max(self.workers, os.cpu_count() or 1))
@@ -245,6 +250,16 @@ class VideoDataModule(LightningDataModule):
             maximum_failures=self.maximum_failures if training else None,
             seed=self.seed,
         )
+
+    def _warn_of_overlap(self) -> None:
+        if self.trainer is not None and not self.trainer.is_global_zero:
+            return
+        sides = {"validation": self.splits.validation, "test": self.splits.test}
+        if self.splits.test is self.splits.validation:
+            sides.pop("test")
+        for side, samples in sides.items():
+            if line := describe_overlap(self.splits.training, samples, side):
+                logger.warning("vidattn: %s", line)
 
     def _datasets_of(self, stage: str) -> list[ClipDataset]:
         wanted: dict[str, list[Any]] = {

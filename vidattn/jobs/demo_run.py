@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,12 +15,10 @@ from rich.progress import track
 from rich.table import Table
 
 from vidattn import evaluation, models
-from vidattn.data import Sample, read_annotations
-from vidattn.data.split import split_by_group
-from vidattn.data.synthetic import TRUTH_FILE, read_truth, write_actions
 from vidattn.errors import AnnotationError, ArgumentError, VidattnError, VideoError
 from vidattn.evaluation import Interval
 from vidattn.files import write_json, write_text
+from vidattn.jobs.demo_material import TRAINING_LIST, Material, make_actions, own_videos
 from vidattn.jobs.demo_page import comparisons, write_demo_page
 from vidattn.jobs.looks import look
 from vidattn.jobs.provenance import versions
@@ -35,32 +29,11 @@ from vidattn.jobs.whereabouts import region_figures as figures_of_regions
 from vidattn.models import LoadedRecogniser
 from vidattn.video import open_video
 
-CLIPS_PER_CLASS = {"train": 120, "test": 42}
 # Clips that training goes over, however few or many videos there are: it is the same time then.
 CLIPS_TO_LEARN_FROM = 14_400
 KEY_FRAMES = 3
-TRAINING_LIST = "training.csv"
-FILES = ("report.html", "predictions.json", "model.ckpt", "training.yaml", "csv/", "tensorboard/")
-TEST_FRACTION = 0.3
-
-
-@dataclass(frozen=True)
-class Material:
-    """What the demo trains and tests on.
-
-    Attributes:
-        training: annotations for training.
-        training_count: how many videos they name.
-        root: folder of its videos.
-        test: videos to test on.
-        truths: video id in `test` -> when and where its action is; empty where nobody knows.
-    """
-
-    training: Path
-    training_count: int
-    root: Path
-    test: list[Sample]
-    truths: dict[str, Truth]
+CONFIGURATION, CHECKPOINT, PREDICTIONS = "training.yaml", "model.ckpt", "predictions.json"
+FILES = ("report.html", PREDICTIONS, CHECKPOINT, CONFIGURATION, "csv/", "tensorboard/")
 
 
 def demo(
@@ -98,21 +71,21 @@ def demo(
     results.begin({"videos": None if videos is None else str(videos), "seed": seed})
     try:
         material = (
-            _make_actions(output / "actions", seed)
+            make_actions(output / "actions", seed)
             if videos is None
-            else _own_videos(Path(videos), output, seed)
+            else own_videos(Path(videos), output, seed)
         )
     except VidattnError:
         results.abandon()
         raise
     results.clear(but=TRAINING_LIST)
     made = time.perf_counter()
-    train_on(output, material, seed)
+    train_on(output, material, seed, overwrite=True)
     trained = time.perf_counter()
-    loaded = models.load(output / "model.ckpt")
+    loaded = models.load(output / CHECKPOINT)
     predictions = predict(loaded, material, seed=seed, progress=progress)
-    write_json(output / "predictions.json", predictions)
-    summary = summarise(json.loads((output / "predictions.json").read_text(encoding="utf-8")))
+    write_json(output / PREDICTIONS, predictions)
+    summary = summarise(json.loads((output / PREDICTIONS).read_text(encoding="utf-8")))
     summary["seconds"] = {
         "videos": round(made - started, 1),
         "training": round(trained - made, 1),
@@ -126,56 +99,20 @@ def demo(
     return summary
 
 
-def _make_actions(folder: Path, seed: int) -> Material:
-    write_actions(
-        folder, clips_per_class=CLIPS_PER_CLASS, seed=seed, workers=min(os.cpu_count() or 1, 8)
-    )
-    return read_folder(folder)
-
-
-def _own_videos(folder: Path, output: Path, seed: int) -> Material:
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        return read_folder(folder)
-    samples = read_annotations(folder)
-    training, test = split_by_group(samples, TEST_FRACTION, seed=seed)
-    listed = output / TRAINING_LIST
-    rows = [(sample.video_id, sample.labels[0]) for sample in training]
-    text = io.StringIO(newline="")
-    csv.writer(text, quoting=csv.QUOTE_ALL).writerows([("path", "label"), *rows])
-    write_text(listed, text.getvalue())
-    return Material(listed, len(training), folder, test, _truths(folder, test, ""))
-
-
-def read_folder(folder: Path) -> Material:
-    """`train` and `test` with class folders each, and the truth beside them if it is there."""
-    count = len(read_annotations(folder / "train"))
-    test = read_annotations(folder / "test")
-    truths = _truths(folder, test, "test/")
-    return Material(folder / "train", count, folder / "train", test, truths)
-
-
-def _truths(folder: Path, samples: Sequence[Sample], prefix: str) -> dict[str, Truth]:
-    if not (folder / TRUTH_FILE).is_file():
-        return {}
-    try:
-        known = {row.path: row for row in read_truth(folder)}
-    except AnnotationError as error:  # a file of that name may be anything
-        print(f"vidattn: {error}; going on without knowing when and where", file=sys.stderr)
-        return {}
-    rows = {sample.video_id: known.get(prefix + sample.video_id) for sample in samples}
-    return {
-        name: Truth(row.start_frame, row.end_frame, row.boxes) for name, row in rows.items() if row
-    }
-
-
 def train_on(
-    output: Path, material: Material, seed: int, *, model: Mapping[str, Any] | None = None
+    output: Path,
+    material: Material,
+    seed: int,
+    *,
+    model: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Train as the demo does; `output` gets `model.ckpt` and the whole `training.yaml`.
 
     Args:
         output: made if need be.
         model: keys of the configuration's model that differ from the demo's.
+        overwrite: delete the files of an earlier training there.
     """
     template = files("vidattn.jobs").joinpath("demo.yaml").read_text(encoding="utf-8")
     values = yaml.safe_load(template)
@@ -192,9 +129,9 @@ def train_on(
         logger["init_args"]["save_dir"] = str(output)
     trainer["callbacks"][0]["init_args"]["dirpath"] = str(output)
     output.mkdir(parents=True, exist_ok=True)
-    configuration = output / "training.yaml"
+    configuration = output / CONFIGURATION
     write_text(configuration, yaml.safe_dump(values, sort_keys=False))
-    train(["--config", str(configuration)])
+    train(["--config", str(configuration), *(["--overwrite"] if overwrite else [])])
 
 
 def epochs(training_count: int) -> int:

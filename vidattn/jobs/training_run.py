@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import warnings
@@ -7,15 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import DefaultHelpFormatter
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vidattn.data import VideoDataModule
 from vidattn.errors import ArgumentError, CheckpointError, VidattnError
 from vidattn.training import RecognitionTask
+from vidattn.training.checkpoint_files import WholeFiles
 from vidattn.training.earlier_run import (
+    callbacks_of,
     configuration_folder,
     earlier_configurations,
     earlier_files,
@@ -23,6 +28,7 @@ from vidattn.training.earlier_run import (
     keep_names,
     refuse_earlier_run,
     shown,
+    writes_nothing,
 )
 from vidattn.training.interruption import Interruption, StepReached, TrainingInterrupted
 from vidattn.training.resumption import check_resumption, follow_moved_folder
@@ -42,6 +48,10 @@ examples:
   vidattn train --config configs/finetune.yaml --ckpt_path runs/finetune/last.ckpt
   vidattn train --config configs/finetune.yaml --model.weights model.ckpt --overwrite
 """
+
+
+class HelpLayout(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Options as jsonargparse shows them, and the description in its own lines."""
 
 
 class TrainingCLI(LightningCLI):
@@ -77,7 +87,7 @@ class RunFolder(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Once all that was given has been read: nothing is deleted for a wrong list of videos."""
-        if not trainer.is_global_zero or trainer.fast_dev_run:
+        if not trainer.is_global_zero or writes_nothing(trainer):
             return
         for file in self.replaced:
             file.unlink(missing_ok=True)
@@ -111,6 +121,8 @@ def build(arguments: Sequence[str]) -> TrainingCLI:
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="pytorch_lightning")
     # What lies there was looked at already, and either goes on or was given up.
     warnings.filterwarnings("ignore", message="(Checkpoint|Experiment logs) directory .* not empty")
+    # Of the first validation batches no video could be read; others may.
+    warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
     return TrainingCLI(
         RecognitionTask,
         VideoDataModule,
@@ -118,7 +130,11 @@ def build(arguments: Sequence[str]) -> TrainingCLI:
         run=False,
         auto_configure_optimizers=False,
         seed_everything_default=0,
-        parser_kwargs={"prog": "vidattn train", "description": DESCRIPTION},
+        parser_kwargs={
+            "prog": "vidattn train",
+            "description": DESCRIPTION,
+            "formatter_class": HelpLayout,
+        },
         save_config_callback=None,
     )
 
@@ -177,8 +193,10 @@ def _prepare(cli: TrainingCLI) -> Path | None:
         if task.taken_over is not None:
             print(f"vidattn: weights: {task.taken_over}", file=sys.stderr)
     keep_names(trainer)
-    trainer.callbacks.insert(0, RunFolder(cli, replaced))
-    trainer.callbacks.append(Interruption())
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = WholeFiles()
+    callbacks_of(trainer).insert(0, RunFolder(cli, replaced))
+    callbacks_of(trainer).append(Interruption())
     return path
 
 
@@ -220,7 +238,7 @@ def _report_failures(data: VideoDataModule) -> None:
 def _report_checkpoints(trainer: Trainer) -> None:
     """Say where the checkpoints lie."""
     found: dict[Path, str] = {}
-    for callback in trainer.callbacks:
+    for callback in callbacks_of(trainer):
         if not isinstance(callback, ModelCheckpoint):
             continue
         for path in (callback.best_model_path, callback.last_model_path):

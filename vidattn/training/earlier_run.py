@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, OnExceptionCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
@@ -71,14 +71,14 @@ def foreign_files(
 
 def keep_names(trainer: Trainer) -> None:
     """A callback that keeps one checkpoint gives it one name, and never `best-v1.ckpt`."""
-    for callback in trainer.callbacks:
+    for callback in callbacks_of(trainer):
         if isinstance(callback, ModelCheckpoint) and callback.save_top_k == 1:
             callback._enable_version_counter = False
 
 
 def earlier_files(trainer: Trainer) -> list[Path]:
     """Files that the trainer's callbacks and loggers would write over or beside."""
-    if trainer.fast_dev_run:
+    if writes_nothing(trainer):
         return []
     return list(dict.fromkeys([*_checkpoints(trainer), *_logs(trainer)]))
 
@@ -114,7 +114,7 @@ def configuration_folder(trainer: Trainer) -> Path | None:
 
 def checkpoint_folder(trainer: Trainer) -> Path | None:
     """Where the first checkpoint callback writes; None: nothing is saved."""
-    for callback in trainer.callbacks:
+    for callback in callbacks_of(trainer):
         if isinstance(callback, ModelCheckpoint):
             return folder_of(callback, trainer)
     return None
@@ -138,6 +138,17 @@ def folders_of(checkpoint: dict[str, Any], path: Path) -> set[Path]:
     return {path.resolve().parent, *(Path(folder).resolve() for folder in named if folder)}
 
 
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """A trainer's own list; Lightning sets it where no type checker sees it."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return callbacks
+
+
+def writes_nothing(trainer: Trainer) -> bool:
+    """Whether it is only a trial of a few batches."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
 def shown(path: Path) -> Path:
     """A path as a person would write it: relative where it lies in the working folder."""
     here = Path.cwd()
@@ -145,7 +156,7 @@ def shown(path: Path) -> Path:
 
 
 def _checkpoints(trainer: Trainer) -> Iterator[Path]:
-    for callback in trainer.callbacks:
+    for callback in callbacks_of(trainer):
         if isinstance(callback, OnExceptionCheckpoint) and Path(callback.ckpt_path).exists():
             yield Path(callback.ckpt_path)
         if not isinstance(callback, ModelCheckpoint):

@@ -12,7 +12,12 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
 
-from vidattn.training.earlier_run import INTERRUPTED, checkpoint_folder
+from vidattn.training.earlier_run import (
+    INTERRUPTED,
+    callbacks_of,
+    checkpoint_folder,
+    writes_nothing,
+)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NOTICE = "\nvidattn: {}: a checkpoint is written after this step (once more: stop at once)\n"
@@ -137,11 +142,11 @@ class Interruption(Callback):
         return self.number or int(signal.SIGINT)
 
     def _bring_back_weights(self, trainer: Trainer) -> None:
-        for callback in trainer.callbacks:
+        for callback in callbacks_of(trainer):
             if isinstance(callback, WeightAveraging):
                 callback.on_validation_epoch_end(trainer, trainer.lightning_module)
 
 
 def _path(trainer: Trainer) -> Path | None:
     folder = checkpoint_folder(trainer)
-    return None if folder is None or trainer.fast_dev_run else folder / INTERRUPTED
+    return None if folder is None or writes_nothing(trainer) else folder / INTERRUPTED

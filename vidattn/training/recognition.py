@@ -196,10 +196,11 @@ class RecognitionTask(lightning.LightningModule):
         Raises:
             UnreadableVideosError: not one video could be read, in any process.
         """
-        if self.trainer.sanity_checking or not self._unreadable:
+        if self.trainer.sanity_checking:
             return
+        # Every process asks, also one that could read all of its own.
         count = torch.tensor(self._validated, device=self.device)
-        if not int(self.trainer.strategy.reduce(count, reduce_op="sum")):
+        if not int(self.trainer.strategy.reduce(count, reduce_op="sum")) and self._unreadable:
             raise UnreadableVideosError(self._unreadable, len(self._unreadable) - 1)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

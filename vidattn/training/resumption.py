@@ -16,6 +16,7 @@ from vidattn.data import ClipSpec
 from vidattn.errors import CheckpointError
 from vidattn.models import RecogniserSpec
 from vidattn.models.checkpoint import description_of, read_checkpoint
+from vidattn.training.earlier_run import callbacks_of
 from vidattn.training.parameters import parameter_groups
 from vidattn.training.recognition import RecognitionTask
 
@@ -74,7 +75,7 @@ def follow_moved_folder(checkpoint: dict[str, Any], path: Path, trainer: Trainer
         trainer: resumes from it.
     """
     here = path.resolve().parent
-    for callback in trainer.callbacks:
+    for callback in callbacks_of(trainer):
         state = checkpoint.get("callbacks", {}).get(callback.state_key)
         if not isinstance(callback, ModelCheckpoint) or not state or not callback.dirpath:
             continue
@@ -148,7 +149,7 @@ def _optimiser_differences(content: Mapping[str, Any], task: RecognitionTask) ->
 def _average_differences(content: Mapping[str, Any], trainer: Trainer) -> list[str]:
     """A moving average goes on or does not: its weights are not those that were learning."""
     there = "current_model_state" in content
-    here = any(isinstance(callback, WeightAveraging) for callback in trainer.callbacks)
+    here = any(isinstance(callback, WeightAveraging) for callback in callbacks_of(trainer))
     if there == here:
         return []
     return [f"a moving average of the weights is kept {'there' if there else 'here'} only"]
