@@ -40,7 +40,7 @@ def test_temperature_of_the_paper_is_five_and_scales_the_gradient(randomise):
     x = torch.randn(1, 5, 7, dtype=torch.float64)
     noise = torch.randn(1, 1, 7, 2, dtype=torch.float64)
     for settings, temperature in (({}, 5.0), ({"temperature": 0.5}, 0.5)):
-        module = randomise(build("adavit", 5, spatial_dims=1, **settings)).double().train()
+        module = randomise(build("adaptive_token", 5, spatial_dims=1, **settings)).double().train()
         module(x, noise=noise).sum().backward()
         score = torch.einsum("c,ncl->nl", module.score.weight[0].detach(), x)
         drawn = score + module.score.bias.detach() + noise[:, 0, :, 0] - noise[:, 0, :, 1]
