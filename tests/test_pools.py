@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from vidattn.jobs.processes import in_processes
 from vidattn.pools import interrupts_held, worker_pool
 
@@ -27,6 +27,8 @@ def pool():
         given[1].result()
 
 if __name__ == "__main__":
+    # What runs in the background of a shell inherits that it ignores interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if sys.argv[1] == "pool":
             pool()

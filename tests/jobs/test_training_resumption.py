@@ -116,8 +116,8 @@ def test_files_that_are_no_training(resume, tmp_path: Path) -> None:
     next(iter(state["state_dict"].values())).fill_(float("nan"))
     torch.save(state, tmp_path / "nan.ckpt")
     cases = {
-        "cut": "cannot be read as a checkpoint",
-        "empty": "cannot be read as a checkpoint",
+        "cut": "it is cut off or damaged",
+        "empty": "the file is empty",
         "other": "not a vidattn checkpoint",
         "own": "holds a network but no state of a training",
         "nan": "1 tensors hold NaN or infinity (recogniser.",

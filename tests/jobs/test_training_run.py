@@ -145,7 +145,7 @@ def test_multi_label_trains_validates_and_evaluates(
         ("nothing.ckpt", "nothing.ckpt: no such file"),
         ("", "no such file"),
         (".", "weights '.': expected a file, got a folder"),
-        ("notes.txt", "notes.txt: no checkpoint, or one that holds more than tensors"),
+        ("notes.txt", "notes.txt: expected a checkpoint that torch wrote, got text"),
         ("KINETICS", "no weights are published for Slim"),
         ("ftp://host/model.ckpt", "expected http, https or file before ://"),
     ],
