@@ -38,7 +38,7 @@ exit codes: 0 all went well; 1 something given could not be used, said in one li
 
 examples:
   vidattn keyframes match.mp4 --output keyframes --count 8
-  vidattn train --config configs/demo.yaml
+  vidattn train --config configs/finetune.yaml --data.annotations videos.csv
   vidattn COMMAND --help
 """
 
