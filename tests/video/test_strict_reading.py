@@ -99,6 +99,31 @@ def test_what_refers_to_damaged_pictures_raises_too(tmp_path: Path) -> None:
             assert len(reader.frames_at([index])) == 1
 
 
+@pytest.mark.parametrize("first", [1, 7, 12, 15])
+def test_frames_before_the_damage_are_given_whatever_was_read_before(
+    tmp_path: Path, first: int
+) -> None:
+    """The second request goes on from the first; what follows the wanted frames is not theirs."""
+    path = damage(film(tmp_path, "h264.mp4"), [26])
+    with open_video(path, threads=1) as reader:
+        shown = [i for i in range(20, 30) if not _raises(path, [i])]
+        last = shown[-1] + 1
+        assert 21 <= last < 30
+        reader.frames_at(range(first))
+        assert len(reader.frames_at(range(first, last))) == last - first
+        with pytest.raises(DecodeError):
+            reader.frames_at(range(last, 30))
+
+
+def _raises(path: Path, indices: list[int]) -> bool:
+    with open_video(path, threads=1) as reader:
+        try:
+            reader.frames_at(indices)
+        except DecodeError:
+            return True
+    return False
+
+
 def test_a_published_damaged_file(shared_data: Path) -> None:
     path = shared_data / "codecs" / "derived" / "bitflip_mdat.mp4"
     with open_video(path) as reader:

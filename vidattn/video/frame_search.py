@@ -81,8 +81,15 @@ class FrameSearch:
             DoubtError: `may_be_held` was true and is so no more: ask once more for all of them.
         """
         plan = DecodingPlan.make(self._index, positions, read_on=read_on)
-        for position, last in zip(positions, plan.lasts, strict=True):
-            frame = self._find(_Given(position, plan.wanted, last))
+        for number, (position, last) in enumerate(zip(positions, plan.lasts, strict=True)):
+            try:
+                frame = self._find(_Given(position, plan.wanted, last))
+            except DecodeError:
+                if not read_on:
+                    raise
+                # Only what lies behind the wanted frames may be damaged: decode no further.
+                yield from self.frames(positions[number:], read_on=False)
+                return
             yield frame
             del frame  # before the next is decoded
         self._confirm()
