@@ -158,10 +158,20 @@ def _looks_like_utf16(data: bytes) -> bool:
     return len(head) >= 4 and any(not any(half) for half in (head[::2], head[1::2]))
 
 
-def check_unused(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+def check_unused(
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+) -> None:
     """Refuse to write over a file that is there already, unless that was asked for.
 
     A device or a pipe keeps nothing that could be lost.
+
+    Args:
+        path: of the file that is to be written.
+        overwrite: a file that is there may be replaced.
+        inputs: files that are read; none of them is ever replaced.
 
     Raises:
         ArgumentError: there is such a file, or a folder, which is never replaced.
@@ -172,6 +182,13 @@ def check_unused(path: str | os.PathLike[str], *, overwrite: bool) -> None:
         return
     if stat.S_ISDIR(mode):
         raise ArgumentError(f"{os.fspath(path)}: expected the name of a file, found a folder")
+    if stat.S_ISREG(mode) and any(
+        os.path.exists(own) and os.path.samefile(own, path) for own in inputs
+    ):
+        raise ArgumentError(
+            f"{os.fspath(path)}: this file is read, so nothing is written over it; name another "
+            "file for the output"
+        )
     if stat.S_ISREG(mode) and not overwrite:
         raise ArgumentError(f"{os.fspath(path)}: the file exists; {OVERWRITE} replaces it")
 

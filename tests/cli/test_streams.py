@@ -24,7 +24,10 @@ def run(code: str, encoding: str) -> subprocess.CompletedProcess[bytes]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict", "latin-1:strict", "utf-8"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf-8:strict", "ascii:strict", "latin-1:strict", "utf-8", "ascii:surrogateescape"],
+)
 def test_json_and_lines_are_printed_in_any_encoding(name: str, encoding: str) -> None:
     code = (
         "from vidattn.cli.streams import make_lenient, print_json\n"

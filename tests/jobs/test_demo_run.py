@@ -71,7 +71,11 @@ def test_training_takes_as_long_for_few_videos_as_for_many() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["report.html", "actions/train/up/0000.mp4", "model.ckpt", "summary.json", "csv/a.csv"]
+    "name",
+    [
+        *("report.html", "actions/train/up/0000.mp4", "model.ckpt", "summary.json", "csv/a.csv"),
+        *("model-v1.ckpt", "interrupted.ckpt"),  # such as another training leaves
+    ],
 )
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_a_person_has_there_is_refused_before_anything_is_made(
@@ -97,9 +101,7 @@ def test_an_earlier_demo_is_replaced_only_when_asked_for(
     output = tmp_path / "out"
     trained: list[int] = []
 
-    def train(
-        folder: Path, material: demo_material.Material, seed: int, *, overwrite: bool
-    ) -> None:
+    def train(folder: Path, material: demo_material.Material, seed: int) -> None:
         assert not (folder / "model.ckpt").exists()
         assert len(read_annotations(material.training, root=material.root)) == 6
         (folder / "model.ckpt").write_text("a model")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import vidattn
 from vidattn.cli.entry import main
@@ -275,6 +276,27 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_of_a_result_that_a_person_changed_is_theirs(
+    command: Callable[..., None],
+    loaded_brightness: LoadedRecogniser,
+    class_folders: Path,
+    tmp_path: Path,
+) -> None:
+    output = tmp_path / "out"
+    command(loaded_brightness, class_folders, output, False)
+    for name in sorted(COMMANDS[command]):
+        if name.endswith(".json"):  # the record itself, which says what belongs to the result
+            continue
+        before = (output / name).read_bytes()
+        put(output / name)
+        with pytest.raises(ArgumentError, match=f"{name}.*changed since"):
+            command(loaded_brightness, class_folders, output, True)
+        assert (output / name).read_text() == MINE
+        (output / name).write_bytes(before)
+    command(loaded_brightness, class_folders, output, True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_keeps_what_is_there(
     command: Callable[..., None],
     loaded_brightness: LoadedRecogniser,
@@ -355,3 +377,34 @@ def test_single_files_are_replaced_only_when_asked(
         assert mine.read_text() == MINE
         assert main([*line, "--overwrite"]) == 0
         assert mine.read_text() != MINE
+
+
+@pytest.mark.parametrize("written", ["p.csv", "t.csv", "labels.txt", "link.csv"])
+@pytest.mark.parametrize("option", ["--output", "--confusion"])
+def test_a_file_that_is_read_is_never_replaced(
+    option: str, written: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("p.csv", "t.csv"):
+        (tmp_path / name).write_text("video,label\na,up\n")
+    (tmp_path / "labels.txt").write_text("up\n")
+    (tmp_path / "link.csv").symlink_to("t.csv")
+    before = tree(tmp_path)
+    files = [str(tmp_path / name) for name in ("p.csv", "t.csv")]
+    options = ["--labels", str(tmp_path / "labels.txt"), option, str(tmp_path / written)]
+    assert main(["score", "recognition", *files, *options, "--overwrite"]) == 1
+    assert f"{written}: this file is read" in capsys.readouterr().err
+    assert tree(tmp_path) == before
+
+
+def test_images_that_are_explained_stay_the_only_ones_in_their_folder(
+    loaded_brightness: LoadedRecogniser, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(8):
+        Image.new("RGB", (64, 48), (20 * number, 0, 0)).save(images / f"{number}.png")
+    (tmp_path / "link").symlink_to(images)
+    for output in (images, tmp_path / "link"):
+        with pytest.raises(ArgumentError, match=r"overlay\.png would be taken for one of them"):
+            vidattn.explain(images, checkpoint=loaded_brightness, output=output, progress=False)
+    assert len(tree(images)) == 8

@@ -3,7 +3,7 @@ from __future__ import annotations
 import codecs
 import os
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import AnnotationError
-from vidattn.jobs.video_lists import listed_videos, result_names
+from vidattn.jobs.video_lists import listed_videos, result_names, videos_and_folders
 
 
 @pytest.fixture
@@ -168,3 +168,9 @@ def test_a_film_with_the_longest_name_gets_its_pictures(
     assert found is not None
     assert not found["failures"]
     assert len(list((tmp_path / "out").rglob("contact_sheet.png"))) == 4
+
+
+@pytest.mark.parametrize("lists", [listed_videos, videos_and_folders])
+def test_an_empty_path_is_not_the_working_folder(lists: Callable[..., Iterable[Path]]) -> None:
+    with pytest.raises(AnnotationError, match="expected the path of a video"):
+        list(lists([""]))

@@ -46,8 +46,10 @@ def run(parsed: argparse.Namespace) -> int:
     given = vars(_task_parser(chosen).parse_args(parsed.rest))
     names = {option.name for option in chosen.options}
     settings = {key: value for key, value in given.items() if key in names}
-    for file in filter(None, (given["output"], given.get("confusion"))):
-        check_unused(file, overwrite=given["overwrite"])
+    written = {key: given.get(key) for key in ("output", "confusion")}
+    read = [file for key, file in given.items() if key not in written and isinstance(file, Path)]
+    for output in filter(None, written.values()):
+        check_unused(output, overwrite=given["overwrite"], inputs=read)
     found = score(
         chosen.name, given["predictions"], given["truth"], protocol=given["protocol"], **settings
     )

@@ -24,7 +24,11 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 def make_lenient() -> None:
     """Let standard output and error print names that their encoding does not have, escaped."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        # In the locale "C" errors are `surrogateescape`, which takes what is no UTF-8 and no more.
+        not_unicode = not stream.encoding.lower().replace("-", "").startswith("utf")
+        if stream.errors == "strict" or (stream.errors == "surrogateescape" and not_unicode):
             stream.reconfigure(errors="backslashreplace")
 
 

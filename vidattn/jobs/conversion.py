@@ -82,7 +82,8 @@ def convert(
             `output` exists.
     """
     found = convert_state(checkpoint, backbone, layout_name=layout)
-    check_unused(output, overwrite=overwrite)
+    named = [classes] if isinstance(classes, str | Path) else []
+    check_unused(output, overwrite=overwrite, inputs=[checkpoint, *named])
     spec = RecogniserSpec(
         classes=_class_names(classes, found.classes),
         backbone=backbone,

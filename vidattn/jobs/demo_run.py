@@ -27,13 +27,17 @@ from vidattn.jobs.training_run import train
 from vidattn.jobs.whereabouts import METHODS, Truth, Whereabouts, key_frame_figures
 from vidattn.jobs.whereabouts import region_figures as figures_of_regions
 from vidattn.models import LoadedRecogniser
+from vidattn.training.earlier_run import INTERRUPTED
 from vidattn.video import open_video
 
 # Clips that training goes over, however few or many videos there are: it is the same time then.
 CLIPS_TO_LEARN_FROM = 14_400
 KEY_FRAMES = 3
 CONFIGURATION, CHECKPOINT, PREDICTIONS = "training.yaml", "model.ckpt", "predictions.json"
-FILES = ("report.html", PREDICTIONS, CHECKPOINT, CONFIGURATION, "csv/", "tensorboard/")
+FILES = (
+    *("report.html", PREDICTIONS, CHECKPOINT, INTERRUPTED, CONFIGURATION),
+    *("csv/", "tensorboard/"),
+)
 
 
 def demo(
@@ -68,6 +72,7 @@ def demo(
         raise AnnotationError(videos, 0, "expected a folder of class folders, found none")
     files = [*FILES, "actions/" if videos is None else TRAINING_LIST]
     results = ResultFolder(output, "demo", "summary.json", files, overwrite=overwrite)
+    _refuse_other_checkpoints(output)
     results.begin({"videos": None if videos is None else str(videos), "seed": seed})
     try:
         material = (
@@ -80,7 +85,7 @@ def demo(
         raise
     results.clear(but=TRAINING_LIST)
     made = time.perf_counter()
-    train_on(output, material, seed, overwrite=True)
+    train_on(output, material, seed)
     trained = time.perf_counter()
     loaded = models.load(output / CHECKPOINT)
     predictions = predict(loaded, material, seed=seed, progress=progress)
@@ -97,6 +102,16 @@ def demo(
     if progress:
         _print(summary, output)
     return summary
+
+
+def _refuse_other_checkpoints(output: Path) -> None:
+    """A training takes such a file for one of an earlier training of the same name."""
+    stem, suffix = Path(CHECKPOINT).stem, Path(CHECKPOINT).suffix
+    if found := sorted(output.glob(f"{stem}-v*{suffix}")):
+        raise ArgumentError(
+            f"{found[0]}: this checkpoint is in the way, and `vidattn demo` did not write it; "
+            "nothing is written over it. Give another --output, or move it away"
+        )
 
 
 def train_on(

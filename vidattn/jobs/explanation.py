@@ -102,6 +102,11 @@ def explain(
         raise ArgumentError(f"frames: expected at least 1, got {frames}")
     results = None
     if output is not None:
+        if Path(path).is_dir() and Path(output).exists() and Path(output).samefile(path):
+            raise ArgumentError(
+                f"{output}: the folder of images that is explained; overlay.png would be taken for "
+                "one of them. Give another --output"
+            )
         results = ResultFolder(output, "explain", RECORD, FILES, overwrite=overwrite)
         results.check()
     loaded = (
@@ -127,7 +132,7 @@ def _write(
     with written_together(results.folder, beside=results.folder) as folder:
         found.details["sound"] = _write_video(folder / "overlay.mp4", reader, painter, progress)
         write_bytes(folder / "overlay.png", overlay_sheet(reader, painter, frames))
-        write_json(folder / RECORD, results.recorded(found.to_json(), FILES))
+        write_json(folder / RECORD, results.recorded(found.to_json(), FILES, folder=folder))
 
 
 def _label(found: Explanation) -> str:

@@ -245,7 +245,7 @@ class ResultFolder:
 
         Args:
             content: of the record.
-            files: all that belongs to the result besides the record.
+            files: all that belongs to the result besides the record; with their sizes, or names.
 
         Returns:
             the record as it is written.
@@ -260,9 +260,16 @@ class ResultFolder:
         self.abandon()
         return record
 
-    def recorded(self, content: Mapping[str, Any], files: Files | Iterable[str]) -> dict[str, Any]:
-        """The record with what tells a later run what belongs to it; see `finish`."""
-        own = dict(files) if isinstance(files, Mapping) else dict.fromkeys(files)
+    def recorded(
+        self,
+        content: Mapping[str, Any],
+        files: Files | Iterable[str],
+        *,
+        folder: Path | None = None,
+    ) -> dict[str, Any]:
+        """The record as in `finish`; `folder` is where the files lie until they are moved."""
+        place = folder or self.folder
+        own = files if isinstance(files, Mapping) else {each: _size(place / each) for each in files}
         files = dict(sorted(own.items()))
         written = {"command": self.command, "settings": self._settings, "files": files}
         return {**content, WRITTEN: written}
@@ -283,6 +290,10 @@ class ResultFolder:
             with suppress(OSError):
                 for parent in PurePosixPath(name).parents[:-1]:
                     (self.folder / parent).rmdir()
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _checked(files: Mapping[str, Any]) -> dict[str, int | None]:

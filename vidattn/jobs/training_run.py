@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vidattn.data import VideoDataModule
 from vidattn.errors import ArgumentError, CheckpointError, VidattnError
+from vidattn.files import write_text
 from vidattn.training import RecognitionTask
 from vidattn.training.checkpoint_files import WholeFiles
 from vidattn.training.earlier_run import (
@@ -99,7 +100,8 @@ class RunFolder(Callback):
             with warnings.catch_warnings():
                 # The oldest jsonargparse allowed knows no other name for it.
                 warnings.filterwarnings("ignore", message=r"\s*skip_none")
-                self.cli.parser.save(values, str(_free(folder)), skip_none=False, multifile=False)
+                text = self.cli.parser.dump(values, skip_none=False)
+                write_text(_free(folder), text)
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -29,7 +29,8 @@ def listed_videos(paths: Iterable[str | Path]) -> Iterator[Path]:
     Raises:
         AnnotationError: a path or a line names nothing.
     """
-    for path in map(Path, paths):
+    for given in paths:
+        path = _named(given)
         if path.is_dir():
             yield from videos_below(path)
         elif path.suffix.lower() == ".txt":
@@ -46,16 +47,24 @@ def videos_and_folders(paths: Iterable[str | Path]) -> Iterator[str | Path]:
     What names none of these is given too: who opens it says what is wrong.
 
     Raises:
-        AnnotationError: a line of a list names nothing.
+        AnnotationError: a path is empty, or a line of a list names nothing.
     """
-    for path in paths:
-        if Path(path).is_dir():
+    for given in paths:
+        path = _named(given)
+        if path.is_dir():
             below = videos_below(path)
-            yield from below or [Path(path)]
-        elif Path(path).suffix.lower() == ".txt" and Path(path).is_file():
+            yield from below or [path]
+        elif path.suffix.lower() == ".txt" and path.is_file():
             yield from listed_videos([path])
         else:
             yield path
+
+
+def _named(path: str | Path) -> Path:
+    """A path that is not empty: an empty one would be the working folder, which nobody named."""
+    if path == "":
+        raise AnnotationError("", 0, "expected the path of a video, a folder or a list, got none")
+    return Path(path)
 
 
 def _listed(path: Path) -> Iterator[Path]:

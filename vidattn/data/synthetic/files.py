@@ -145,9 +145,10 @@ def _map(orders: list[_Order], workers: int) -> Iterable[ActionTruth]:
     if workers == 1:
         return map(_write, orders)
     with worker_pool(workers) as pool:
+        # No `pool.map`: interrupted, it cancels what waits, and the dying pool prints that.
         with interrupts_held():
-            written = pool.map(_write, orders, chunksize=16)
-        return list(written)
+            written = [pool.submit(_write, order) for order in orders]
+        return [each.result() for each in written]
 
 
 def _write(order: _Order) -> ActionTruth:
