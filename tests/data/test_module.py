@@ -220,6 +220,7 @@ def test_a_command_line_can_build_it(small_set: Path, monkeypatch):
         {"validation": "x.csv", "validation_fraction": 0.2},
         {"validation": "x.csv", "test_folds": [0]},
         {"repeat": 0},
+        {"workers": -1},
         {"validation_fraction": 1.5},
         {"test_folds": [0]},
     ],

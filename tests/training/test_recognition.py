@@ -79,6 +79,26 @@ def test_the_loss_is_the_cross_entropy_by_hand() -> None:
     assert loss.item() == pytest.approx(smooth.item(), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", -0.1),
+        ("learning_rate", float("inf")),
+        ("learning_rate", float("nan")),
+        ("weight_decay", -1.0),
+        ("layer_decay", -0.5),
+        ("position_loss", -1.0),
+        ("label_smoothing", 2.0),
+        ("label_smoothing", -0.1),
+    ],
+)
+def test_rates_and_shares_that_are_none_are_refused(name: str, value: float) -> None:
+    with pytest.raises(
+        ArgumentError, match=f"^{name}: expected a number from 0 .*, got {value:g}$"
+    ):
+        RecognitionTask(["a", "b"], clip=ClipSpec(), backbone_settings=SLIM, **{name: value})
+
+
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ArgumentError, match="warmup_fraction"):
         RecognitionTask(["a"], clip=ClipSpec(), backbone_settings=SLIM, warmup_fraction=1.0)

@@ -64,3 +64,22 @@ def test_what_is_damaged_is_counted_from_the_span(
         assert ReaderSpan(film, 0.4, 1.2).valid_indices() == list(range(20))
         monkeypatch.setattr(type(film), "damaged_spans", property(lambda self: damage))
         assert ReaderSpan(film, 0.4, 1.2).damaged_spans == [(0, 2, "cut"), (19, 19, "cut")]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "name"),
+    [
+        (float("nan"), None, "start"),
+        (None, float("nan"), "end"),
+        (0.2, float("nan"), "end"),
+        (float("nan"), 1.0, "start"),
+    ],
+)
+def test_a_time_that_is_no_number_is_refused(
+    write_flash: Callable[..., Path], start: float | None, end: float | None, name: str
+) -> None:
+    with (
+        open_video(write_flash(frame_count=10, fps=25)) as film,
+        pytest.raises(ArgumentError, match=f"{name}: expected seconds, got nan"),
+    ):
+        ReaderSpan(film, start, end)

@@ -112,6 +112,8 @@ class VideoDataModule(LightningDataModule):
         for name, value in counts.items():
             if value < 1:
                 raise ArgumentError(f"{name}: expected 1 or more, got {value}")
+        if workers < 0:
+            raise ArgumentError(f"workers: expected 0 or more, got {workers}")
         self.annotations = annotations
         self.root = root
         self.validation = validation

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,26 @@ from vidattn.errors import ArgumentError
 from vidattn.models import Recogniser
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+
+
+# Of settings that have a highest value.
+_HIGHEST = {"label_smoothing": 1.0}
+
+
+def refuse_out_of_range(**settings: float) -> None:
+    """Refuse numbers that are no setting of a training: a negative rate unlearns.
+
+    Args:
+        settings: by name; from 0 on, `label_smoothing` up to 1.
+
+    Raises:
+        ArgumentError: one is negative, too high, NaN or infinite.
+    """
+    for name, value in settings.items():
+        highest = _HIGHEST.get(name)
+        if not (math.isfinite(value) and 0 <= value <= (highest or value)):
+            bounds = "a number from 0 on" if highest is None else f"a number from 0 to {highest:g}"
+            raise ArgumentError(f"{name}: expected {bounds}, got {value:g}")
 
 
 def stage_depths(recogniser: Recogniser) -> dict[str, int]:

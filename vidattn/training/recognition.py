@@ -19,7 +19,7 @@ from vidattn.models import InsertionSpec, RecogniserSpec, Recognition
 from vidattn.models.checkpoint import KEY, describe
 from vidattn.models.starting_weights import start_recogniser
 from vidattn.training.finiteness import check_gradients, check_loss, check_scores, check_weights
-from vidattn.training.parameters import freeze, parameter_groups
+from vidattn.training.parameters import freeze, parameter_groups, refuse_out_of_range
 
 
 class RecognitionTask(lightning.LightningModule):
@@ -81,6 +81,13 @@ class RecognitionTask(lightning.LightningModule):
             raise ArgumentError(f"warmup_fraction: expected [0, 1), got {warmup_fraction}")
         if not 0 < position_share <= 1:
             raise ArgumentError(f"position_share: expected (0, 1], got {position_share}")
+        refuse_out_of_range(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            layer_decay=layer_decay,
+            position_loss=position_loss,
+            label_smoothing=label_smoothing,
+        )
         if len(classes) < 2:
             raise ArgumentError(f"classes: expected at least 2, got {list(classes)}")
         self.spec = RecogniserSpec(

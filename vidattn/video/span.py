@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ class ReaderSpan(VideoReader):
         reaches_the_end: whether its last frame is the film's.
 
     Raises:
-        ArgumentError: no frame lies there.
+        ArgumentError: no frame lies there, or a time is NaN.
     """
 
     def __init__(
@@ -32,6 +33,9 @@ class ReaderSpan(VideoReader):
         start_seconds: float | None = None,
         end_seconds: float | None = None,
     ) -> None:
+        for name, time in (("start", start_seconds), ("end", end_seconds)):
+            if time is not None and math.isnan(time):
+                raise ArgumentError(f"{reader.path}: {name}: expected seconds, got {time}")
         seconds = reader.seconds_of(range(len(reader)))
         self.first = 0 if start_seconds is None else bisect_left(seconds, start_seconds)
         end = len(seconds) if end_seconds is None else bisect_left(seconds, end_seconds)
