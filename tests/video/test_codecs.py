@@ -140,6 +140,8 @@ def check_decodes(path: Path, row: dict[str, str]) -> None:
             index / reader.fps if seconds is None else seconds
             for index, seconds in enumerate(times)
         ]
+        if path.suffix == ".avi":  # its times are guessed, packed pictures' in a wrong order
+            expected.sort()
         assert reader.seconds_of(range(len(reader))) == pytest.approx(expected, abs=1e-12)
         assert 0 < reader.fps <= 1000
         assert reader.duration_seconds > 0
