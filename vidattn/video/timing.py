@@ -15,7 +15,7 @@ def filled(times: Sequence[float | None], step: float, lost: int = 0) -> np.ndar
     found = np.empty(len(times) + lost)
     anchor, steps = 0.0, 0
     for place, time in enumerate([*times, *[None] * lost]):
-        if time is not None:
+        if time is not None and not np.isnan(time):
             anchor, steps = time, 0
         found[place] = anchor + steps * step
         steps += 1
