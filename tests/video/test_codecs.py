@@ -140,6 +140,8 @@ def check_decodes(path: Path, row: dict[str, str]) -> None:
             index / reader.fps if seconds is None else seconds
             for index, seconds in enumerate(times)
         ]
+        if path.suffix == ".avi":  # its times are guessed, packed pictures' in a wrong order
+            expected.sort()
         assert reader.seconds_of(range(len(reader))) == pytest.approx(expected, abs=1e-12)
         assert 0 < reader.fps <= 1000
         assert reader.duration_seconds > 0
@@ -199,9 +201,17 @@ def test_damaged_files_give_the_frames_before_the_damage(codecs: Path) -> None:
     with open_video(codecs / "androidx/mp4/sample_with_invalid_nalu.mp4") as reader:
         assert len(reader) == 30
         assert len(reader.frames_at([0, 25], short_side=8)) == 2
-        with pytest.raises(DecodeError):
-            reader.frames_at([29], short_side=8)
+        for damaged in ([26], [28], range(30)):
+            with pytest.raises(DecodeError):
+                reader.frames_at(damaged, short_side=8)
         assert len(reader.frames_at([3], short_side=8)) == 1
+        # The last one is decoded before the damaged packet, and shown after it.
+        last = reader.frames_at([29]).pixels
+    with open_video(codecs / "androidx/mp4/sample_with_invalid_nalu.mp4", salvage=True) as reader:
+        found = reader.frames_at([28, 29])
+        assert found.valid is not None
+        assert found.valid.tolist() == [False, True]
+        assert last[0].equal(found.pixels[1])
 
 
 def test_a_truncated_file_says_what_is_missing(codecs: Path) -> None:

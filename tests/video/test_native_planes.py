@@ -39,6 +39,8 @@ def sequential(path: Path) -> tuple[list[float | None], list[str], int]:
                 found.append(planes(frame))
         except av.error.InvalidDataError:
             pass  # damaged: what came before must be given all the same
+    if path.suffix == ".avi" and None not in times:
+        times.sort()  # AVI stores none: FFmpeg guesses them, packed pictures' in a wrong order
     whole = PATCHED.get(path.name, len(times))
     return times, found, whole
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import av
@@ -141,6 +142,9 @@ def test_the_commands_say_what_helps(
     assert "--salvage" in capsys.readouterr().err
     assert main(["index", str(path)]) == 0
     assert "pictures were not decoded: --salvage finds damage" in capsys.readouterr().out
+    assert main(["index", str(path), "--json"]) == 0
+    [record] = json.loads(capsys.readouterr().out)["videos"]
+    assert record["pictures_decoded"] is False
     assert main(["index", str(path), "--salvage"]) == 0
     told = capsys.readouterr().out
     assert "not decoded" not in told

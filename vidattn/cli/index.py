@@ -18,7 +18,7 @@ which every later command uses by itself and which can be deleted at any time. W
 a run that was interrupted goes on where it was, and a report is brought up to date. The exit code
 is 1 if a video cannot be read.
 Packets are read, and only the first picture is decoded: pictures that are damaged are found by
---salvage, which decodes every video once (some hundred times the work) and names these frames.
+--salvage, which decodes every video once (far more work) and names these frames.
 
 examples:
   vidattn index match.mp4

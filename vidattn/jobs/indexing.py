@@ -108,6 +108,7 @@ def examine(path: str | Path, *, salvage: bool = False) -> dict[str, Any]:
         `error` (its type) and `reason`, or frame_count, fps, duration_seconds, first_seconds,
         size, codec, container, quarter_turns, mirrored, keyframe_count,
         longest_keyframe_gap_seconds, timestamps_made_up, full_decode_reason, damage,
+        pictures_decoded (False: damage inside pictures would not have been seen),
         table_not_kept (why, or None).
         With `salvage` also `salvage`: frame_count, valid_frames, packet_count, declared_frames
         and damaged_spans (first frame, last frame, what is wrong), or `error` and `reason`.
@@ -133,6 +134,7 @@ def examine(path: str | Path, *, salvage: bool = False) -> dict[str, Any]:
                 "timestamps_made_up": reader.timestamps_made_up,
                 "full_decode_reason": reader.full_decode_reason,
                 "damage": reader.damage,
+                "pictures_decoded": salvage,
             }
             record["table_not_kept"] = _keep_table(Path(path), reader.packet_table)
     except VideoError as error:

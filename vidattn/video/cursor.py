@@ -298,6 +298,12 @@ class DecodingCursor:
         elif wanted is not None and packet.pts not in wanted and self._left_out(packet):
             self.passed.add(packet.pts)
         else:
+            # Some decoders patch what the end of the file has cut off without a complaint. In
+            # transport streams the mark may only say that another recording follows.
+            if packet.is_corrupt and self._container.format.name != "mpegts":
+                raise DecodeError(
+                    self.path, f"packet {self.position} is incomplete in the file; {SALVAGE}"
+                )
             if packet.size and not packet.is_discard:
                 self.owed += self._counts(packet)
             self._drained = True  # stays so if the decoder fails

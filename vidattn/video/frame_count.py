@@ -7,6 +7,10 @@ from vidattn.errors import DecodeError
 from vidattn.video.cursor import DecodingCursor
 from vidattn.video.demuxer import SALVAGE
 
+# Containers that store when each picture is shown: of one recording, and of joined ones too.
+_TIMED_FILES = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+_TIMED_STREAMS = {"mpegts", "flv"}
+
 
 class FrameCount:
     """Finds frames by counting, from the first on, where packets may not be frames.
@@ -39,6 +43,12 @@ class FrameCount:
             if frame.is_corrupt:
                 self.damage = f"the decoder marks a picture as damaged; {SALVAGE}"
                 break
+            if self._goes_back(frame):
+                before = self.times[-1]
+                self.damage = (
+                    f"a picture for {frame.time} s comes after that for {before} s; {SALVAGE}"
+                )
+                break
             look(frame)
             if frame.key_frame:
                 self.keys.append(len(self.times))
@@ -58,6 +68,17 @@ class FrameCount:
             read_on: makes no difference here.
         """
         yield from map(self._counted, positions)
+
+    def _goes_back(self, frame: Any) -> bool:
+        """Whether its time says that pictures come out in a wrong order.
+
+        Streams and programs that were joined start their times over, at a key frame.
+        """
+        before = self.times[-1] if self.times else None
+        if before is None or frame.pts is None or frame.time >= before:
+            return False
+        name = self._cursor.container.format.name
+        return name in _TIMED_FILES or (name in _TIMED_STREAMS and not frame.key_frame)
 
     def _next_or_damage(self) -> Any | None:
         try:

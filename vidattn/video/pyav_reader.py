@@ -21,7 +21,7 @@ from vidattn.video.paths import checked_path
 from vidattn.video.picture import RgbConverter, RgbRows, ShownSize
 from vidattn.video.plan import fair_shares
 from vidattn.video.threads import available_threads
-from vidattn.video.timing import duration_seconds, filled, frame_rate
+from vidattn.video.timing import duration_seconds, filled, frame_rate, in_shown_order
 
 # Frames whose conversion takes longer than starting a thread for it.
 _WORTH_A_THREAD = 8
@@ -167,7 +167,8 @@ class PyavReader(IndexedReader):
         # the file cuts off promises none.
         if counted.damage is not None and not table.damaged.any():
             self._promised = max(int((~table.discarded).sum()) - len(counted.times), 0)
-        self._seconds = filled(counted.times, step, self._promised)
+        seconds = filled(counted.times, step, self._promised)
+        self._seconds = in_shown_order(seconds, self.container_format)
         self._keys = np.array(counted.keys, np.int64)
         self._source = counted
         return int(table.presentation.argmax())

@@ -16,7 +16,7 @@ from vidattn.video.index import MISSING, PacketTable, packets_are_frames
 from vidattn.video.lenient_decoder import LenientDecoder
 from vidattn.video.limits import Limits
 from vidattn.video.orientation import Orientation
-from vidattn.video.timing import duration_seconds, filled, frame_rate
+from vidattn.video.timing import duration_seconds, filled, frame_rate, in_shown_order
 
 # Stands for the picture of a place from whose packet none came.
 NOTHING = -1
@@ -99,6 +99,7 @@ class Survey:
         else:
             places, times = _by_emission(emitted, decoder)
         seconds = filled(times, 1 / (declared_rate or 25.0))
+        seconds = in_shown_order(seconds, decoder.container.format.name)
         fps = frame_rate(seconds, declared_rate)
         tail = float(int(table.durations[table.presentation.argmax()]) * stream.time_base)
         duration = duration_seconds(seconds, tail, fps)

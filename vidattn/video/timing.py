@@ -6,17 +6,29 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# Containers that number their packets and do not say when each is shown.
+_WITHOUT_TIMES = {"avi", "m4v", "h264", "hevc"}
+
 
 def filled(times: Sequence[float | None], step: float, lost: int = 0) -> np.ndarray:
     """Times with the missing ones made up from the one before; `lost` more at the end."""
     found = np.empty(len(times) + lost)
     anchor, steps = 0.0, 0
     for place, time in enumerate([*times, *[None] * lost]):
-        if time is not None:
+        if time is not None and not np.isnan(time):
             anchor, steps = time, 0
         found[place] = anchor + steps * step
         steps += 1
     return found
+
+
+def in_shown_order(seconds: np.ndarray, container_format: str) -> np.ndarray:
+    """Times of frames as a decoder gives them, in the order in which they are shown.
+
+    AVI and bare streams store no presentation times. FFmpeg guesses them from the order of packets,
+    which is another one where two pictures share a packet (packed B-frames, as XviD writes them).
+    """
+    return np.sort(seconds) if container_format in _WITHOUT_TIMES else seconds
 
 
 def frame_rate(seconds: np.ndarray, declared: float) -> float:
