@@ -66,6 +66,22 @@ def test_the_same_seed_trains_the_same_network(
         assert torch.equal(ours, theirs)
 
 
+def test_threads_are_those_of_the_training_alone(
+    folder: Path, configuration: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    seen: list[int] = []
+    monkeypatch.setattr(
+        RecognitionTask, "on_train_start", lambda _: seen.append(torch.get_num_threads())
+    )
+    values = configuration(folder, tmp_path / "run", max_epochs=1) | {"threads": before + 1}
+    run(tmp_path / "train.yaml", values)
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
+    with pytest.raises(ArgumentError, match="threads: expected a whole number of at least 1"):
+        run(tmp_path / "train.yaml", values, "--threads", "0", "--overwrite")
+
+
 def test_moving_average_mixup_and_a_frozen_stage_go_together(
     folder: Path, configuration: Callable, tmp_path: Path
 ) -> None:

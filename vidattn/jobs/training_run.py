@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import DefaultHelpFormatter
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -15,6 +16,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from vidattn.arrays import at_least
 from vidattn.data import VideoDataModule
 from vidattn.errors import ArgumentError, CheckpointError, VidattnError
 from vidattn.files import write_text
@@ -59,7 +61,7 @@ class TrainingCLI(LightningCLI):
     """Lightning's command line with class names and clips linked from the data to the model."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Link what both sides must agree on, and add `ckpt_path` and `overwrite`."""
+        """Link what both sides must agree on; add `ckpt_path`, `overwrite` and `threads`."""
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         parser.link_arguments("data.clip", "model.clip", apply_on="instantiate")
         parser.link_arguments("data.multi_label", "model.multi_label")
@@ -71,6 +73,13 @@ class TrainingCLI(LightningCLI):
             action="store_true",
             help="delete checkpoints, configuration and logs of an earlier training that lie where "
             "this one writes",
+        )
+        parser.add_argument(
+            "--threads",
+            type=int | None,
+            help="PyTorch's threads on the CPU (default: one a core). Small networks train about "
+            "as fast with one, also where other processes need the cores; another number gives "
+            "other last digits",
         )
 
 
@@ -162,6 +171,9 @@ def train(arguments: Sequence[str]) -> Path:
         raise
     except (MisconfigurationException, ValueError) as error:  # how the trainer refuses settings
         raise ArgumentError(" ".join(str(error).split())) from error
+    threads = torch.get_num_threads()
+    if cli.config.threads is not None:
+        torch.set_num_threads(at_least("threads", cli.config.threads, 1))
     path = _prepare(cli)
     try:
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=None if path is None else str(path))
@@ -174,6 +186,7 @@ def train(arguments: Sequence[str]) -> Path:
         number = signal.SIGTERM if trainer.received_sigterm else signal.SIGINT
         raise TrainingInterrupted(number, trainer.current_epoch, trainer.global_step) from None
     finally:
+        torch.set_num_threads(threads)
         _report_failures(cli.datamodule)
     _report_checkpoints(cli.trainer)
     return Path(cli.trainer.default_root_dir)

@@ -131,3 +131,12 @@ def test_heads_start_in_directions_of_their_own():
 def test_missing_levels_are_named():
     with pytest.raises(ValueError, match="context: expected 1 further levels, got 0"):
         build("msda", 8, spatial_dims=2)(torch.zeros(1, 8, 4, 4))
+
+
+def test_projections_of_a_new_one_have_no_offset() -> None:
+    """As the authors' code begins: only the ring of places is there before anything is learned."""
+    torch.manual_seed(0)
+    module = build("multi_scale_deformable", 16, spatial_dims=2, heads=4)
+    for layer in (module.value, module.output):
+        assert (layer.bias == 0).all()
+    assert (module.weight.bias == 0).all()

@@ -37,6 +37,19 @@ def test_full_form_equals_torchvision_with_time_for_channels(grid, randomise):
     torch.testing.assert_close(module(x), expected.transpose(1, 2), atol=1e-12, rtol=1e-12)
 
 
+def test_full_form_takes_means_of_real_positions(randomise):
+    """The hidden units stand for no frames: no mask belongs to them."""
+    module = build("temporal_se", 8, spatial_dims=1, frames=4, hidden_units=3)
+    module = randomise(module).double()
+    x = torch.randn(2, 8, 4, dtype=torch.float64)
+    mask = torch.tensor([[[True, True, False, False]]])
+    means = (x * mask).mean(1)
+    hidden = (means @ module.squeeze.weight.T + module.squeeze.bias).clamp(min=0)
+    scores = hidden @ module.excite.weight.T + module.excite.bias
+    expected = x * (1 / (1 + torch.exp(-scores))).unsqueeze(1) * mask
+    torch.testing.assert_close(module(x, mask=mask), expected, atol=1e-12, rtol=1e-12)
+
+
 def test_full_form_refuses_another_length():
     with pytest.raises(ValueError, match="expected x with T = 6 frames, got 5"):
         build("temporal_se", 8, frames=6)(torch.zeros(1, 8, 5, 2, 2))

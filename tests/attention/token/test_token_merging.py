@@ -109,3 +109,14 @@ def test_likeness_is_exact_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         source = build("token_merging", 2, spatial_dims=1, merged=1)(x).source[0]
     assert source.tolist() == [[0, 1, 0, 0], [0, 0, 1, 0], [0.5, 0, 0, 0.5]]
+
+
+@pytest.mark.parametrize("nothing", [float("nan"), float("inf")])
+def test_likeness_at_padding_is_not_looked_at(nothing):
+    module = build("tome", 8, spatial_dims=1, merged=2)
+    x, likeness = torch.randn(2, 8, 7), torch.randn(2, 5, 7)
+    mask = torch.arange(7).lt(5).reshape(1, 1, 7)
+    expected = module(x, mask=mask, likeness=likeness)
+    found = module(x, mask=mask, likeness=likeness.masked_fill(~mask, nothing))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)

@@ -66,7 +66,7 @@ class InterpretableSpaceTimePooling(Mechanism):
         x = zero_padding(x, mask)
         kept = None if mask is None else mask.expand(x.shape[0], 1, *x.shape[2:])
         frame_kept = None if kept is None else kept.flatten(3).any(3).squeeze(1)
-        logits = single_precision(unfold_frames(self.mask(fold_frames(x)), x.shape[2]))
+        logits = single_precision(self._region_logits(x, kept))
         region_mask = zero_padding(logits.sigmoid(), kept)
 
         states = self.remember(x * region_mask.to(x.dtype), kept)  # (N, T, C)
@@ -83,6 +83,15 @@ class InterpretableSpaceTimePooling(Mechanism):
         return Pooled(
             features, weights, lowest_at_padding(scores, None if kept is None else kept.squeeze(1))
         )
+
+    def _region_logits(self, x: Tensor, kept: Tensor | None) -> Tensor:
+        """(N, 1, T, H, W); what a norm adds at padding does not reach the next convolution."""
+        frames, real = fold_frames(x), None if kept is None else fold_frames(kept)
+        for layer in self.mask:
+            frames = layer(frames)
+            if isinstance(layer, nn.ReLU):
+                frames = zero_padding(frames, real)
+        return unfold_frames(frames, x.shape[2])
 
     def remember(self, x: Tensor, kept: Tensor | None) -> Tensor:
         """Masked x (N, C, T, H, W) and kept (N, 1, T, H, W) -> mean states (N, T, C)."""
