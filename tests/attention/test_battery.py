@@ -385,6 +385,44 @@ def test_few_real_positions_equal_a_short_sequence(case):
         check_padded_is_shorter(case, kept=kept)
 
 
+# Along an axis of one position these do not attend at all.
+PASS_OVER_ONE = {"axial", "criss_cross", "position_sensitive_axial"}
+
+
+@over([case for case in UNPADDED if case[1] == 2 and case[0] not in PASS_OVER_ONE])
+def test_one_real_position_equals_a_picture_of_one(case):
+    """The rest is padding: nothing may be divided by more than there is."""
+    x, extra = case.inputs()
+    mask = torch.zeros(1, 1, *x.shape[2:], dtype=torch.bool)
+    mask[..., 0, 0] = True
+    if extra:
+        pytest.skip("a context has its own size")
+    padded, alone = case.module(x, mask=mask), case.module(x[..., :1, :1])
+    if isinstance(alone, Reduced):
+        for ours, theirs in zip(tokens(padded), tokens(alone), strict=True):
+            assert_close(ours[0], theirs[0])
+    else:
+        assert_close(
+            tensors(padded)[0].reshape(*x.shape[:2], -1)[..., :1].flatten(),
+            tensors(alone)[0].flatten(),
+        )
+
+
+HIDDEN = [
+    (name, setting)
+    for name, facts in catalogue().items()
+    for setting in ("hidden_channels", "hidden_units", "key_channels", "value_channels")
+    if setting in facts.settings and name not in (*FIXED, "adaptive_scan_pooling")  # two widths
+]
+
+
+@pytest.mark.parametrize(("name", "setting"), HIDDEN)
+def test_widths_that_are_asked_for_are_there(name, setting):
+    module = build(name, 16, spatial_dims=max(catalogue()[name].ranks), **{setting: 40})
+    sizes = {size for value in module.state_dict().values() for size in value.shape}
+    assert any(size % 40 == 0 for size in sizes if size)
+
+
 def check_padded_is_shorter(case, axis: int = 2, kept: int | None = None) -> None:
     """So are the gradients: a mask that is forgotten on one way back shows there only."""
     x, extra = case.inputs()
