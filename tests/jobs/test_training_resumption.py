@@ -127,7 +127,7 @@ def test_files_that_are_no_training(resume, tmp_path: Path) -> None:
         code, line = resume(checkpoint=tmp_path / f"{name}.ckpt")
         assert code == 1
         assert line.startswith(f"vidattn: {tmp_path / name}.ckpt: {said}")
-    assert resume(checkpoint=tmp_path)[1].endswith("expected a checkpoint file, got a folder")
+    assert resume(checkpoint=tmp_path)[1].endswith("a folder, not a file")
 
 
 def test_what_may_be_set_anew(resume) -> None:

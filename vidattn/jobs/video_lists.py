@@ -57,7 +57,7 @@ def videos_and_folders(paths: Iterable[str | Path]) -> Iterator[str | Path]:
         elif path.suffix.lower() == ".txt" and path.is_file():
             yield from listed_videos([path])
         else:
-            yield path
+            yield given  # as it was given: a path would take a slash from `http://…`
 
 
 def _named(path: str | Path) -> Path:
