@@ -17,6 +17,11 @@ Placement = Literal["after", "branch", "replace"]
 
 CHILD = "inserted"
 
+# Kinds of devices that have autocast; asked once, since compilers cannot trace the question.
+_AUTOCAST = frozenset(
+    kind for kind in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(kind)
+)
+
 
 class Insertion(nn.Module):
     """A mechanism beside a module, blended in by one learned number γ.
@@ -67,7 +72,7 @@ class Insertion(nn.Module):
     def _in_own_type(self, x: Tensor) -> Tensor:
         """x as the mechanism's parameters are, for what flows may be of another number type."""
         kind = x.device.type
-        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        if kind in _AUTOCAST and torch.is_autocast_enabled(kind):
             return x
         return x.to(_number_type(self.mechanism) or x.dtype)
 
