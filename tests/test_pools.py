@@ -11,7 +11,7 @@ import pytest
 
 SCRIPT = """
 import signal, sys, time
-from vidattn.jobs.processes import in_processes
+from vidattn.runs.processes import in_processes
 from vidattn.pools import interrupts_held, worker_pool
 
 def share(shard, tick):

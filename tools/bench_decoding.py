@@ -45,7 +45,7 @@ from rich.table import Table
 from vidattn.files import write_json
 from vidattn.jobs import index_videos
 from vidattn.video import open_video
-from vidattn.video.references import unreferred_test
+from vidattn.video.decoding.references import unreferred_test
 
 FPS = 30
 SIZES = {"340x256": (256, 340), "640x360": (360, 640), "1280x720": (720, 1280)}

@@ -25,8 +25,8 @@ import vidattn
 from vidattn.data import ClipSpec, EvaluationTransform, Sample, collate_clips
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.jobs.clip_scores import Recognition
-from vidattn.jobs.shards import Shard
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec
+from vidattn.runs.shards import Shard
 from vidattn.sampling.protocols import protocol
 
 CLASSES = ("a", "b")

@@ -40,7 +40,7 @@ from torch.utils.data import DataLoader
 from vidattn.data import ClipSpec
 from vidattn.files import write_json
 from vidattn.video import open_video
-from vidattn.video.index_cache import store_table
+from vidattn.video.packets.index_cache import store_table
 
 FILMS, BATCH = 12, 4
 OURS, INDEXED = "ours", "ours, indexed"

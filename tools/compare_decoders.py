@@ -21,7 +21,7 @@ def main() -> int:
     context = multiprocessing.get_context("forkserver")
     # Imported once, in the process that all others are copies of.
     context.set_forkserver_preload(
-        ["vidattn.video.pyav_reader", *map(LIBRARIES.get, arguments.decoders)]
+        ["vidattn.video.readers.pyav_reader", *map(LIBRARIES.get, arguments.decoders)]
     )
     results = []
     for file in files:

@@ -33,7 +33,7 @@ SETTINGS = {
 
 def ours(file: Path) -> list[str]:
     """Digests of the decoded planes, in the order of the program's raw frames."""
-    from vidattn.video.pyav_reader import PyavReader
+    from vidattn.video.readers.pyav_reader import PyavReader
 
     with PyavReader(file) as reader:
         found = []

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from vidattn.evaluation import classification, segmentation, shots, summaries
+from vidattn.evaluation.metrics import classification, segmentation, shots, summaries
 
 FIXTURES = Path(__file__).parents[1] / "tests" / "evaluation" / "fixtures" / "frames"
 STORED = 40

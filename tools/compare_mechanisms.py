@@ -31,14 +31,15 @@ from rich.table import Table
 from vidattn import evaluation, models
 from vidattn.data.synthetic import write_actions
 from vidattn.files import write_json
-from vidattn.jobs import demo_material, demo_run
-from vidattn.jobs.whereabouts import (
+from vidattn.inference.baselines import (
     Truth,
     Whereabouts,
     key_frame_precisions,
     mean_box_size,
     region_matches,
 )
+from vidattn.jobs import demo as demo_run
+from vidattn.jobs import demo_material
 from vidattn.models import InsertionSpec, Recogniser, RecogniserSpec
 from vidattn.selection import select_frames
 

@@ -365,8 +365,8 @@ def main(given: list[str] | None = None) -> int:
     arguments = _arguments(given)
     import torch
 
-    import vidattn.video.pyav_reader
-    import vidattn.video.salvaging_reader  # noqa: F401 - imported before forking
+    import vidattn.video.readers.pyav_reader
+    import vidattn.video.readers.salvaging_reader  # noqa: F401 - imported before forking
 
     torch.set_num_threads(1)
     files = small_files(arguments.folder, arguments.largest)

@@ -27,16 +27,17 @@ from rich.table import Table
 
 import vidattn
 from vidattn import models
+from vidattn.data.actions import AnnotatedVideo, read_actions
 from vidattn.errors import VidattnError
 from vidattn.files import write_bytes, write_json
-from vidattn.jobs import localisation, whereabouts
-from vidattn.jobs.explanation import Painter, overlay_sheet
-from vidattn.jobs.extraction import full_frames
-from vidattn.jobs.keyframe_files import contact_sheet
-from vidattn.jobs.localisation_page import percent
-from vidattn.jobs.localisation_truth import AnnotatedVideo, read_actions
-from vidattn.jobs.video_lists import result_names
+from vidattn.inference import baselines as whereabouts
+from vidattn.inference.keyframes import full_frames
+from vidattn.jobs import attention_evaluation as localisation
+from vidattn.jobs.attention_page import percent
+from vidattn.jobs.explain import Painter, overlay_sheet
+from vidattn.jobs.keyframes import contact_sheet
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.video_lists import result_names
 from vidattn.video import VideoReader
 
 TASKS = ("keyframes", "regions")

@@ -32,7 +32,7 @@ from vidattn.attention.verification import (
 from vidattn.data.synthetic.scene import draw_scene
 from vidattn.errors import ArgumentError
 from vidattn.files import write_bytes, write_text
-from vidattn.jobs.attention_records import FLAGS, positions, settings, verified_by
+from vidattn.jobs.attention import FLAGS, positions, settings, verified_by
 from vidattn.report.pictures import encode_image, heat_colours
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.jobs.training_run import build
+from vidattn.jobs.train import build
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGURATIONS = sorted([*PROJECT.glob("configs/*.yaml"), *PROJECT.glob("vidattn/jobs/*.yaml")])

@@ -10,7 +10,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Lightning's own imports
     import pytorch_lightning as lightning
 
-    from vidattn.data import VideoDataModule
+    from vidattn.training import VideoDataModule
 
 from vidattn.data import ClipBatch, ClipSpec, UnreadableVideosError
 from vidattn.errors import ArgumentError

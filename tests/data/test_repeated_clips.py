@@ -14,8 +14,8 @@ from vidattn.data.loader import training_loader
 from vidattn.data.sampler import DrawSampler
 from vidattn.errors import ArgumentError
 from vidattn.video import open_video
-from vidattn.video.index import PacketTable
-from vidattn.video.index_cache import store_table
+from vidattn.video.packets.index import PacketTable
+from vidattn.video.packets.index_cache import store_table
 
 SPEC = ClipSpec(frames=4, frame_stride=2, short_side=32, crop_size=24)
 

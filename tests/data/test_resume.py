@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Lightning's own imports
     import pytorch_lightning as lightning
 
-    from vidattn.data import VideoDataModule
+    from vidattn.training import VideoDataModule
 
 from vidattn.data import ClipBatch, ClipDataset, ClipSpec, collate_clips, read_annotations
 from vidattn.data.loader import TrainingLoader, training_loader

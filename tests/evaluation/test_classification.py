@@ -10,7 +10,7 @@ from scipy import special
 from torchmetrics.functional import classification as reference
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.classification import (
+from vidattn.evaluation.metrics.classification import (
     average_precisions,
     average_views,
     class_accuracies,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vidattn.errors import ArgumentError, MalformedFileError, MissingLibraryError
-from vidattn.evaluation import array_files
+from vidattn.evaluation.files import array_files
 from vidattn.evaluation.scoring import score
 
 KINETICS = """label,youtube_id,time_start,time_end,split

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation import intervals
-from vidattn.evaluation.intervals import (
+from vidattn.evaluation.metrics import intervals
+from vidattn.evaluation.metrics.intervals import (
     bootstrap_mean,
     bootstrap_statistic,
     paired_difference,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.keyframes import (
+from vidattn.evaluation.metrics.keyframes import (
     action_recall,
     keyframe_precision,
     random_precision,

@@ -12,8 +12,8 @@ import pytest
 
 from vidattn.errors import ArgumentError, MalformedFileError, UnknownNameError
 from vidattn.evaluation import score
-from vidattn.evaluation.documents import Document
-from vidattn.evaluation.tables import read_table
+from vidattn.evaluation.files.documents import Document
+from vidattn.evaluation.files.tables import read_table
 
 TRUTH = "v,0902,0.1,0.1,0.5,0.5,1,0\nv,0902,0.2,0.2,0.6,0.6,2,1\n"
 FOUND = "v,0902,0.1,0.1,0.5,0.5,1,0.9\nv,0903,0.2,0.2,0.6,0.6,2,0.8\n"

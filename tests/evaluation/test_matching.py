@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidattn.evaluation.matching import (
+from vidattn.evaluation.metrics.matching import (
     best_truth,
     box_overlap,
     first_hits,
@@ -120,7 +120,7 @@ def test_many_pairs_are_done_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     predicted, truth = generator.integers(0, 5, 200), generator.integers(0, 5, 50)
     boxes = [np.sort(generator.random((count, 2, 2)), axis=1).reshape(-1, 4) for count in (200, 50)]
     whole = best_truth(predicted, boxes[0], truth, boxes[1])
-    monkeypatch.setattr("vidattn.evaluation.matching._PAIRS_AT_ONCE", 7)
+    monkeypatch.setattr("vidattn.evaluation.metrics.matching._PAIRS_AT_ONCE", 7)
     parts = best_truth(predicted, boxes[0], truth, boxes[1])
     assert [own.tolist() for own in whole] == [own.tolist() for own in parts]
 

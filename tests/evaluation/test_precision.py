@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidattn.evaluation.precision import average_precision, by_score, sampled_precision
+from vidattn.evaluation.metrics.precision import average_precision, by_score, sampled_precision
 
 rankings = st.lists(st.booleans(), max_size=12).map(lambda own: np.array(own, bool))
 

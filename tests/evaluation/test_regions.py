@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torchvision.ops import box_iou as reference_iou
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.regions import box_iou, energy_inside, map_iou, pointing_game
+from vidattn.evaluation.metrics.regions import box_iou, energy_inside, map_iou, pointing_game
 
 
 @st.composite

@@ -10,7 +10,8 @@ import pytest
 
 from vidattn.errors import MalformedFileError
 from vidattn.evaluation import score
-from vidattn.evaluation.scoring import Score, task, task_names
+from vidattn.evaluation.scoring import task, task_names
+from vidattn.evaluation.tasks.task import Score
 
 
 def test_scoring_needs_neither_torch_nor_scipy(tmp_path: Path) -> None:

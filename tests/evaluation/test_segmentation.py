@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation import segmentation
+from vidattn.evaluation.metrics import segmentation
 from vidattn.evaluation.scoring import score
 
 LABELS = st.lists(st.integers(0, 3), min_size=1, max_size=40)

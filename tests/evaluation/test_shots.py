@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation import shots
+from vidattn.evaluation.metrics import shots
 from vidattn.evaluation.scoring import score
 
 FLAGS = st.lists(st.integers(0, 1), min_size=1, max_size=40)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation import rank_correlation, summaries
-from vidattn.evaluation.knapsack import knapsack
+from vidattn.evaluation.metrics import rank_correlation, summaries
+from vidattn.evaluation.metrics.knapsack import knapsack
 from vidattn.evaluation.scoring import score
 
 ITEMS = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 6)), min_size=1, max_size=8)

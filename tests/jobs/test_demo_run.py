@@ -8,7 +8,8 @@ import pytest
 from vidattn.data import read_annotations
 from vidattn.data.synthetic import write_actions
 from vidattn.errors import AnnotationError, ArgumentError
-from vidattn.jobs import demo_material, demo_run
+from vidattn.jobs import demo as demo_run
+from vidattn.jobs import demo_material
 
 
 def predictions(labels: list[str], scores: list[list[float]]) -> dict:

@@ -15,7 +15,8 @@ import vidattn
 from vidattn.data import ClipDataset, read_annotations
 from vidattn.data.workers import WorkerError
 from vidattn.errors import AnnotationError, ArgumentError, UnknownNameError
-from vidattn.jobs import compare, evaluation_run
+from vidattn.jobs import compare
+from vidattn.jobs import evaluate as evaluation_run
 from vidattn.jobs.clip_scores import spread
 from vidattn.models import LoadedRecogniser
 from vidattn.sampling.protocols import protocol
@@ -231,7 +232,7 @@ def test_movement_is_seen_within_a_video(
         def __exit__(self, *error: object) -> None:
             pass
 
-    monkeypatch.setattr("vidattn.jobs.work.waiting", Waiting)
+    monkeypatch.setattr("vidattn.runs.work.waiting", Waiting)
     vidattn.evaluate(loaded_brightness, folder, views=4, crops=3, batch_size=4)
     # Nothing was done before; then each video of 12 clips in thirds, and what rounding leaves.
     assert moved[0] == 0

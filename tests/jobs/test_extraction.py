@@ -12,10 +12,12 @@ from PIL import Image
 import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import AnnotationError, ArgumentError, CheckpointError
-from vidattn.jobs import KeyFrames, keyframe_files, provenance
-from vidattn.jobs.video_lists import result_names
-from vidattn.jobs.work import JOURNAL_FOLDER
+from vidattn.inference import KeyFrames
+from vidattn.jobs import keyframes as keyframe_files
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec, save
+from vidattn.runs import provenance
+from vidattn.runs.video_lists import result_names
+from vidattn.runs.work import JOURNAL_FOLDER
 from vidattn.video import open_video
 
 SLIM = {"widths": [4, 8], "spatial_strides": [2, 2], "temporal_strides": [1, 1]}

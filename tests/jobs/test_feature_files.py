@@ -12,8 +12,8 @@ from vidattn import models
 from vidattn.cli.entry import main
 from vidattn.errors import AnnotationError, UnknownNameError
 from vidattn.jobs import write_features
-from vidattn.jobs.results import JOURNAL_FOLDER
-from vidattn.jobs.video_lists import result_names
+from vidattn.runs.results import JOURNAL_FOLDER
+from vidattn.runs.video_lists import result_names
 from vidattn.video import open_video
 
 

@@ -13,7 +13,8 @@ import pytest
 import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import AnnotationError
-from vidattn.jobs import index_videos, indexing
+from vidattn.jobs import index as indexing
+from vidattn.jobs import index_videos
 
 
 @pytest.fixture(autouse=True)
@@ -177,7 +178,7 @@ def test_a_cache_that_cannot_be_written_is_a_remark(
         def refuse(path: Path, *_: object) -> None:
             raise OSError(number, os.strerror(number), str(path))
 
-        monkeypatch.setattr("vidattn.video.index_cache.write_bytes", refuse)
+        monkeypatch.setattr("vidattn.video.packets.index_cache.write_bytes", refuse)
     report = tmp_path / "r.json"
     films = [str(folder / "a.mp4"), str(folder / "below" / "b.mp4")]
     assert main(["index", *films, "--report", str(report)]) == 0

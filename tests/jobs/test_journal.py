@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vidattn.errors import ArgumentError
-from vidattn.jobs.journal import Journal
+from vidattn.runs.journal import Journal
 
 
 def test_records_of_all_writers_are_found(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ import torch
 
 import vidattn
 from vidattn.cli.entry import main
+from vidattn.data.actions import Truth
 from vidattn.errors import VideoError
-from vidattn.jobs import localisation
-from vidattn.jobs.whereabouts import Truth
+from vidattn.inference.features import FeatureExtractor
+from vidattn.inference.windows import VideoAttention, WindowedRecogniser
+from vidattn.jobs import attention_evaluation as localisation
 from vidattn.models import LoadedRecogniser
-from vidattn.models.features import FeatureExtractor
-from vidattn.models.windows import VideoAttention, WindowedRecogniser
 from vidattn.video import VideoWriter, open_video
-from vidattn.video.indexed_reader import IndexedReader
+from vidattn.video.readers.indexed_reader import IndexedReader
 
 PHONE = np.unique(np.concatenate([np.arange(0, 60, 2.0), np.arange(30, 32, 1 / 60)]).round(4))
 PAUSE = np.concatenate([np.arange(0, 3, 0.1), 33 + np.arange(0, 3, 0.1)])

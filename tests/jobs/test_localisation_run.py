@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from vidattn.cli.entry import main
+from vidattn.data.actions import read_actions
 from vidattn.data.synthetic import write_actions
 from vidattn.errors import AnnotationError, ArgumentError
-from vidattn.jobs import evaluate_localisation, localisation
-from vidattn.jobs.localisation_truth import read_actions
-from vidattn.jobs.results import JOURNAL_FOLDER
+from vidattn.jobs import attention_evaluation as localisation
+from vidattn.jobs import evaluate_localisation
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.results import JOURNAL_FOLDER
 
 TUBE = {"start_frame": 20, "end_frame": 30, "boxes": [[60, 16, 84, 40]] * 10}
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vidattn.data import Sample
-from vidattn.jobs import evaluation_record, pages
+from vidattn.jobs import evaluation_page as pages
+from vidattn.jobs import evaluation_record
 from vidattn.jobs.evaluation_record import Evaluation
 
 SETTINGS = {

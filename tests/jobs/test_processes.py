@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from vidattn.errors import ProcessError
-from vidattn.jobs.processes import Tick, in_processes
-from vidattn.jobs.shards import Shard
+from vidattn.runs.processes import Tick, in_processes
+from vidattn.runs.shards import Shard
 
 
 def ticks(shard: Shard, tick: Tick, times: int) -> None:

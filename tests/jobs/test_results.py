@@ -14,9 +14,10 @@ from PIL import Image
 import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import ArgumentError
-from vidattn.jobs import index_videos, keyframe_files, write_features
-from vidattn.jobs.results import JOURNAL_FOLDER, ResultFolder
+from vidattn.jobs import index_videos, write_features
+from vidattn.jobs import keyframes as keyframe_files
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.results import JOURNAL_FOLDER, ResultFolder
 
 MINE = "three months of work"
 

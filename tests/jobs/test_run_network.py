@@ -11,7 +11,7 @@ import pytest
 from vidattn import models
 from vidattn.errors import ArgumentError, CheckpointError
 from vidattn.jobs import evaluate, write_features, write_keyframes
-from vidattn.jobs.run_network import device_kind, loaded_here, to_share
+from vidattn.runs.run_network import device_kind, loaded_here, to_share
 
 Run = Callable[..., Any]
 

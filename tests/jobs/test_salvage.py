@@ -12,7 +12,8 @@ from tests.video.test_salvaging_reader import damage, group_film
 from vidattn.cli.entry import main
 from vidattn.errors import DecodeError
 from vidattn.files import write_bytes
-from vidattn.jobs import extract_keyframes, index_videos
+from vidattn.inference import extract_keyframes
+from vidattn.jobs import index_videos
 from vidattn.report import encode_image
 from vidattn.video import open_video
 

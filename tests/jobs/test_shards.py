@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vidattn.errors import ArgumentError
-from vidattn.jobs.shards import Shard, shard_from_environment
+from vidattn.runs.shards import Shard, shard_from_environment
 
 
 @pytest.mark.parametrize(

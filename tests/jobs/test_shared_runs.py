@@ -14,7 +14,7 @@ import pytest
 import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import ArgumentError
-from vidattn.jobs import journal, work
+from vidattn.runs import journal, work
 
 SETTINGS: dict[str, Any] = {
     "views": 3,

@@ -13,9 +13,8 @@ import yaml
 
 import vidattn
 from vidattn.cli.entry import main
-from vidattn.data import VideoDataModule
 from vidattn.models import load
-from vidattn.training import RecognitionTask
+from vidattn.training import RecognitionTask, VideoDataModule
 from vidattn.training.interruption import TrainingInterrupted
 
 pytestmark = [

@@ -11,7 +11,7 @@ import pytest
 import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import AnnotationError
-from vidattn.jobs.video_lists import listed_videos, result_names, videos_and_folders
+from vidattn.runs.video_lists import listed_videos, result_names, videos_and_folders
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import doctest
 
 import pytest
 
-from vidattn.jobs import waiting as module
-from vidattn.jobs.waiting import Report, waiting
+from vidattn.runs import waiting as module
+from vidattn.runs.waiting import Report, waiting
 
 
 def test_examples() -> None:

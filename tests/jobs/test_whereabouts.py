@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidattn.jobs import looks, whereabouts
-from vidattn.jobs.whereabouts import Truth, Whereabouts
+from vidattn.data.actions import Truth
+from vidattn.inference import baselines as whereabouts
+from vidattn.inference.baselines import Whereabouts
+from vidattn.jobs import looks
 from vidattn.models import LoadedRecogniser
 from vidattn.video import open_video
 

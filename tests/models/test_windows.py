@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vidattn.inference.windows import WindowedRecogniser
 from vidattn.models import LoadedRecogniser
-from vidattn.models.windows import WindowedRecogniser
 from vidattn.selection import merge_windows
 from vidattn.video import open_video
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.intervals import Interval
+from vidattn.evaluation.metrics.intervals import Interval
 from vidattn.report import (
     Bar,
     Bars,

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vidattn.jobs import localisation
-from vidattn.jobs.localisation_truth import read_actions
+from vidattn.data.actions import read_actions
+from vidattn.jobs import attention_evaluation as localisation
 from vidattn.models import LoadedRecogniser
 
 

@@ -15,7 +15,7 @@ import torch
 
 from vidattn.errors import DecodeError, NotAVideoError, VideoError
 from vidattn.video import open_video
-from vidattn.video.pyav_reader import PyavReader
+from vidattn.video.readers.pyav_reader import PyavReader
 
 # One or two of each kind: codec, container, reordering, oddity of the timestamps.
 REPRESENTATIVE = (

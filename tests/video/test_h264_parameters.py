@@ -10,9 +10,9 @@ import pytest
 
 from tests.video.numbered_films import encode
 from vidattn.video import open_video
-from vidattn.video.demuxer import open_container
-from vidattn.video.h264_parameters import tells_reordering
 from vidattn.video.limits import DEFAULT_LIMITS
+from vidattn.video.packets.demuxer import open_container
+from vidattn.video.packets.h264_parameters import tells_reordering
 
 
 class Writer:
@@ -178,7 +178,9 @@ def test_matroska_that_does_not_tell_is_probed(
     container.close()
     with open_video(film) as reader:
         expected = reader.frames_at(range(24)).pixels
-    monkeypatch.setattr("vidattn.video.demuxer.tells_reordering", lambda configuration: False)
+    monkeypatch.setattr(
+        "vidattn.video.packets.demuxer.tells_reordering", lambda configuration: False
+    )
     container, stream = open_container(str(film), film, DEFAULT_LIMITS, hasty=True)
     assert stream.codec_context.pix_fmt == "yuv420p"
     container.close()

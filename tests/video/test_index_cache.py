@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.video.numbered_films import encode, read_number
-from vidattn.video import index_cache
-from vidattn.video.index import PacketTable
-from vidattn.video.index_cache import load_table, store_table
-from vidattn.video.pyav_reader import PyavReader
+from vidattn.video.packets import index_cache
+from vidattn.video.packets.index import PacketTable
+from vidattn.video.packets.index_cache import load_table, store_table
+from vidattn.video.readers.pyav_reader import PyavReader
 
 
 @pytest.fixture(autouse=True)

@@ -19,10 +19,10 @@ import pytest
 
 from tests.video.numbered_films import encode
 from vidattn.errors import VideoError
-from vidattn.video.demuxer import open_container
-from vidattn.video.index import PacketTable
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
-from vidattn.video.mp4_table import read_mp4_table
+from vidattn.video.packets.demuxer import open_container
+from vidattn.video.packets.index import PacketTable
+from vidattn.video.packets.mp4_table import read_mp4_table
 
 pytestmark = pytest.mark.skipif(
     not hasattr(av.VideoCodecContext, "field_order"),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.video.test_codecs import PATCHED, REPRESENTATIVE, rows
 from vidattn.errors import VideoError
-from vidattn.video.pyav_reader import PyavReader
+from vidattn.video.readers.pyav_reader import PyavReader
 
 
 def planes(frame: av.VideoFrame) -> str:

@@ -75,8 +75,8 @@ def test_playlist_in_disguise(
 
 def test_formats_that_open_other_files_are_not_allowed(tmp_path: Path) -> None:
     """The second line of defence, behind the look at the first bytes."""
-    from vidattn.video.demuxer import open_container
     from vidattn.video.limits import Limits
+    from vidattn.video.packets.demuxer import open_container
 
     encode(tmp_path / "target.mp4", 3)
     for kind in ("hls", "concat"):

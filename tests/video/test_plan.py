@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidattn.video.index import FrameIndex
-from vidattn.video.plan import DecodingPlan, fair_shares
+from vidattn.video.decoding.plan import DecodingPlan, fair_shares
+from vidattn.video.packets.index import FrameIndex
 
 
 def index_of(group_sizes: list[int]) -> FrameIndex:

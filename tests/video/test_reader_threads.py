@@ -22,10 +22,10 @@ import torch
 from tests.video.numbered_films import encode, read_number
 from vidattn.errors import ArgumentError, DecodeError, LimitError, VideoError
 from vidattn.video import open_video
-from vidattn.video.cursor import DecodingCursor
-from vidattn.video.frame_search import FrameSearch
-from vidattn.video.pyav_reader import PyavReader
-from vidattn.video.threads import available_threads
+from vidattn.video.decoding.cursor import DecodingCursor
+from vidattn.video.decoding.frame_search import FrameSearch
+from vidattn.video.decoding.threads import available_threads
+from vidattn.video.readers.pyav_reader import PyavReader
 
 COUNT = 96
 KINDS = {

@@ -10,10 +10,10 @@ import pytest
 from av.video.frame import PictureType
 
 from tests.video.numbered_films import encode, read_number
-from vidattn.video import cursor as cursor_module
-from vidattn.video.demuxer import open_container
-from vidattn.video.pyav_reader import PyavReader
-from vidattn.video.references import unreferred_test
+from vidattn.video.decoding import cursor as cursor_module
+from vidattn.video.decoding.references import unreferred_test
+from vidattn.video.packets.demuxer import open_container
+from vidattn.video.readers.pyav_reader import PyavReader
 
 COUNT = 72
 G = str(COUNT)

@@ -12,8 +12,8 @@ from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import VideoError
 from vidattn.video import open_video
-from vidattn.video.orientation import Orientation
-from vidattn.video.picture import RgbConverter
+from vidattn.video.decoding.orientation import Orientation
+from vidattn.video.decoding.picture import RgbConverter
 
 HEIGHT, WIDTH = 96, 128
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov"}

@@ -16,11 +16,12 @@ import torch
 
 from tests.video.numbered_films import FILMS, SIZE, encode, read_number
 from vidattn.errors import ArgumentError, DecodeError, LimitError, NotAVideoError
-from vidattn.video import Limits, open_video, survey
-from vidattn.video.index import PacketTable
-from vidattn.video.orientation import Orientation
-from vidattn.video.pyav_reader import PyavReader
-from vidattn.video.salvaging_reader import SalvagingReader
+from vidattn.video import Limits, open_video
+from vidattn.video.decoding.orientation import Orientation
+from vidattn.video.packets.index import PacketTable
+from vidattn.video.readers import survey
+from vidattn.video.readers.pyav_reader import PyavReader
+from vidattn.video.readers.salvaging_reader import SalvagingReader
 
 Film = Callable[[str], Path]
 

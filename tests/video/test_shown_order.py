@@ -11,7 +11,7 @@ import pytest
 from tests.video.numbered_films import encode
 from vidattn.errors import DecodeError
 from vidattn.video import open_video
-from vidattn.video.cursor import DecodingCursor
+from vidattn.video.decoding.cursor import DecodingCursor
 
 PACKED = [
     "RATRACE_wave_f_nm_np1_fr_goo_37.avi",
@@ -51,7 +51,7 @@ def test_pictures_in_a_wrong_order_raise(
 ) -> None:
     """The tenth picture comes out with a time before that of the ninth."""
     path = encode(tmp_path / f"film.{suffix}", bf="0", g="40")
-    monkeypatch.setattr("vidattn.video.pyav_reader.suspicion", lambda *_: "made up")
+    monkeypatch.setattr("vidattn.video.readers.pyav_reader.suspicion", lambda *_: "made up")
     give = DecodingCursor.next_frame
 
     def disordered(self: DecodingCursor) -> object:

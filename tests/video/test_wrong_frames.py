@@ -13,7 +13,7 @@ import pytest
 from tests.video.numbered_films import encode, read_number
 from tests.video.test_native_planes import planes, sequential
 from vidattn.video import open_video
-from vidattn.video.pyav_reader import PyavReader
+from vidattn.video.readers.pyav_reader import PyavReader
 
 X264 = {"codec": "libx264", "preset": "veryfast"}
 X265 = {"codec": "libx265", "preset": "ultrafast"}

@@ -72,7 +72,7 @@ def run_show(parsed: argparse.Namespace) -> int:
 
 
 def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
-    from vidattn.jobs.attention_records import cost_words, flags, positions, verified_by
+    from vidattn.jobs.attention import cost_words, flags, positions, verified_by
 
     settings = ", ".join(f"{name}={value!r}" for name, value in found["settings"].items())
     lines = [

@@ -9,7 +9,7 @@ from vidattn.cli.arguments import add_json, command
 from vidattn.cli.streams import print_json
 
 if TYPE_CHECKING:
-    from vidattn.jobs.comparison import Comparison
+    from vidattn.jobs.compare import Comparison
 
 HELP = "compare two results of `evaluate` on the same videos"
 

@@ -10,7 +10,7 @@ from vidattn.cli.streams import print_json
 from vidattn.evaluation.tasks.built_in import TASKS
 
 if TYPE_CHECKING:
-    from vidattn.evaluation.scoring import Score, ScoreTask
+    from vidattn.evaluation.tasks.task import Score, ScoreTask
 
 HELP = "score a file of predictions against a file of truth, by a named protocol"
 

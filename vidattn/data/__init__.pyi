@@ -8,7 +8,6 @@ from .failures import UnreadableVideosError as UnreadableVideosError
 from .loader import ClipLoader as ClipLoader
 from .loader import TrainingLoader as TrainingLoader
 from .mixing import Mixing as Mixing
-from .module import VideoDataModule as VideoDataModule
 from .spec import ClipSpec as ClipSpec
 from .transforms import EvaluationTransform as EvaluationTransform
 from .transforms import TrainTransform as TrainTransform

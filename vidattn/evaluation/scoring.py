@@ -3,105 +3,17 @@
 from __future__ import annotations
 
 import gc
-import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vidattn.errors import ArgumentError
 from vidattn.evaluation.tasks.built_in import TASKS
+from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 from vidattn.naming import choose
-
-
-@dataclass(frozen=True)
-class Score:
-    """What one file of predictions is worth.
-
-    Attributes:
-        task, protocol: what was scored, by which convention.
-        figures: name -> value; NaN where nothing could be counted.
-        classes: class -> its figures and counts.
-        counts: name -> how many, such as the videos expected and those without predictions.
-        notes: what a reader must know, such as rows that the protocol left out.
-        settings: every setting with the value that was used.
-        intervals: name of a figure -> (low, high), 95 %.
-    """
-
-    task: str
-    protocol: str
-    figures: dict[str, float]
-    classes: dict[str, dict[str, float]] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    settings: dict[str, Any] = field(default_factory=dict)
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as JSON types; None stands for NaN."""
-        from vidattn import __version__
-
-        record = {
-            "task": self.task,
-            "protocol": self.protocol,
-            "figures": self.figures,
-            "intervals_95": self.intervals,
-            "counts": self.counts,
-            "notes": self.notes,
-            "settings": self.settings,
-            "classes": self.classes,
-            "versions": {"vidattn": __version__, "numpy": np.__version__},
-        }
-        plain: dict[str, Any] = _plain(record)
-        return plain
-
-
-@dataclass(frozen=True)
-class Option:
-    """A setting of a task; `--name` on the command line, `name=` in Python.
-
-    Attributes:
-        name: with underscores.
-        read: str, int, float, bool or Path; a bool is a flag. Text is converted by it.
-        summary: one line.
-        default: None where the protocol decides, or nothing is needed.
-        choices: the only values, where there are few.
-    """
-
-    name: str
-    read: Callable[[Any], Any]
-    summary: str
-    default: Any = None
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ScoreTask:
-    """One task that files can be scored for.
-
-    Attributes:
-        name: as on the command line.
-        summary: one line.
-        predictions, truth: formats of the two files, one line each.
-        protocols: name -> what it does; the first is the default.
-        example: the arguments of a command, without `vidattn score`.
-        run: `run(predictions, truth, protocol, settings)`, with all of `options` in `settings`.
-        options: settings besides the protocol.
-    """
-
-    name: str
-    summary: str
-    predictions: str
-    truth: str
-    protocols: Mapping[str, str]
-    example: str
-    run: Callable[[Path, Path, str, dict[str, Any]], Score]
-    options: tuple[Option, ...] = ()
 
 
 def task_names() -> list[str]:
@@ -173,15 +85,3 @@ def _value(option: Option, value: Any) -> Any:
     if option.choices:
         choose(option.name, value, option.choices)
     return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, os.PathLike) else value

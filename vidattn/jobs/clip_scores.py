@@ -14,10 +14,10 @@ from vidattn.data import ClipBatch, ClipDataset, EvaluationTransform, Sample
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.data.loader import evaluation_loader
 from vidattn.errors import ArgumentError
-from vidattn.jobs.run_network import loaded_in
-from vidattn.jobs.shards import Shard
-from vidattn.jobs.work import Groups, Record
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.run_network import loaded_in
+from vidattn.runs.shards import Shard
+from vidattn.runs.work import Groups, Record
 
 Aggregation = Literal["probabilities", "logits"]
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidattn.data import Sample, read_annotations
+from vidattn.data.actions import Truth
 from vidattn.data.split import split_by_group
 from vidattn.data.synthetic import TRUTH_FILE, read_truth, write_actions
 from vidattn.errors import AnnotationError
 from vidattn.files import write_text
-from vidattn.jobs.whereabouts import Truth
 
 CLIPS_PER_CLASS = {"train": 120, "test": 42}
 TEST_FRACTION = 0.3

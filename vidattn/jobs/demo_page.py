@@ -7,11 +7,11 @@ from typing import Any
 from vidattn import report
 from vidattn.evaluation import Interval
 from vidattn.files import write_text
-from vidattn.jobs.explanation import Painter, overlay_sheet
-from vidattn.jobs.extraction import extract_keyframes, full_frames
-from vidattn.jobs.keyframe_files import contact_sheet
+from vidattn.inference.keyframes import extract_keyframes, full_frames
+from vidattn.inference.windows import VideoAttention, WindowedRecogniser
+from vidattn.jobs.explain import Painter, overlay_sheet
+from vidattn.jobs.keyframes import contact_sheet
 from vidattn.models import LoadedRecogniser
-from vidattn.models.windows import VideoAttention, WindowedRecogniser
 from vidattn.video import open_video
 
 FIGURES = ("top1", "keyframe_precision", "pointing_game", "box_iou")

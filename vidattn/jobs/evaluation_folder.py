@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vidattn.jobs.results import ResultFolder
+from vidattn.runs.results import ResultFolder
 
 
 def evaluation_folder(output: str | Path | None, *, overwrite: bool) -> ResultFolder | None:

@@ -11,7 +11,7 @@ from vidattn import evaluation
 from vidattn.data import Sample
 from vidattn.errors import ArgumentError
 from vidattn.evaluation import Interval
-from vidattn.jobs.work import Record
+from vidattn.runs.work import Record
 
 BOOTSTRAP_SEED = 0
 CALIBRATION_BINS = 15

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vidattn import selection
-from vidattn.jobs.whereabouts import FloatArray, Whereabouts
+from vidattn.inference.baselines import FloatArray, Whereabouts
+from vidattn.inference.windows import VideoAttention, WindowedRecogniser
 from vidattn.models import LoadedRecogniser
-from vidattn.models.windows import VideoAttention, WindowedRecogniser
 from vidattn.video import Geometry, VideoReader
 
 # Differences are averaged over cells of this share of the short side before they are compared:

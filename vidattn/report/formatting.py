@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from vidattn.evaluation.intervals import Interval
+from vidattn.evaluation.metrics.intervals import Interval
 
 Cell = str | int | float | Interval | None
 

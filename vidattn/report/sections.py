@@ -11,7 +11,7 @@ import numpy as np
 
 from vidattn.arrays import finite_array, index_array
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.intervals import Interval
+from vidattn.evaluation.metrics.intervals import Interval
 from vidattn.report.formatting import Cell, format_cell, nice_ticks
 from vidattn.report.pictures import Pixels, encode_image
 from vidattn.report.reliability import Reliability

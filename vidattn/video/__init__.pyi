@@ -1,10 +1,10 @@
 from .clip import Clip as Clip
 from .clip import Geometry as Geometry
 from .frames import Frames as Frames
-from .image_folder import ImageFolderReader as ImageFolderReader
 from .limits import Limits as Limits
 from .opening import DECODERS as DECODERS
 from .opening import available_decoders as available_decoders
 from .opening import open_video as open_video
 from .reader import VideoReader as VideoReader
+from .readers.image_folder import ImageFolderReader as ImageFolderReader
 from .writer import VideoWriter as VideoWriter

@@ -6,18 +6,18 @@ from importlib import import_module
 
 from vidattn.errors import ArgumentError, DecoderUnavailableError
 from vidattn.naming import choose
-from vidattn.video.image_folder import ImageFolderReader
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
-from vidattn.video.paths import checked_path
+from vidattn.video.packets.paths import checked_path
 from vidattn.video.reader import VideoReader
+from vidattn.video.readers.image_folder import ImageFolderReader
 
 # Name -> (module, class). Modules are imported when asked for: some libraries may be missing.
 DECODERS = {
-    "pyav": ("vidattn.video.pyav_reader", "PyavReader"),
-    "decord": ("vidattn.video.decord_reader", "DecordReader"),
-    "torchcodec": ("vidattn.video.torchcodec_reader", "TorchcodecReader"),
+    "pyav": ("vidattn.video.readers.pyav_reader", "PyavReader"),
+    "decord": ("vidattn.video.readers.decord_reader", "DecordReader"),
+    "torchcodec": ("vidattn.video.readers.torchcodec_reader", "TorchcodecReader"),
 }
-_SALVAGING = ("vidattn.video.salvaging_reader", "SalvagingReader")
+_SALVAGING = ("vidattn.video.readers.salvaging_reader", "SalvagingReader")
 
 
 def open_video(

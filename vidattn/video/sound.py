@@ -9,9 +9,9 @@ from typing import Any, Self
 import av
 
 from vidattn.errors import ArgumentError, VideoError
-from vidattn.video.demuxer import open_container, typed_errors
 from vidattn.video.limits import DEFAULT_LIMITS
-from vidattn.video.paths import checked_path
+from vidattn.video.packets.demuxer import open_container, typed_errors
+from vidattn.video.packets.paths import checked_path
 
 
 class SoundTrack:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.box_files import Boxes, read_predictions, read_truth
-from vidattn.evaluation.matching import (
+from vidattn.evaluation.files.box_files import Boxes, read_predictions, read_truth
+from vidattn.evaluation.files.text_files import shown
+from vidattn.evaluation.metrics.matching import (
     best_truth,
     first_hits,
     greedy_hits,
@@ -18,9 +19,8 @@ from vidattn.evaluation.matching import (
     pairs,
     pixel_overlap,
 )
-from vidattn.evaluation.precision import average_precision, sampled_precision
-from vidattn.evaluation.scoring import Option, Score, ScoreTask
-from vidattn.evaluation.text_files import shown
+from vidattn.evaluation.metrics.precision import average_precision, sampled_precision
+from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 
 _ELEVEN = np.linspace(0.0, 1.0, 11)
 _COCO_RECALL = np.linspace(0.0, 1.0, 101)

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import ArgumentError, MalformedFileError
-from vidattn.evaluation.ava_files import BoxRows, FrameKey, read_boxes, read_classes
-from vidattn.evaluation.ava_files import read_exclusions as read_excluded
-from vidattn.evaluation.ava_order import ranked
-from vidattn.evaluation.matching import best_truth, first_hits, members
-from vidattn.evaluation.precision import average_precision, by_score
-from vidattn.evaluation.scoring import Option, Score, ScoreTask
+from vidattn.evaluation.files.ava_files import BoxRows, FrameKey, read_boxes, read_classes
+from vidattn.evaluation.files.ava_files import read_exclusions as read_excluded
+from vidattn.evaluation.files.ava_order import ranked
+from vidattn.evaluation.metrics.matching import best_truth, first_hits, members
+from vidattn.evaluation.metrics.precision import average_precision, by_score
+from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 
 # Of AVA's 80 labels, those that its list of 60 leaves out: models predict them, nobody counts them.
 _LEFT_OUT = frozenset(

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from vidattn.errors import MalformedFileError
-from vidattn.evaluation.keyframes import (
+from vidattn.evaluation.files.span_files import read_selected, read_spans
+from vidattn.evaluation.files.videos import match_videos, mean_intervals
+from vidattn.evaluation.metrics.keyframes import (
     action_recall,
     keyframe_precision,
     random_precision,
@@ -16,9 +18,7 @@ from vidattn.evaluation.keyframes import (
     uniform_precision,
     uniform_recall,
 )
-from vidattn.evaluation.scoring import Option, Score, ScoreTask
-from vidattn.evaluation.span_files import read_selected, read_spans
-from vidattn.evaluation.videos import match_videos, mean_intervals
+from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 
 
 def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any]) -> Score:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.matching import greedy_hits, members, pairs
-from vidattn.evaluation.precision import average_precision, by_score
-from vidattn.evaluation.scoring import Option, Score, ScoreTask
-from vidattn.evaluation.segment_files import Segments, read_predictions, read_truth
-from vidattn.evaluation.text_files import shown
+from vidattn.evaluation.files.segment_files import Segments, read_predictions, read_truth
+from vidattn.evaluation.files.text_files import shown
+from vidattn.evaluation.metrics.matching import greedy_hits, members, pairs
+from vidattn.evaluation.metrics.precision import average_precision, by_score
+from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 
 _THRESHOLDS = {
     "activitynet": np.linspace(0.5, 0.95, 10),

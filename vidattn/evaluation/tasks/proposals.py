@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.matching import pairs
-from vidattn.evaluation.precision import by_score
-from vidattn.evaluation.scoring import Option, Score, ScoreTask
-from vidattn.evaluation.segment_files import Segments, read_predictions, read_truth
+from vidattn.evaluation.files.segment_files import Segments, read_predictions, read_truth
+from vidattn.evaluation.metrics.matching import pairs
+from vidattn.evaluation.metrics.precision import by_score
 from vidattn.evaluation.tasks.localisation import (
     count_videos,
     overlap_in_time,
     read_thresholds,
     without_repeats,
 )
+from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 
 _SHOWN = (1, 5, 10, 50, 100)
 

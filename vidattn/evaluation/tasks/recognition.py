@@ -10,23 +10,23 @@ import numpy as np
 
 from vidattn.arrays import FloatArray, IntArray
 from vidattn.errors import ArgumentError, MalformedFileError
-from vidattn.evaluation.classification import (
-    average_precisions,
-    class_accuracies,
-    confusion_matrix,
-    expected_calibration_error,
-    true_class_ranks,
-)
-from vidattn.evaluation.recognition_files import (
+from vidattn.evaluation.files.recognition_files import (
     Answers,
     VideoLabels,
     read_answers,
     read_class_names,
     read_labels,
 )
-from vidattn.evaluation.scoring import Option, Score, ScoreTask
-from vidattn.evaluation.text_files import shown
-from vidattn.evaluation.videos import MatchedVideos, match_videos, mean_intervals
+from vidattn.evaluation.files.text_files import shown
+from vidattn.evaluation.files.videos import MatchedVideos, match_videos, mean_intervals
+from vidattn.evaluation.metrics.classification import (
+    average_precisions,
+    class_accuracies,
+    confusion_matrix,
+    expected_calibration_error,
+    true_class_ranks,
+)
+from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 from vidattn.files import write_csv
 
 _NOWHERE = np.iinfo(np.int64).max

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 
 from vidattn.errors import ArgumentError, MalformedFileError
-from vidattn.evaluation.regions import energy_inside, map_iou, pointing_game
-from vidattn.evaluation.scoring import Option, Score, ScoreTask
-from vidattn.evaluation.span_files import FrameAnswer, VideoBoxes, read_boxes, read_frame_answers
-from vidattn.evaluation.videos import match_videos, mean_intervals
+from vidattn.evaluation.files.span_files import (
+    FrameAnswer,
+    VideoBoxes,
+    read_boxes,
+    read_frame_answers,
+)
+from vidattn.evaluation.files.videos import match_videos, mean_intervals
+from vidattn.evaluation.metrics.regions import energy_inside, map_iou, pointing_game
+from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 
 
 def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any]) -> Score:

@@ -10,23 +10,23 @@ import numpy as np
 
 from vidattn.arrays import IntArray
 from vidattn.errors import MalformedFileError
-from vidattn.evaluation.classification import class_accuracies, confusion_matrix
-from vidattn.evaluation.label_files import (
+from vidattn.evaluation.files.label_files import (
     FrameLabels,
     read_frame_labels,
     read_label_names,
     refuse_unknown,
 )
-from vidattn.evaluation.scoring import Option, Score, ScoreTask
-from vidattn.evaluation.segmentation import (
+from vidattn.evaluation.files.text_files import read_text
+from vidattn.evaluation.files.videos import MatchedVideos, match_videos, mean_intervals
+from vidattn.evaluation.metrics.classification import class_accuracies, confusion_matrix
+from vidattn.evaluation.metrics.segmentation import (
     SegmentCounts,
     edit_score,
     frame_accuracy,
     segment_counts,
     segment_f1,
 )
-from vidattn.evaluation.text_files import read_text
-from vidattn.evaluation.videos import MatchedVideos, match_videos, mean_intervals
+from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 
 OVERLAPS = (0.1, 0.25, 0.5)
 _BACKGROUND = {"tcn": "0", "ms-tcn": "background"}

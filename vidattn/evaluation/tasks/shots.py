@@ -9,15 +9,15 @@ import numpy as np
 
 from vidattn.arrays import IntArray
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.scoring import Option, Score, ScoreTask
-from vidattn.evaluation.shot_files import Boundaries, read_boundaries
-from vidattn.evaluation.shots import (
+from vidattn.evaluation.files.shot_files import Boundaries, read_boundaries
+from vidattn.evaluation.files.videos import match_videos
+from vidattn.evaluation.metrics.shots import (
     BoundaryCounts,
     cuts_in_spans,
     nearest_cuts,
     overlapping_transitions,
 )
-from vidattn.evaluation.videos import match_videos
+from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 
 _TOLERANCE = {"transnet": 2, "pyscenedetect": 0}
 _NOTHING = BoundaryCounts(0, 0, 0)

@@ -9,8 +9,15 @@ import numpy as np
 
 from vidattn.arrays import FloatArray, at_least
 from vidattn.errors import ArgumentError, MalformedFileError
-from vidattn.evaluation.scoring import Option, Score, ScoreTask
-from vidattn.evaluation.summaries import (
+from vidattn.evaluation.files.summary_files import (
+    GivenSummary,
+    PeoplesSummaries,
+    read_answers,
+    read_people,
+    read_splits,
+)
+from vidattn.evaluation.files.videos import match_videos, mean_intervals
+from vidattn.evaluation.metrics.summaries import (
     Convention,
     importance_correlations,
     key_shot_summary,
@@ -19,14 +26,7 @@ from vidattn.evaluation.summaries import (
     summary_f1,
     uniform_summary,
 )
-from vidattn.evaluation.summary_files import (
-    GivenSummary,
-    PeoplesSummaries,
-    read_answers,
-    read_people,
-    read_splits,
-)
-from vidattn.evaluation.videos import match_videos, mean_intervals
+from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 
 STRIDE = 15  # of TVSum's frames in rank correlations
 _SHOT_FRAMES = 60  # of the shots that random summaries are made of where the truth has none

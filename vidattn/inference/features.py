@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidattn.data import EvaluationTransform
+from vidattn.data.framing import fit
+from vidattn.errors import ArgumentError
+from vidattn.inference.windows import window_spacing
+from vidattn.models.checkpoint import LoadedRecogniser
+from vidattn.naming import choose
+from vidattn.sampling import crop_positions
+from vidattn.video import VideoReader
+
+
+@dataclass(frozen=True, eq=False)
+class WindowFeatures:
+    """What a network makes of the windows of one video, in order of time.
+
+    Attributes:
+        features: float32 (windows, C): means over the window's time and space.
+        indices: int64 (windows, T), its frames; a short video repeats its last.
+        start_seconds, end_seconds: float64 (windows,): from the first frame's time to the end
+            of the last one's, on the video's clock.
+    """
+
+    features: NDArray[np.float32]
+    indices: NDArray[np.int64]
+    start_seconds: NDArray[np.float64]
+    end_seconds: NDArray[np.float64]
+
+    @property
+    def centre_seconds(self) -> NDArray[np.float64]:
+        """(windows,): the middle of each."""
+        return (self.start_seconds + self.end_seconds) / 2
+
+
+class FeatureExtractor:
+    """Features of sliding windows, each made like the model's own test clip: its centre square.
+
+    Args:
+        loaded: from `vidattn.models.load`.
+        stage: name of the backbone's stage; the one that the model pools where None.
+        hop: frames from one window's start to the next's, or as long as these last on average
+            where windows are counted in seconds in a video of varying rate; half a window where
+            None.
+        batch_size: windows that go through the network, and whose frames are held, at once.
+
+    Raises:
+        UnknownNameError: the backbone has no such stage.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedRecogniser,
+        *,
+        stage: str | None = None,
+        hop: int | None = None,
+        batch_size: int = 8,
+    ) -> None:
+        if batch_size < 1:
+            raise ArgumentError(f"batch_size: expected at least 1, got {batch_size}")
+        if hop is not None and hop < 1:
+            raise ArgumentError(f"hop: expected at least 1, got {hop}")
+        stages = {each.name: each for each in loaded.recogniser.backbone.stages}
+        name = loaded.recogniser.stage.name if stage is None else stage
+        self.stage = stages[choose("stage", name, stages)]
+        self.loaded = loaded
+        self.hop = hop
+        self.batch_size = batch_size
+        self._device = next(loaded.recogniser.parameters()).device
+        self._transform = EvaluationTransform(loaded.clip).to(self._device)
+
+    def features(self, reader: VideoReader) -> WindowFeatures:
+        """Features of all windows of an open video.
+
+        Raises:
+            VideoError: a frame cannot be decoded.
+            ArgumentError: the hop is longer than a window.
+        """
+        indices, valid = window_spacing(self.loaded.clip, reader).windows(self.hop)
+        # In batches from the video's start, so that its features depend on nothing else.
+        starts = range(0, len(indices), self.batch_size)
+        batches = [slice(start, start + self.batch_size) for start in starts]
+        parts = [self._batch(reader, indices[batch], valid[batch]) for batch in batches]
+        seconds = reader.frame_times.seconds
+        ends = np.append(seconds[1:], max(seconds[-1], seconds[0] + reader.duration_seconds))
+        return WindowFeatures(
+            np.concatenate(parts), indices, seconds[indices[:, 0]], ends[indices[:, -1]]
+        )
+
+    def _batch(
+        self, reader: VideoReader, indices: NDArray[np.int64], valid: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        union, places = np.unique(indices, return_inverse=True)
+        rows = self._squares(reader, union)[torch.from_numpy(places.reshape(indices.shape))]
+        pixels = rows.permute(0, 4, 1, 2, 3).to(self._device)
+        recogniser, stage = self.loaded.recogniser, self.stage
+        with torch.inference_mode():
+            found = recogniser.backbone.features(self._transform(pixels), [stage.name])[stage.name]
+            kept = torch.from_numpy(valid).to(self._device)
+            steps = recogniser.valid_steps(kept, found.shape[2], stage).float()
+            means = (found.float().mean((3, 4)) * steps[:, None]).sum(2)
+            means = means / steps.sum(1, keepdim=True).clamp(min=1)
+        result: NDArray[np.float32] = means.cpu().numpy()
+        return result
+
+    def _squares(self, reader: VideoReader, indices: NDArray[np.int64]) -> torch.Tensor:
+        """Centre squares of frames, uint8 (T, side, side, 3)."""
+        clip = self.loaded.clip
+        frames = fit(
+            reader.frames_at(indices.tolist(), short_side=clip.short_side),
+            clip.short_side,
+            clip.aspect,
+            reader.path,
+        )
+        side = clip.crop_size
+        [[top, left]] = crop_positions(frames.size, (side, side)).tolist()
+        return frames.pixels[:, :, top : top + side, left : left + side].permute(0, 2, 3, 1)

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidattn.data.actions import AnnotatedVideo, read_actions
+from vidattn.errors import ArgumentError, VideoError
+from vidattn.inference import baselines as whereabouts
+from vidattn.jobs import attention_evaluation as localisation
+from vidattn.jobs.evaluation_folder import evaluation_folder
+from vidattn.models import LoadedRecogniser
+from vidattn.naming import choose
+from vidattn.runs.provenance import times, versions
+from vidattn.runs.results import ResultFolder
+from vidattn.runs.run_network import device_kind, loaded_here, loaded_in, to_share
+from vidattn.runs.shards import Shard
+from vidattn.runs.work import Groups, Record, thread_count, work_through
+from vidattn.video import open_video
+
+
+def evaluate_localisation(
+    checkpoint: str | Path | LoadedRecogniser,
+    data: str | Path,
+    *,
+    task: str = "keyframes",
+    count: int = 5,
+    minimum_gap_seconds: float = 0.5,
+    processes: int = 1,
+    threads: int | None = None,
+    device: str = "cpu",
+    decoder: str = "pyav",
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, Any] | None:
+    """How often a model's key frames are inside the action, or its regions on the actor.
+
+    Beside it stand methods that need no model, at the same budget: see `localisation.measure`.
+    Interrupted runs go on, and processes share them, as in `vidattn.evaluate`.
+
+    Args:
+        checkpoint: a file, or what `vidattn.models.load` returned.
+        data: JSON file with the actions of videos: see `localisation_truth.read_actions`.
+        task: "keyframes" or "regions".
+        count: key frames a video.
+        minimum_gap_seconds: between them.
+        processes, threads, decoder: see `vidattn.evaluate`.
+        output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
+        overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
+
+    Returns:
+        what `evaluation.json` holds; None in those of a launcher's processes that are not the
+        last to finish.
+
+    Raises:
+        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used.
+    """
+    started = time.perf_counter()
+    choose("task", task, localisation.FIGURES)
+    if count < 1 or not 0 <= minimum_gap_seconds < float("inf"):
+        raise ArgumentError(
+            f"expected count ≥ 1 and gap ≥ 0 seconds, got {count} and {minimum_gap_seconds}"
+        )
+    loaded = loaded_here(checkpoint, device, processes)
+    videos = read_actions(data, boxes=task == "regions")
+    options = {"count": count, "minimum_gap_seconds": minimum_gap_seconds}
+    work = _Localisation(
+        to_share(checkpoint, loaded, processes),
+        videos,
+        str(data),
+        task,
+        options,
+        device,
+        decoder,
+    )
+    settings = _settings(work, loaded, thread_count(threads, processes))
+    results = evaluation_folder(output, overwrite=overwrite)
+    records = work_through(
+        work,
+        [[number] for number in range(len(videos))],
+        [video.path for video in videos],
+        output=results,
+        settings=settings,
+        processes=processes,
+        description="evaluating",
+        progress=progress,
+    )
+    if records is None:
+        return None
+    result = settings | _result(videos, records, task) | {"times": times(started)}
+    if results is not None:
+        _write(results, result)
+    return result
+
+
+def _settings(work: _Localisation, loaded: LoadedRecogniser, threads: int) -> dict[str, Any]:
+    """All that the figures depend on."""
+    return {
+        "task": work.task,
+        "data": work.annotations,
+        "data_sha256": sha256(Path(work.annotations).read_bytes()).hexdigest(),
+        "videos_expected": len(work.videos),
+        "key_frames": work.options["count"],
+        "minimum_gap_seconds": work.options["minimum_gap_seconds"],
+        "shuffles": localisation.SHUFFLES,
+        "checkpoint": loaded.path,
+        "checkpoint_sha256": loaded.digest,
+        "device": device_kind(work.model, work.device),
+        "threads": threads,
+        "decoder": work.decoder,
+        "versions": versions(work.decoder),
+    }
+
+
+def _write(results: ResultFolder, result: dict[str, Any]) -> None:
+    from vidattn.jobs.attention_page import write_localisation_page
+
+    write_localisation_page(results.folder / "evaluation.html", result)
+    results.finish(result, ["evaluation.html"])
+
+
+def _result(
+    videos: Sequence[AnnotatedVideo], records: Mapping[int, Record], task: str
+) -> dict[str, Any]:
+    known = [number for number in range(len(videos)) if "failure" not in records[number]]
+    failures = {
+        str(videos[number].path): record["failure"]
+        for number, record in records.items()
+        if "failure" in record
+    }
+    groups = [videos[number].group for number in known]
+    if len(set(groups)) < 2:
+        raise ArgumentError(
+            f"data: expected videos of at least 2 groups that can be read, got {len(known)} "
+            f"videos of {len(set(groups))} ({failures})"
+        )
+    found = [{"video": videos[number].name, **records[number]} for number in known]
+    for record, group in zip(found, groups, strict=True):
+        record.pop("state", None)
+        record["group"] = group
+    return {
+        "videos_evaluated": len(known),
+        "videos_failed": failures,
+        "figures": localisation.summarise(found, groups, [task]),
+        "videos": found,
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Localisation:
+    """The work of such a run; see `vidattn.runs.work.Work`."""
+
+    model: str | LoadedRecogniser
+    videos: Sequence[AnnotatedVideo]
+    annotations: str
+    task: str
+    options: Mapping[str, Any]
+    device: str
+    decoder: str
+
+    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+        loaded = loaded_in(shard, self.model, self.device)
+        centre = None
+        if self.task == "regions":
+            actions = [action for video in self.videos for action in video.actions]
+            centre = whereabouts.mean_box_size(actions)
+        for [number] in groups:
+            yield {number: self._one(loaded, self.videos[number], centre)}
+
+    def _one(
+        self, loaded: LoadedRecogniser, video: AnnotatedVideo, centre: np.ndarray | None
+    ) -> Record:
+        try:
+            with open_video(video.path, decoder=self.decoder) as reader:
+                video.check(reader, self.annotations)
+                _, record = localisation.measure(
+                    loaded,
+                    reader,
+                    video.actions,
+                    tasks=[self.task],
+                    centre_size=centre,
+                    **self.options,
+                )
+        except VideoError as error:
+            return {"failure": error.reason}
+        return record

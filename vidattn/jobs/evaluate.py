@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from vidattn.arrays import at_least
+from vidattn.data import Sample, read_annotations
+from vidattn.data.evaluation_clips import EvaluationClips
+from vidattn.errors import ArgumentError
+from vidattn.jobs.clip_scores import Recognition
+from vidattn.jobs.evaluation_folder import evaluation_folder
+from vidattn.jobs.evaluation_record import Evaluation, summarise
+from vidattn.models import LoadedRecogniser
+from vidattn.runs.provenance import times, versions
+from vidattn.runs.results import ResultFolder
+from vidattn.runs.run_network import device_kind, loaded_here, to_share
+from vidattn.runs.shards import shard_from_environment
+from vidattn.runs.work import thread_count, work_through
+from vidattn.sampling import suitability
+from vidattn.sampling.protocols import Protocol
+from vidattn.sampling.protocols import protocol as named
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(
+    checkpoint: str | Path | LoadedRecogniser,
+    data: str | Path | Sequence[Sample],
+    *,
+    root: str | Path | None = None,
+    folds: Sequence[int] | None = None,
+    protocol: str | Protocol | None = None,
+    views: int = 1,
+    crops: int = 1,
+    batch_size: int = 8,
+    workers: int = 0,
+    processes: int = 1,
+    threads: int | None = None,
+    device: str = "cpu",
+    decoder: str = "pyav",
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Evaluation | None:
+    """Evaluate a checkpoint clip by clip and video by video.
+
+    With `output`, a run that was interrupted goes on where it stopped when it is called again
+    with the same arguments. A launcher's processes (torchrun, Slurm, Lightning's) share the run.
+
+    Args:
+        checkpoint: a file, or what `vidattn.models.load` returned.
+        data: class folders, a list, a CSV, or what `read_annotations` returned.
+        root: folder that the paths are relative to.
+        folds: use only these values of the CSV's fold column.
+        protocol: name of a published protocol (`vidattn.sampling.protocols`); without one, a
+            video's score is the mean of the probabilities of its views × crops clips.
+        views, crops: clips a video over time, and over the longer side (1 or 3), without one.
+        batch_size: clips that go through the network at once.
+        workers: processes that decode, for each process that runs the network; 0 decodes there.
+        processes: that share the videos; `checkpoint` must then be a file. Like everything that
+            starts processes, a script needs `if __name__ == "__main__"` then.
+        threads: of torch in each process; by default the machine's, shared out. Figures are
+            the same to the last digit however the run is shared out, where this is.
+        decoder: see `vidattn.open_video`.
+        output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
+        overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
+
+    Returns:
+        the figures; None in those of a launcher's processes that are not the last to finish.
+
+    Raises:
+        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or the
+            folder holds an unfinished run with other settings.
+    """
+    started = time.perf_counter()
+    at_least("workers", workers, 0)
+    loaded = loaded_here(checkpoint, device, processes)
+    samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
+    chosen = named(protocol) if isinstance(protocol, str) else protocol
+    work = Recognition(
+        to_share(checkpoint, loaded, processes),
+        samples,
+        loaded.classes,
+        loaded.recogniser.spec.multi_label,
+        EvaluationClips(loaded.clip, views, crops, chosen),
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        decoder=decoder,
+    )
+    warnings = _warnings(work, loaded)
+    settings = _settings(work, loaded, data, folds, thread_count(threads, processes))
+    results = evaluation_folder(output, overwrite=overwrite)
+    records = work_through(
+        work,
+        work.groups(),
+        [sample.path for sample in samples],
+        output=results,
+        settings=settings | {"videos": _digest(samples)},
+        processes=processes,
+        description="evaluating",
+        progress=progress,
+    )
+    if records is None:
+        return None
+    labels = work.dataset().labels.numpy()
+    found = summarise(records, samples, labels, loaded.classes, settings | {"warnings": warnings})
+    found.times.update(times(started))
+    if results is not None:
+        _write(results, found)
+    return found
+
+
+def _warnings(work: Recognition, loaded: LoadedRecogniser) -> list[str]:
+    """What is doubtful about this evaluation; said once, however many processes share it."""
+    protocol = work.clips.protocol
+    line = protocol and suitability.warning(
+        protocol, loaded.clip, per_frame=loaded.recogniser.per_frame
+    )
+    if not line:
+        return []
+    if shard_from_environment().rank == 0:
+        logger.warning("vidattn: warning: %s", line)
+    return [line]
+
+
+def _settings(
+    work: Recognition,
+    loaded: LoadedRecogniser,
+    data: str | Path | Sequence[Sample],
+    folds: Sequence[int] | None,
+    threads: int,
+) -> dict[str, Any]:
+    """All that the figures depend on besides the videos."""
+    clips = work.clips
+    averaged = "logits" if work.aggregation == "logits" else "probabilities"
+    return {
+        "task": "recognition",
+        "data": str(data) if isinstance(data, str | Path) else None,
+        "folds": None if folds is None else list(folds),
+        "videos_expected": len(work.samples),
+        **clips.to_json(),
+        "aggregation": f"mean of {averaged} over the clips of a video",
+        "clip": loaded.clip.to_json(),
+        "checkpoint": loaded.path,
+        "checkpoint_sha256": loaded.digest,
+        "device": device_kind(work.model, work.device),
+        "batch_size": work.batch_size,
+        "threads": threads,
+        "decoder": work.decoder,
+        "versions": versions(work.decoder),
+    }
+
+
+def _write(results: ResultFolder, found: Evaluation) -> None:
+    from vidattn.jobs.evaluation_page import write_evaluation_page
+
+    write_evaluation_page(results.folder / "evaluation.html", found)
+    results.finish(found.to_json(), ["evaluation.html"])
+
+
+def _samples(
+    data: str | Path | Sequence[Sample],
+    root: str | Path | None,
+    folds: Sequence[int] | None,
+    *,
+    multi_label: bool,
+) -> list[Sample]:
+    if isinstance(data, str | Path):
+        samples = read_annotations(data, root=root, label_separator="," if multi_label else None)
+    else:
+        samples = list(data)
+    if folds is None:
+        return samples
+    known = {sample.fold for sample in samples}
+    if unknown := set(folds) - known:
+        there = sorted(fold for fold in known if fold is not None)
+        raise ArgumentError(f"folds: expected some of {there}, got {sorted(unknown)}")
+    return [sample for sample in samples if sample.fold in folds]
+
+
+def _digest(samples: Sequence[Sample]) -> str:
+    """What tells one list of videos and labels from another."""
+    rows = [[str(each.path), each.video_id, each.labels, each.group] for each in samples]
+    return sha256(json.dumps(rows).encode()).hexdigest()

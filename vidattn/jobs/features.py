@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidattn.errors import AnnotationError, VideoError
+from vidattn.files import written_whole
+from vidattn.inference.features import FeatureExtractor, WindowFeatures
+from vidattn.models import LoadedRecogniser
+from vidattn.runs.provenance import versions
+from vidattn.runs.results import ResultFolder
+from vidattn.runs.run_network import device_kind, loaded_here, loaded_in, to_share
+from vidattn.runs.shards import Shard
+from vidattn.runs.video_lists import listed_videos, result_names
+from vidattn.runs.work import Groups, Record, thread_count, work_through
+from vidattn.video import open_video
+from vidattn.video.opening import check_decoder
+
+
+def write_features(
+    checkpoint: str | Path | LoadedRecogniser,
+    videos: Iterable[str | Path],
+    output: str | Path,
+    *,
+    stage: str | None = None,
+    hop: int | None = None,
+    batch_size: int = 8,
+    processes: int = 1,
+    threads: int | None = None,
+    device: str = "cpu",
+    decoder: str = "pyav",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, Any] | None:
+    """Write the features of sliding windows of videos, a `.npz` file each.
+
+    Each holds `features` (windows, C), `start_seconds`, `end_seconds`, `centre_seconds`
+    (windows,) and `indices` (windows, T); `features.json` has settings, and of each video its
+    file or why it has none. A run that was interrupted goes on when called again with the same
+    arguments; a launcher's processes share it.
+
+    Args:
+        checkpoint: a file, or what `vidattn.models.load` returned.
+        videos: videos, folders (searched for videos, with what lies below), or `.txt` files
+            with one path a line, relative to the list.
+        output: folder; below it files are named like the videos below the folder they share.
+        stage, hop, batch_size: see `vidattn.inference.features.FeatureExtractor`.
+        processes, threads: see `vidattn.evaluate`.
+        overwrite: replace the features of an earlier run; see `vidattn.runs.results`.
+
+    Returns:
+        what `features.json` holds; None in those of a launcher's processes that are not the
+        last to finish.
+
+    Raises:
+        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or
+            something in `output` would be written over.
+    """
+    paths = list(dict.fromkeys(listed_videos(videos)))
+    if not paths:
+        raise AnnotationError(" ".join(map(str, videos)), 0, "no video found")
+    check_decoder(decoder)
+    loaded = loaded_here(checkpoint, device, processes)
+    extractor = FeatureExtractor(loaded, stage=stage, hop=hop, batch_size=batch_size)
+    model = to_share(checkpoint, loaded, processes)
+    names = [f"{name}.npz" for name in result_names(paths)]
+    results = ResultFolder(output, "features", "features.json", names, overwrite=overwrite)
+    own = {"stage": extractor.stage.name, "hop": hop, "batch_size": batch_size}
+    settings = _settings(
+        loaded,
+        own
+        | {
+            "channels": extractor.stage.channels,
+            "threads": thread_count(threads, processes),
+            "device": device_kind(model, device),
+            "decoder": decoder,
+        },
+    )
+    records = work_through(
+        _Extraction(model, paths, names, results.folder, own, device, decoder),
+        [[number] for number in range(len(paths))],
+        paths,
+        output=results,
+        settings=settings | {"videos": [str(path) for path in paths]},
+        processes=processes,
+        description="extracting",
+        progress=progress,
+    )
+    if records is None:
+        return None
+    result = settings | _ledger(paths, names, records)
+    files = [record.get("files", {}) for record in records.values()]
+    return results.finish(result, {name: size for own in files for name, size in own.items()})
+
+
+def _settings(loaded: LoadedRecogniser, own: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the features depend on besides the videos."""
+    return {
+        "checkpoint": loaded.path,
+        "checkpoint_sha256": loaded.digest,
+        "clip": loaded.clip.to_json(),
+        **own,
+        "versions": versions(own["decoder"]),
+    }
+
+
+def _ledger(
+    paths: Sequence[Path], names: Sequence[str], records: Mapping[int, Record]
+) -> dict[str, Any]:
+    done = [number for number in range(len(paths)) if "failure" not in records[number]]
+    return {
+        "videos_expected": len(paths),
+        "videos_done": len(done),
+        "videos_failed": {
+            str(path): records[number]["failure"]
+            for number, path in enumerate(paths)
+            if "failure" in records[number]
+        },
+        "videos": [
+            {
+                "video": str(paths[number]),
+                "file": names[number],
+                **{key: records[number][key] for key in ("windows", "fps", "duration_seconds")},
+            }
+            for number in done
+        ],
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Extraction:
+    """The work of a feature run; see `vidattn.runs.work.Work`."""
+
+    model: str | LoadedRecogniser
+    paths: Sequence[Path]
+    names: Sequence[str]
+    folder: Path
+    settings: Mapping[str, Any]
+    device: str
+    decoder: str
+
+    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+        loaded = loaded_in(shard, self.model, self.device)
+        extractor = FeatureExtractor(loaded, **self.settings)
+        for [number] in groups:
+            yield {number: self._one(extractor, number)}
+
+    def _one(self, extractor: FeatureExtractor, number: int) -> Record:
+        try:
+            with open_video(self.paths[number], decoder=self.decoder) as reader:
+                found = extractor.features(reader)
+                record = {
+                    "windows": len(found.features),
+                    "fps": reader.fps,
+                    "duration_seconds": reader.duration_seconds,
+                }
+        except VideoError as error:
+            return {"failure": error.reason}
+        if not np.isfinite(found.features).all():
+            return {"failure": "the network's features are not finite"}
+        name = self.names[number]
+        _save(self.folder / name, found)
+        return record | {"files": {name: (self.folder / name).stat().st_size}}
+
+
+def _save(path: Path, found: WindowFeatures) -> None:
+    with written_whole(path) as temporary:
+        np.savez(
+            temporary,
+            features=found.features,
+            start_seconds=found.start_seconds,
+            end_seconds=found.end_seconds,
+            centre_seconds=found.centre_seconds,
+            indices=found.indices,
+        )

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn import report
+from vidattn.errors import AnnotationError, VideoError
+from vidattn.files import write_bytes, written_together
+from vidattn.inference.keyframes import KeyFrames, check_selection, extract_keyframes, full_frames
+from vidattn.runs.provenance import versions
+from vidattn.runs.results import ResultFolder
+from vidattn.runs.run_network import device_kind, loaded_here, loaded_in, to_share
+from vidattn.runs.shards import Shard
+from vidattn.runs.video_lists import result_names, videos_and_folders
+from vidattn.runs.work import Groups, Record, thread_count, work_through
+from vidattn.video.opening import check_decoder, check_salvageable
+
+if TYPE_CHECKING:
+    from vidattn.models import LoadedRecogniser
+
+SHEET_TILE_WIDTH = 320
+SHEET_FILE = "contact_sheet.png"
+# So that a run is the same whether these were given or not.
+_DEFAULTS = {
+    each.name: each.default
+    for each in signature(extract_keyframes).parameters.values()
+    if each.name not in ("path", "checkpoint", "decoder", "salvage", "device")
+}
+PICTURES = r"frame_\d+\.png|contact_sheet\.png"
+
+
+def write_keyframes(
+    videos: Iterable[str | Path],
+    output: str | Path,
+    *,
+    checkpoint: str | Path | LoadedRecogniser | None = None,
+    decoder: str = "pyav",
+    salvage: bool = False,
+    device: str = "cpu",
+    processes: int = 1,
+    threads: int | None = None,
+    overwrite: bool = False,
+    **settings: Any,
+) -> dict[str, Any] | None:
+    """Extract the key frames of videos and write them down.
+
+    In `output`: a folder for each video with its frames at full resolution and
+    `contact_sheet.png`, and `keyframes.json` over all; below `output` folders are named like the
+    videos below the folder they share. Videos that cannot be read are recorded
+    there and the others go on; if none can be read, nothing is written. A run that was
+    interrupted goes on when called again with the same arguments; a launcher's processes share it.
+
+    Args:
+        videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
+            path a line, relative to the list.
+        checkpoint: a file, or what `vidattn.models.load` returned.
+        salvage: read damaged videos too; not with folders of images.
+        processes, threads: see `vidattn.evaluate`.
+        overwrite: replace the pictures of an earlier run; see `vidattn.runs.results`.
+        settings: of `extract_keyframes`.
+
+    Returns:
+        what `keyframes.json` holds: "videos", and "failures" with the type of each error and its
+        reason; None in those of a launcher's processes that are not the last to finish.
+
+    Raises:
+        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or
+            something in `output` would be written over.
+    """
+    check_decoder(decoder, salvage=salvage)
+    check_selection(**settings)
+    given = list(videos)
+    names = list(dict.fromkeys(map(str, videos_and_folders(given))))
+    if not names:
+        raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
+    if salvage:
+        check_salvageable(names)
+    loaded = model = None
+    if checkpoint is not None:
+        loaded = loaded_here(checkpoint, device, processes)
+        model = to_share(checkpoint, loaded, processes)
+    own = _DEFAULTS | settings | {"decoder": decoder, "salvage": salvage}
+    folders = result_names(names)
+    results = ResultFolder(
+        output,
+        "keyframes",
+        "keyframes.json",
+        folders=folders,
+        pattern=PICTURES,
+        overwrite=overwrite,
+    )
+    work = _Extraction(names, folders, results, model, device, own)
+    records = work_through(
+        work,
+        [[number] for number in range(len(names))],
+        list(map(Path, names)),
+        output=results,
+        settings=own
+        | {
+            "checkpoint_sha256": loaded and loaded.digest,
+            "device": device_kind(model, device),
+            "threads": thread_count(threads, processes),
+            "versions": versions(decoder),
+            "videos": names,
+        },
+        processes=processes,
+        description="extracting",
+        progress=len(names) > 1,
+    )
+    if records is None:
+        return None
+    found = _record(names, records)
+    if found["videos"]:
+        files = [record.get("files", {}) for record in records.values()]
+        return results.finish(found, {name: size for own in files for name, size in own.items()})
+    results.abandon()
+    return found
+
+
+def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, Any]:
+    found: dict[str, Any] = {"videos": [], "failures": []}
+    for number, name in enumerate(names):
+        record = {
+            key: value for key, value in records[number].items() if key not in ("state", "files")
+        }
+        if "reason" in record:
+            found["failures"].append({"video": name, **record})
+        else:
+            found["videos"].append(record)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Extraction:
+    """The work of such a run; see `vidattn.runs.work.Work`."""
+
+    videos: Sequence[str]
+    folders: Sequence[str]
+    results: ResultFolder
+    model: str | LoadedRecogniser | None
+    device: str
+    settings: Mapping[str, Any]
+
+    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+        loaded = None if self.model is None else loaded_in(shard, self.model, self.device)
+        for [number] in groups:
+            yield {number: self._one(loaded, number)}
+
+    def _one(self, loaded: LoadedRecogniser | None, number: int) -> Record:
+        folder = self.folders[number]
+        target = self.results.folder / folder
+        try:
+            found = extract_keyframes(self.videos[number], checkpoint=loaded, **self.settings)
+            with written_together(target, beside=self.results.journal_folder) as temporary:
+                images = write_images(
+                    found,
+                    temporary,
+                    decoder=self.settings["decoder"],
+                    salvage=self.settings["salvage"],
+                )
+                files = {
+                    f"{folder}/{file.name}": file.stat().st_size
+                    for file in sorted(temporary.iterdir())
+                }
+                self.results.remove_replaced(folder)
+        except VideoError as error:
+            return {"error": type(error).__name__, "reason": error.reason}
+        record = found.to_json()
+        for frame, image in zip(record["frames"], images, strict=True):
+            frame["image"] = f"{folder}/{image.name}"
+        return record | {"files": files}
+
+
+def write_images(
+    found: KeyFrames, folder: Path, *, decoder: str, salvage: bool = False
+) -> list[Path]:
+    """The key frames at full resolution as PNG files, and a contact sheet beside them."""
+    indices = [frame.frame_index for frame in found.frames]
+    paths = [folder / f"frame_{index:06d}.png" for index in indices]
+    small: list[NDArray[np.uint8]] = []
+    pictures = full_frames(found.path, indices, decoder=decoder, salvage=salvage)
+    for path, picture in zip(paths, pictures, strict=True):
+        write_bytes(path, report.encode_image(picture))
+        small.append(report.shrink(picture, SHEET_TILE_WIDTH))
+    write_bytes(folder / SHEET_FILE, contact_sheet(found, small))
+    return paths
+
+
+def contact_sheet(
+    found: KeyFrames,
+    pixels: Iterable[NDArray[np.uint8]],
+    *,
+    title: str | None = None,
+    tile_width: int = SHEET_TILE_WIDTH,
+) -> bytes:
+    """PNG of all key frames with their times, scores and regions.
+
+    Args:
+        pixels: uint8 (H, W, 3) each, the frames at full resolution or smaller.
+        title: the video's name where None.
+    """
+    width = found.details["size"][1]
+    tiles = [
+        report.KeyFrame(
+            picture,
+            frame.frame_index,
+            frame.seconds,
+            frame.score,
+            np.array(frame.regions).reshape(-1, 4) * (picture.shape[1] / width),
+        )
+        for frame, picture in zip(found.frames, pixels, strict=True)
+    ]
+    title = Path(found.path).name if title is None else title
+    return report.encode_image(report.draw_contact_sheet(tiles, title=title, tile_width=tile_width))

@@ -1,0 +1,1 @@
+"""Lists of videos -> records: shares, processes, and a journal that survives interruptions."""

@@ -1,0 +1,309 @@
+"""Whose the files of an output folder are: a run writes only where nothing of a person's is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vidattn.errors import ArgumentError
+from vidattn.files import OVERWRITE, write_json
+from vidattn.runs.journal import Journal, journaled_files
+
+JOURNAL_FOLDER = ".vidattn-run"
+# The entry of a result by which a later run knows that it is one, and what belongs to it.
+WRITTEN = "written"
+_REPLACED_FILE = "replaced.json"
+# A process of a launcher may start so much later than the one that finished their run.
+_STRAGGLING_SECONDS = 60.0
+
+# Name below the output folder, with `/` -> bytes, or None where they may change.
+Files = Mapping[str, int | None]
+
+
+class ResultFolder:
+    """The files of one command in its output folder, which may hold other things too.
+
+    What the command writes it lists in its record, a JSON file that it writes last. A later run
+    of the command replaces those files if it is asked to; whatever else is in the way stays as it
+    is, and the run is refused before it starts. While a run is unfinished, `.vidattn-run` holds
+    its journal: the same command goes on.
+
+    Args:
+        folder: made if need be.
+        command: such as "keyframes".
+        record: name of the JSON file.
+        files: names of the other files that it writes; "name/" for a folder that is all its own.
+        folders: names of folders in which it writes files of other names.
+        pattern: of the names of those files.
+        overwrite: replace the result of an earlier run, or throw an unfinished one away.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        command: str,
+        record: str,
+        files: Sequence[str] = (),
+        *,
+        folders: Sequence[str] = (),
+        pattern: str = "",
+        overwrite: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.command = command
+        self.record = record
+        self.files = [record, *files]
+        self.folders = list(folders)
+        self.pattern = re.compile(pattern, re.IGNORECASE)
+        self.overwrite = overwrite
+        self.replaced: dict[str, int | None] = {}
+        self._made_folder = False
+        self._settings = ""
+        self._begun = False
+
+    @property
+    def journal_folder(self) -> Path:
+        """Where an unfinished run keeps its journal."""
+        return self.folder / JOURNAL_FOLDER
+
+    def begin(self, settings: Mapping[str, Any], *, shared: bool = False) -> bool:
+        """Go on with the unfinished run of these settings, or begin one; nothing is replaced yet.
+
+        Args:
+            settings: all that the result depends on, as JSON types.
+            shared: other processes of a launcher do the same at the same time.
+
+        Returns:
+            False where other processes of the launcher have finished the run already.
+
+        Raises:
+            ArgumentError: the folder holds something that would be written over, or the
+                unfinished run of other settings.
+        """
+        self._settings = _digest(settings)
+        self._begun = True
+        if self._goes_on(settings, shared=shared):
+            return True
+        if shared and self._just_finished():
+            return False
+        try:
+            self.check()
+        except ArgumentError:
+            if shared and self._goes_on(settings, shared=True):  # another process was quicker
+                return True
+            raise
+        self._made_folder = not self.folder.exists()
+        kept = {
+            "command": self.command,
+            "replaced": self.replaced,
+            "made_folder": self._made_folder,
+        }
+        write_json(self.journal_folder / _REPLACED_FILE, kept)
+        Journal(self.journal_folder, settings)
+        return True
+
+    def check(self) -> None:
+        """Note what an earlier run has written, which this one is to replace.
+
+        Raises:
+            ArgumentError: something is in the way, or that was not asked for.
+        """
+        earlier = self._earlier()
+        known = {**(earlier[0] if earlier else {}), **self.replaced}
+        if reason := self._refusal(known, finished=earlier is not None):
+            raise ArgumentError(reason)
+        self.replaced = known
+
+    def _just_finished(self) -> bool:
+        earlier = self._earlier()
+        if earlier is None or earlier[1] != self._settings:
+            return False
+        age_seconds = time.time() - (self.folder / self.record).stat().st_mtime
+        return age_seconds < _STRAGGLING_SECONDS
+
+    def _goes_on(self, settings: Mapping[str, Any], *, shared: bool) -> bool:
+        """Whether there is an unfinished run of these settings; `overwrite` ends another one."""
+        if not Journal.is_begun(self.journal_folder):
+            return False
+        try:
+            Journal(self.journal_folder, settings)
+        except ArgumentError:
+            if not self.overwrite or shared:
+                raise
+            if not self._kept():
+                raise ArgumentError(
+                    f"{self.journal_folder} holds an unfinished run of another command; give "
+                    "another --output"
+                ) from None
+            unfinished = _checked(journaled_files(self.journal_folder))
+            self.replaced = {**self._read_replaced(), **unfinished}
+            for name in unfinished:
+                self._unlink(name)
+            Journal.remove(self.journal_folder, also=(_REPLACED_FILE,))
+            return False
+        self.replaced = self._read_replaced()
+        return True
+
+    def _kept(self) -> dict[str, Any]:
+        """What the unfinished run has noted; nothing where it is no run of this command."""
+        try:
+            kept = json.loads((self.journal_folder / _REPLACED_FILE).read_text(encoding="utf-8"))
+            return dict(kept) if kept["command"] == self.command else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def _read_replaced(self) -> dict[str, int | None]:
+        kept = self._kept()
+        self._made_folder = kept.get("made_folder") is True
+        return _checked(kept.get("replaced", {}))
+
+    def _earlier(self) -> tuple[dict[str, int | None], str] | None:
+        """Files and settings of the finished run whose record is here; None if there is none."""
+        try:
+            content = json.loads((self.folder / self.record).read_text(encoding="utf-8"))
+            written = content[WRITTEN]
+            if written["command"] != self.command:
+                return None
+            return _checked(written["files"]) | {self.record: None}, str(written["settings"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def _refusal(self, known: Files, *, finished: bool) -> str:
+        """Why the run may not begin; "" if it may."""
+        found = list(dict.fromkeys(self._in_the_way(known)))
+        if found:
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            return (
+                f"{found[0]}{more}: this is in the way, and `vidattn {self.command}` did not write "
+                "it, or it was changed since; nothing is written over it. Give another --output, "
+                "or move it away"
+            )
+        if finished and not self.overwrite:
+            return (
+                f"{self.folder / self.record}: holds the result of an earlier run; {OVERWRITE} "
+                "replaces what that run wrote, or give another --output"
+            )
+        return ""
+
+    def _in_the_way(self, known: Files) -> Iterator[Path]:
+        folders = {self.folder, self.journal_folder}
+        for name in [*self.files, *(f"{folder}/x" for folder in self.folders)]:
+            folders.update(self.folder / part for part in PurePosixPath(name).parents)
+        yield from (each for each in sorted(folders) if os.path.lexists(each) and not each.is_dir())
+        for name in self.files:
+            path = self.folder / name
+            if os.path.lexists(path) and not self._is_ours(name, known):
+                yield path
+        parents = {str(PurePosixPath(name).parent) for name in known}
+        for name in self.folders:
+            if not (self.folder / name).is_dir():
+                continue
+            for entry in sorted((self.folder / name).iterdir()):
+                own = f"{name}/{entry.name}"
+                if entry.name.startswith(".") or entry in folders or self._is_ours(own, known):
+                    continue
+                if own in known or name not in parents or self.pattern.fullmatch(entry.name):
+                    yield entry
+
+    def _is_ours(self, name: str, known: Files) -> bool:
+        """Whether an earlier run wrote it, and nobody changed it since as far as its size tells."""
+        path = self.folder / name
+        if name not in known or path.is_symlink() or path.is_dir() != name.endswith("/"):
+            return False
+        return known[name] is None or path.stat().st_size == known[name]
+
+    def remove_replaced(self, below: str) -> None:
+        """Remove what the earlier run wrote into a folder that the run is about to fill."""
+        for name in self.replaced:
+            if str(PurePosixPath(name).parent) == below:
+                self._unlink(name)
+
+    def clear(self, *, but: str) -> None:
+        """Remove what is to be replaced at once, and what the run has written before it stopped.
+
+        For a run that begins anew each time, whose steps would go on with what they find.
+
+        Args:
+            but: a file that the run has written this time.
+        """
+        for name in self.replaced:
+            if name != but:
+                self._unlink(name)
+        for name in self.files:
+            if name != but and not name.endswith("/"):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def finish(self, content: Mapping[str, Any], files: Files | Iterable[str]) -> dict[str, Any]:
+        """Write the record, remove what only earlier runs had, and forget the journal.
+
+        Args:
+            content: of the record.
+            files: all that belongs to the result besides the record; with their sizes, or names.
+
+        Returns:
+            the record as it is written.
+        """
+        record = self.recorded(content, files)
+        own = record[WRITTEN]["files"]
+        self.replaced = {**self.replaced, **_checked(journaled_files(self.journal_folder))}
+        for name in self.replaced:
+            if name not in own and name != self.record:
+                self._unlink(name)
+        write_json(self.folder / self.record, record)
+        self.abandon()
+        return record
+
+    def recorded(
+        self,
+        content: Mapping[str, Any],
+        files: Files | Iterable[str],
+        *,
+        folder: Path | None = None,
+    ) -> dict[str, Any]:
+        """The record as in `finish`; `folder` is where the files lie until they are moved."""
+        place = folder or self.folder
+        own = files if isinstance(files, Mapping) else {each: _size(place / each) for each in files}
+        files = dict(sorted(own.items()))
+        written = {"command": self.command, "settings": self._settings, "files": files}
+        return {**content, WRITTEN: written}
+
+    def abandon(self) -> None:
+        """Forget the journal; a folder that was made for a result that never came goes, too."""
+        if self._begun:
+            Journal.remove(self.journal_folder, also=(_REPLACED_FILE,))
+        if self._made_folder:
+            with suppress(OSError):
+                self.folder.rmdir()  # where there is nothing to show
+
+    def _unlink(self, name: str) -> None:
+        """Remove a file of ours that nobody changed, and folders that are empty then."""
+        path = self.folder / name
+        if path.is_file() and self._is_ours(name, self.replaced):
+            path.unlink()
+            with suppress(OSError):
+                for parent in PurePosixPath(name).parents[:-1]:
+                    (self.folder / parent).rmdir()
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _checked(files: Mapping[str, Any]) -> dict[str, int | None]:
+    """Files that a record names, without such as lie elsewhere."""
+    return {
+        name: None if size is None else int(size)
+        for name, size in files.items()
+        if not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
+    }
+
+
+def _digest(settings: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""One reader for each decoder and kind of source."""

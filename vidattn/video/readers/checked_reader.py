@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+
+import numpy as np
+
+from vidattn.errors import DecodeError
+from vidattn.video.decoding.resize import resize_area, resized_size
+from vidattn.video.limits import DEFAULT_LIMITS, Limits
+from vidattn.video.readers.indexed_reader import IndexedReader
+from vidattn.video.readers.pyav_reader import PyavReader
+
+# Timestamps of two decoders are the same within this; a frame lasts at least eight times longer.
+SECONDS_TOLERANCE = 1e-3
+
+
+class CheckedReader(IndexedReader):
+    """A second decoder whose frames are named by the file's own index.
+
+    The index is the PyAV reader's. A file whose packets are not plainly its frames is refused,
+    for there this decoder may give other frames, or never return; so is one where its count of
+    frames, their times or their size are others.
+
+    Attributes:
+        stream_index: which of the file's streams this is.
+    """
+
+    name: str
+    refused_containers: tuple[str, ...] = ()  # known to give wrong frames without a sign
+
+    def __init__(self, path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.path = os.fspath(path)
+        with PyavReader(path, limits=limits) as index:
+            if index.full_decode_reason is not None:
+                self._refuse(index.full_decode_reason)
+            self._seconds = np.array(index.seconds_of(range(len(index))))
+            self._keys = np.array(index.keyframe_indices(), np.int64)
+            self.size, self.fps = index.size, index.fps
+            self.duration_seconds = index.duration_seconds
+            self.stream_index = index.stream_index
+            if index.container_format in self.refused_containers:
+                self._refuse(f"the container {index.container_format}")
+            if index.orientation.mirrored:
+                self._refuse("the picture is to be shown mirrored")
+
+    @abstractmethod
+    def _read(self, indices: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Frames (T, H, W, 3) uint8 and, where the decoder tells, their times."""
+
+    def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+        size = resized_size(self.size, short_side)
+        unique, places = np.unique(indices, return_inverse=True)
+        rows, seconds = self._read(unique.tolist())
+        self._check_frames(unique, rows, seconds)
+        if size != self.size:
+            rows = np.stack([resize_area(row, size) for row in rows])
+        return rows if np.array_equal(unique, indices) else rows[places]
+
+    def close(self) -> None:
+        """Release the file; asking for frames afterwards is an error."""
+        self._closed = True
+        self._video = None
+
+    def _refuse(self, reason: str) -> None:
+        raise DecodeError(self.path, f"{reason}: {self.name} may be wrong here; use pyav")
+
+    def _check_count(self, count: int) -> None:
+        if count != len(self):
+            self._refuse(f"{self.name} counts {count} frames, the file has {len(self)}")
+
+    def _check_frames(
+        self, indices: np.ndarray, rows: np.ndarray, seconds: np.ndarray | None
+    ) -> None:
+        expected = (len(indices), *self.size, 3)
+        if rows.shape != expected or rows.dtype != np.uint8:
+            self._refuse(f"frames of shape {rows.shape} came where {expected} was expected")
+        if seconds is not None:
+            self._check_times(self._seconds[indices], seconds)
+
+    def _check_times(self, expected: np.ndarray, found: np.ndarray) -> None:
+        difference = np.abs(expected - found)
+        if (difference > SECONDS_TOLERANCE).any():
+            place = int(difference.argmax())
+            self._refuse(f"a frame at {found[place]:.4f} s came for {expected[place]:.4f} s")

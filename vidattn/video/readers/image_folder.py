@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from vidattn.errors import ArgumentError, DecodeError, NotAVideoError
+from vidattn.video.containers import IMAGE_SUFFIXES
+from vidattn.video.decoding.resize import resize_area, resized_size
+from vidattn.video.limits import DEFAULT_LIMITS, Limits
+from vidattn.video.packets.paths import checked_path
+from vidattn.video.readers.indexed_reader import IndexedReader
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+
+
+class ImageFolderReader(IndexedReader):
+    """A folder of frame images as a video: file 2 comes before file 10.
+
+    Args:
+        path: the folder; its jpg, png, webp and bmp files are the frames, all of one size.
+        fps: frames per second; images carry no times.
+        limits: what the images may ask for.
+
+    Raises:
+        NotAVideoError: not a folder, or without images.
+        DecodeError: an image cannot be read, or is not of the first one's size.
+    """
+
+    timestamps_made_up = True
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, fps: float = 25.0, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        if not 0 < fps < float("inf"):
+            raise ArgumentError(f"fps: expected a number above 0, got {fps}")
+        self.path = os.fspath(path)
+        self.decoder = f"pillow {PIL.__version__}"
+        self.fps = float(fps)
+        self._limits = limits
+        folder = checked_path(path)
+        if not folder.is_dir():
+            raise NotAVideoError(self.path, "expected a folder of frame images")
+        found = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        shown = (file for file in found if file.is_file() and not file.name.startswith("."))
+        self._files = sorted(shown, key=_natural)
+        if not self._files:
+            raise NotAVideoError(self.path, "a folder without jpg, png, webp or bmp images")
+        limits.check_packets(self.path, len(self._files))
+        self._seconds = np.arange(len(self._files)) / self.fps
+        self._keys = np.arange(len(self._files))
+        self.duration_seconds = len(self._files) / self.fps
+        limits.check_seconds(self.path, self.duration_seconds)
+        self.size = self._read(0).shape[:2]
+
+    def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+        size = resized_size(self.size, short_side)
+        unique, places = np.unique(indices, return_inverse=True)
+        return np.stack([resize_area(self._read(index), size) for index in unique.tolist()])[places]
+
+    def _read(self, index: int) -> np.ndarray:
+        file = self._files[index]
+        try:
+            with Image.open(file, formats=_FORMATS) as image:
+                self._check_size(file, image)
+                return np.asarray(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DecodeError(self.path, f"cannot read {file.name}: {error}") from error
+
+    def _check_size(self, file: Path, image: Any) -> None:
+        width, height = image.size
+        self._limits.check_size(self.path, height, width)
+        if hasattr(self, "size") and (height, width) != self.size:
+            raise DecodeError(
+                self.path,
+                f"{file.name} is {width}x{height} pixels, "
+                f"the first image {self.size[1]}x{self.size[0]}",
+            )
+
+
+def _natural(file: Path) -> list[tuple[int, int, str]]:
+    """Order by name, with runs of digits as numbers."""
+    parts = re.split(r"(\d+)", file.name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
