@@ -18,6 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,12 @@ from vidattn.inference.baselines import (
     mean_box_size,
     region_matches,
 )
-from vidattn.jobs import demo as demo_run
 from vidattn.jobs import demo_material
 from vidattn.models import InsertionSpec, Recogniser, RecogniserSpec
 from vidattn.selection import select_frames
+
+# The package gives the function of this name.
+demo_run = import_module("vidattn.jobs.demo")
 
 NOTHING = "none"
 AVERAGE = "average pooling"

@@ -18,17 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from verification_record import as_json, read_test_file
 
 from vidattn.attention import AttentionMap, build, catalogue, record_maps
 from vidattn.attention.cost import Cost, cost_or_reason, example_context, example_settings
 from vidattn.attention.facts import Facts
-from vidattn.attention.verification import (
-    RECORD,
-    Verification,
-    as_json,
-    read_test_file,
-    verifications,
-)
+from vidattn.attention.verification import RECORD, Verification, verifications
 from vidattn.data.synthetic.scene import draw_scene
 from vidattn.errors import ArgumentError
 from vidattn.files import write_bytes, write_text

@@ -2,13 +2,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from vidattn.attention import catalogue
-from vidattn.attention.verification import read_test_file, verifications
+from vidattn.attention.verification import verifications
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_record_says_what_the_tests_do():
+@pytest.fixture
+def read_test_file(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import verification_record
+
+    return verification_record.read_test_file
+
+
+def test_record_says_what_the_tests_do(read_test_file):
     found = {}
     for name, facts in catalogue().items():
         *_, family, module = facts.type.__module__.split(".")
@@ -17,7 +27,7 @@ def test_record_says_what_the_tests_do():
     assert verifications() == found, "run `python tools/write_attention_docs.py`"
 
 
-def test_libraries_are_those_imported_and_tests_are_named(tmp_path):
+def test_libraries_are_those_imported_and_tests_are_named(read_test_file, tmp_path):
     path = tmp_path / "test_it.py"
     path.write_text(
         "import math, torch\n"

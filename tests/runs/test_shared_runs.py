@@ -27,7 +27,8 @@ SETTINGS: dict[str, Any] = {
 # Ends its own process, as a full memory would, in the middle of writing the third record.
 KILLED = """
 import os, signal, sys
-from vidattn.jobs import evaluate, journal
+from vidattn.jobs import evaluate
+from vidattn.runs import journal
 
 whole, lines = journal.JournalWriter.write, []
 

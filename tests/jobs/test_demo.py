@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ import pytest
 from vidattn.data import read_annotations
 from vidattn.data.synthetic import write_actions
 from vidattn.errors import AnnotationError, ArgumentError
-from vidattn.jobs import demo as demo_run
 from vidattn.jobs import demo_material
+
+# The package gives the function of this name.
+demo_run = import_module("vidattn.jobs.demo")
 
 
 def predictions(labels: list[str], scores: list[list[float]]) -> dict:
