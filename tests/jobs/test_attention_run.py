@@ -64,8 +64,8 @@ def test_key_frames_stand_beside_what_needs_no_model(
     # Two of 48 frames at random: neither is inside with (38 · 37) / (48 · 47).
     assert recalls["random"]["mean"] == pytest.approx(1 - 38 * 37 / (48 * 47))
     assert found["figures"]["action_recall"]["groups"] == 2
-    assert (found["videos_expected"], found["videos_evaluated"]) == (4, 3)
-    assert [Path(name).name for name in found["videos_failed"]] == ["broken.mp4"]
+    assert (found["videos_expected"], found["videos_done"]) == (4, 3)
+    assert [Path(each["video"]).name for each in found["failures"]] == ["broken.mp4"]
     assert "state" not in found["videos"][0]
     page = (tmp_path / "out" / "evaluation.html").read_text()
     assert "Key frames inside the action" in page

@@ -27,7 +27,16 @@ OPTIONS = {
     "count": ("keyframes", "count"),
     "gap": ("keyframes", "minimum_gap_seconds"),
 }
-SHARED = ("processes", "threads", "device", "decoder", "output", "overwrite")
+SHARED = (
+    "processes",
+    "threads",
+    "video_seconds",
+    "video_memory",
+    "device",
+    "decoder",
+    "output",
+    "overwrite",
+)
 
 HELP = "evaluate a checkpoint: recognition, key frames or regions, video by video"
 
@@ -136,4 +145,4 @@ def _localisation(parsed: argparse.Namespace, options: dict[str, Any]) -> int | 
     found = evaluate_localisation(parsed.checkpoint, parsed.data, task=parsed.task, **options)
     if found is not None and not parsed.json:
         print_localisation(found)
-    return None if found is None else int(bool(found["videos_failed"]))
+    return None if found is None else int(bool(found["failures"]))

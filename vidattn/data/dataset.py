@@ -121,6 +121,7 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         self.maximum_failures = maximum_failures
         self.seed = seed
         self.failures: dict[str, str] = {}
+        self._errors: dict[str, type[VideoError]] = {}
         self.report: Callable[[int | None], None] = _nobody_asks
         self.labels: Tensor = encode_labels(self.samples, self.classes, multi_label=multi_label)
 
@@ -133,14 +134,14 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         sample = self.samples[draw.index]
         known = self.failures.get(sample.name)
         if known is not None:
-            return Failure(sample.name, known)
+            return Failure(sample.name, known, self._errors[sample.name])
         self.report(draw.index)
         try:
             clips = self._training(draw) if self.training else self._evaluation(draw.index)
             self.report(None)
         except VideoError as error:
-            failure = Failure(sample.name, error.reason)
-            self.failures[failure.path] = failure.reason
+            failure = Failure(sample.name, error.reason, type(error))
+            self._remember(failure)
             self.report(None)
             return failure
         return [LabelledClip(clip, self.labels[draw.index]) for clip in clips]
@@ -165,11 +166,16 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             UnreadableVideosError: more videos than `maximum_failures` have failed by now, or
                 all, where a number is set.
         """
-        self.failures.update({failure.path: failure.reason for failure in failures})
+        for failure in failures:
+            self._remember(failure)
         if self.maximum_failures is None:
             return
         if len(self.failures) > self._allowed_failures:
             raise UnreadableVideosError(self.failures, self._allowed_failures)
+
+    def _remember(self, failure: Failure) -> None:
+        self.failures[failure.path] = failure.reason
+        self._errors[failure.path] = failure.error
 
     def fill_cache(self, *, threads: int = 1) -> None:
         """Decode every video now, so that workers that are started later share the frames.
@@ -184,7 +190,7 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             try:
                 self.source.load(sample.path)
             except VideoError as error:
-                return Failure(sample.name, error.reason)
+                return Failure(sample.name, error.reason, type(error))
             return None
 
         with ThreadPoolExecutor(threads) as pool:

@@ -7,6 +7,7 @@ from vidattn import report
 from vidattn.evaluation import Interval
 from vidattn.files import write_text
 from vidattn.jobs.attention_evaluation import FIGURES, TITLES
+from vidattn.jobs.failures_shown import failure_table, print_failures
 
 WORST = 20
 
@@ -15,15 +16,14 @@ def write_localisation_page(path: Path, result: dict[str, Any]) -> None:
     """Every figure by method with its interval, and the videos that attention does worst on."""
     sections: list[Any] = [_bars(name, figure) for name, figure in result["figures"].items()]
     sections.append(_worst(result))
-    if result["videos_failed"]:
-        rows = [[name, reason] for name, reason in result["videos_failed"].items()]
-        sections.append(report.Table("Videos that were not evaluated", ["video", "reason"], rows))
+    if result["failures"]:
+        sections.append(failure_table(result["failures"]))
     what = "Key frames" if result["task"] == "keyframes" else "Regions"
     page = report.render_page(
         f"{what} against true actions",
         sections,
         summary=(
-            f"{result['videos_evaluated']} of {result['videos_expected']} videos; "
+            f"{result['videos_done']} of {result['videos_expected']} videos; "
             "every method has the same budget."
         ),
         facts={
@@ -51,8 +51,7 @@ def print_localisation(result: dict[str, Any]) -> None:
             minus = figure["attention_minus"].get(method)
             table.add_row(method, percent(interval), percent(minus, "+") if minus else "")
         console.print(table)
-    for path, reason in result["videos_failed"].items():
-        console.print(f"not evaluated: {path}: {reason}", style="red", markup=False)
+    print_failures(result["failures"])
 
 
 def percent(interval: dict[str, float], sign: str = "") -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,11 +16,21 @@ from vidattn.jobs import attention_evaluation as localisation
 from vidattn.jobs.evaluation_folder import evaluation_folder
 from vidattn.models import LoadedRecogniser
 from vidattn.naming import choose
+from vidattn.runs.failures import counted, failed, in_words, is_failure
+from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import times, versions
 from vidattn.runs.results import ResultFolder
-from vidattn.runs.run_network import device_kind, loaded_here, loaded_in, to_share
+from vidattn.runs.run import work_through
+from vidattn.runs.run_network import (
+    device_kind,
+    loaded_here,
+    loaded_in,
+    processes_for,
+    thread_count,
+    to_share,
+)
 from vidattn.runs.shards import Shard
-from vidattn.runs.work import Groups, Record, thread_count, work_through
+from vidattn.runs.work import Group, Record
 from vidattn.video import open_video
 
 
@@ -35,6 +45,8 @@ def evaluate_localisation(
     threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
+    video_seconds: float = VIDEO_SECONDS,
+    video_memory: str | int = VIDEO_MEMORY,
     output: str | Path | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -50,7 +62,7 @@ def evaluate_localisation(
         task: "keyframes" or "regions".
         count: key frames a video.
         minimum_gap_seconds: between them.
-        processes, threads, decoder: see `vidattn.evaluate`.
+        processes, threads, decoder, video_seconds, video_memory: see `vidattn.evaluate`.
         output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
         overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
 
@@ -67,6 +79,8 @@ def evaluate_localisation(
         raise ArgumentError(
             f"expected count ≥ 1 and gap ≥ 0 seconds, got {count} and {minimum_gap_seconds}"
         )
+    limits = RunLimits(video_seconds, video_memory)
+    processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     videos = read_actions(data, boxes=task == "regions")
     options = {"count": count, "minimum_gap_seconds": minimum_gap_seconds}
@@ -88,6 +102,7 @@ def evaluate_localisation(
         output=results,
         settings=settings,
         processes=processes,
+        limits=limits,
         description="evaluating",
         progress=progress,
     )
@@ -128,25 +143,20 @@ def _write(results: ResultFolder, result: dict[str, Any]) -> None:
 def _result(
     videos: Sequence[AnnotatedVideo], records: Mapping[int, Record], task: str
 ) -> dict[str, Any]:
-    known = [number for number in range(len(videos)) if "failure" not in records[number]]
-    failures = {
-        str(videos[number].path): record["failure"]
-        for number, record in records.items()
-        if "failure" in record
-    }
+    counts = counted([str(video.path) for video in videos], records)
+    known = [number for number in range(len(videos)) if not is_failure(records[number])]
     groups = [videos[number].group for number in known]
     if len(set(groups)) < 2:
         raise ArgumentError(
             f"data: expected videos of at least 2 groups that can be read, got {len(known)} "
-            f"videos of {len(set(groups))} ({failures})"
+            f"videos of {len(set(groups))} ({in_words(counts['failures'])})"
         )
     found = [{"video": videos[number].name, **records[number]} for number in known]
     for record, group in zip(found, groups, strict=True):
         record.pop("state", None)
         record["group"] = group
     return {
-        "videos_evaluated": len(known),
-        "videos_failed": failures,
+        **counts,
         "figures": localisation.summarise(found, groups, [task]),
         "videos": found,
     }
@@ -164,7 +174,7 @@ class _Localisation:
     device: str
     decoder: str
 
-    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+    def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = loaded_in(shard, self.model, self.device)
         centre = None
         if self.task == "regions":
@@ -188,5 +198,5 @@ class _Localisation:
                     **self.options,
                 )
         except VideoError as error:
-            return {"failure": error.reason}
+            return failed(error)
         return record

@@ -12,6 +12,7 @@ from vidattn.evaluation import Interval
 from vidattn.files import write_text
 from vidattn.jobs.clip_scores import spread
 from vidattn.jobs.evaluation_record import CALIBRATION_BINS
+from vidattn.jobs.failures_shown import failure_table, print_failures
 from vidattn.jobs.thumbnails import frame_strip
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def write_evaluation_page(path: Path, found: Evaluation) -> None:
         sections += [_confusions(found), _calibration(found), _worst(found)]
     sections.append(_classes(found))
     if found.failures:
-        rows = [[name, reason] for name, reason in found.failures.items()]
-        sections.append(report.Table("Videos that were not evaluated", ["video", "reason"], rows))
+        sections.append(failure_table(found.failures))
     settings = found.settings
     page = report.render_page(
         "Evaluation",
@@ -70,8 +70,7 @@ def print_figures(found: Evaluation) -> None:
     lines = [f"beside video top1: {', '.join(beside)}"] if beside else []
     for line in (*lines, clips_in_words(found), frames):
         console.print(line, markup=False, highlight=False)
-    for path, reason in found.failures.items():
-        console.print(f"not evaluated: {path}: {reason}", style="red", markup=False)
+    print_failures(found.failures)
 
 
 def clips_in_words(found: Evaluation) -> str:

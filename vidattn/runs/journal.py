@@ -107,8 +107,9 @@ def _entries(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _lines(folder: Path) -> Iterator[bytes]:
     """Whole lines of all files; none once another process has removed the folder."""
     try:
-        for file in sorted(folder.glob("*.jsonl")):
-            yield from file.read_bytes().split(b"\n")[:-1]
+        for path in sorted(folder.glob("*.jsonl")):
+            with open(path, "rb") as file:
+                yield from (line for line in file if line.endswith(b"\n"))
     except FileNotFoundError:
         return
 
@@ -121,8 +122,12 @@ class JournalWriter:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._synced = time.monotonic()
 
-    def write(self, records: Mapping[int, Mapping[str, Any]]) -> None:
-        """Append records by the numbers of their items, in one go."""
+    def write(self, records: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+        """Append records by the numbers of their items, in one go.
+
+        Returns:
+            the records as they will be read: what JSON makes of them.
+        """
         lines = [
             json.dumps({"number": number, "record": record}, allow_nan=False) + "\n"
             for number, record in records.items()
@@ -134,6 +139,9 @@ class JournalWriter:
             if time.monotonic() - self._synced > SYNC_SECONDS:
                 os.fsync(self._descriptor)
                 self._synced = time.monotonic()
+        return {
+            number: json.loads(line)["record"] for number, line in zip(records, lines, strict=True)
+        }
 
     def __enter__(self) -> Self:
         return self
