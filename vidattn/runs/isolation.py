@@ -25,8 +25,9 @@ from vidattn.runs.work import Work
 # How often limits are looked at, and how long a child may take to end that has nothing to do.
 LOOK_SECONDS = 0.2
 END_SECONDS = 10.0
-# What a run with a network imports, besides what the module of its work does.
-NETWORK_MODULES = ("torch", "vidattn.models.checkpoint")
+# What children import besides the module of their work, and what one with a network does.
+MODULES = ("vidattn.runs.child", "vidattn.video.readers.pyav_reader")
+NETWORK_MODULES = ("torchvision", "vidattn.models.recogniser", "vidattn.data.transforms")
 
 
 def start_server(*modules: str) -> BaseContext:
@@ -46,7 +47,7 @@ def start_server(*modules: str) -> BaseContext:
     if "torch" in sys.modules:  # later runs of this process may need it, if this one does not
         modules = (*modules, *NETWORK_MODULES)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vidattn.runs.child", *modules])
+    context.set_forkserver_preload([*MODULES, *modules])
     with interrupts_held():
         forkserver.ensure_running()
     return context
@@ -177,7 +178,7 @@ class _Child:
                 self._stream.trouble(message.reason)
             elif isinstance(message, Done):
                 self._is_done = True
-            else:
+            elif isinstance(message, dict):
                 self._stream.done(message)
 
     def _received(self) -> object | None:
