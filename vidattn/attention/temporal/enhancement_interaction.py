@@ -80,8 +80,7 @@ class EnhancementInteraction(Mechanism):
         means = frame_mean(x, mask)
         change = -change_to_next(self.squeeze(means), self.squeeze_next(means))
         weights: Tensor = self.excite(change).sigmoid()
-        time = torch.arange(x.shape[2], device=x.device)
-        moves = (time < x.shape[2] - 1).reshape(1, 1, -1)
-        if frames is not None:
-            moves = moves & frames & nn.functional.pad(frames[:, :, 1:], (0, 1))
-        return weights.where(moves, 1)
+        if frames is None:
+            frames = torch.ones_like(means[:, :1], dtype=torch.bool)
+        followed = nn.functional.pad(frames[:, :, 1:], (0, 1))
+        return weights.where(followed, 1)
