@@ -192,3 +192,27 @@ def test_a_new_one_starts_as_stated(name):
                 wanted = wanted.reshape(value.shape)
             torch.testing.assert_close(value, wanted.expand_as(value), atol=1e-6, rtol=1e-6)
     assert not stated, "these are not there"
+
+
+# Of CBAM, of triplet attention, of differential attention and of flax, as their authors have them.
+NORM_SETTINGS = {
+    "convolutional_block_attention": {"norm": (1e-5, 0.01)},
+    "convolutional_token_learner": {"norm": (1e-6, None)},
+    "token_fusion": {
+        name: (1e-6, None) for name in ("learner.norm", "token_norm", "mixed_norm", "norm")
+    },
+    "token_learner": {"norm": (1e-6, None)},
+    "triplet": {f"norms.{branch}": (1e-5, 0.01) for branch in range(4)},
+}
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_norms_have_the_epsilon_and_momentum_of_torch_or_those_stated(name):
+    stated = dict(NORM_SETTINGS.get(name, {}))
+    parts = {path.rpartition(".")[0]: part for path, part, *_ in started(name)}
+    for path, part in parts.items():
+        if isinstance(part, NORMS):
+            expected = stated.pop(path, (1e-5, 0.1))
+            momentum = getattr(part, "momentum", None)
+            assert (part.eps, momentum) == (expected[0], expected[1] if momentum else None)
+    assert not stated
