@@ -198,9 +198,9 @@ def test_a_new_one_starts_as_stated(name):
 NORM_SETTINGS = {
     "convolutional_block_attention": {"norm": (1e-5, 0.01)},
     "convolutional_token_learner": {"norm": (1e-6, None)},
-    "token_fusion": {
-        name: (1e-6, None) for name in ("learner.norm", "token_norm", "mixed_norm", "norm")
-    },
+    "token_fusion": dict.fromkeys(
+        ("learner.norm", "token_norm", "mixed_norm", "norm"), (1e-06, None)
+    ),
     "token_learner": {"norm": (1e-6, None)},
     "triplet": {f"norms.{branch}": (1e-5, 0.01) for branch in range(4)},
 }
