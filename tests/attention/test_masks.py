@@ -1,0 +1,159 @@
+"""What is real counts as if nothing else were there, wherever padding lies, for every mechanism."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.attention.test_battery import CASES, FIXED, HIGHEST, UNPADDED, Case, assert_close
+from vidattn.attention import Pooled, Reduced
+
+# Cells, windows and places are counted from the first position.
+ANCHORED = {
+    "gather_excite",
+    "neighbourhood",
+    "pooling_attention",
+    "recurrent_glimpse",
+    "self_calibrated_convolution",
+    "shifted_window",
+    "shifted_window_v2",
+    "temporal_transformer",
+    "token_merging",
+}
+# How far apart two frames are means something: a gap is no cut.
+OF_NEIGHBOURING_FRAMES = ANCHORED | {
+    "action_excitation",
+    "attention_gated_crf",
+    "bottleneck",
+    "bottleneck_transformer",
+    "conditional_convolution",
+    "convolutional_block_attention",
+    "convolutional_temporal_pooling",
+    "convolutional_token_learner",
+    "deformable_convolution",
+    "dual_attention",
+    "dynamic_convolution",
+    "efficient_local",
+    "enhancement_interaction",
+    "global_attention",
+    "global_local_temporal",
+    "highway",
+    "large_kernel",
+    "local_self_attention",
+    "long_term_difference",
+    "mean_field",
+    "motion_excitation",
+    "multi_view_fusion",
+    "pointwise_spatial",
+    "position_sensitive_axial",
+    "residual_attention",
+    "rotary_self_attention",
+    "selective_kernel",
+    "short_term_difference",
+    "space_time_mixing",
+    "split_attention",
+    "strip_pooling",
+    "temporal_shift",
+    "temporal_squeeze_excitation",
+    "triplet",
+    "uniformer_global",
+}
+# Where a position lies in its picture means something.
+OF_PLACES = ANCHORED | OF_NEIGHBOURING_FRAMES | {
+    "axial",
+    "coordinate",
+    "criss_cross",
+    "deformable",
+    "frequency_channel",
+    "interpretable_space_time_pooling",
+    "second_order_position",
+    "space_time_selection",
+    "spatial_transformer",
+    "stripe_attention_pooling",
+}  # fmt: skip
+# These know places or neighbours along time only.
+OF_PLACES -= {
+    "enhancement_interaction",
+    "space_time_mixing",
+    "temporal_shift",
+    "temporal_squeeze_excitation",
+}
+PICTURES = [case for case in CASES if case[1] > 1 and case[0] not in OF_PLACES | FIXED]
+
+
+def over(cases):
+    return pytest.mark.parametrize(("name", "rank"), cases, ids=str)
+
+
+@over(UNPADDED)
+def test_samples_padded_unlike_equal_each_without_padding(name, rank, randomise):
+    """One at the end, one at the start, one in between."""
+    case = Case(name, rank, randomise)
+    x, extra = case.inputs()
+    frames = torch.arange(x.shape[2])
+    last = len(frames) - 1
+    kept = torch.stack([
+        frames < last - 2,
+        frames >= (0 if name in ANCHORED else 2),
+        (frames < last) & (True if name in OF_NEIGHBOURING_FRAMES else frames.remainder(3) != 1),
+    ])  # fmt: skip
+    mask = kept.reshape(3, 1, -1, *[1] * (rank - 1))
+    with torch.no_grad():
+        together = case.module(x, mask=mask, **extra)
+        for index, real in enumerate(kept):
+            given = {key: value[index : index + 1] for key, value in extra.items()}
+            alone = case.module(x[index : index + 1, :, real], **given)
+            ours = of_sample(together, index, lambda part, real=real: part[..., real, *every(rank)])
+            for one, other in zip(ours, of_sample(alone, 0, lambda part: part), strict=True):
+                assert_close(one, other)
+
+
+def every(rank: int) -> list[slice]:
+    return [slice(None)] * (rank - 1)
+
+
+@over(PICTURES)
+def test_real_places_of_a_picture_equal_a_row_of_them(name, rank, randomise):
+    """Many of them, two, and one: where places do not count, what is padding is nowhere."""
+    case = Case(name, rank, randomise)
+    x, extra = case.inputs()
+    if extra:
+        pytest.skip("a context has its own size")
+    places = x.shape[-2] * x.shape[-1]
+    kept = torch.rand(3, places, generator=torch.Generator().manual_seed(3)) < 0.6
+    kept[1] = torch.arange(places).remainder(places // 2) == 1
+    kept[2] = torch.arange(places) == places // 2
+    mask = kept.reshape(3, *[1] * (rank - 1), *x.shape[-2:])
+    with torch.no_grad():
+        together = case.module(x, mask=mask)
+        for index, real in enumerate(kept):
+            row = x[index : index + 1].flatten(-2)[..., real].unsqueeze(-2)
+            ours = of_sample(
+                together, index, lambda part, real=real: part.flatten(-2)[..., real].unsqueeze(-2)
+            )
+            for one, other in zip(ours, of_sample(case.module(row), 0, Tensor.clone), strict=True):
+                assert_close(one, other)
+
+
+def of_sample(out, index: int, cut) -> list[Tensor]:
+    """What one sample gave, at the positions that `cut` leaves."""
+    if isinstance(out, Pooled):
+        return [out.features[index], cut(out.weights[index]), cut(out.scores[index])]
+    if isinstance(out, Reduced):
+        valid = out.valid[index]
+        return [out.features[index][:, valid], cut(out.source[index][valid])]
+    return [cut(out[index])]
+
+
+@over(HIGHEST)
+def test_mask_may_have_any_shape_that_stands_for_the_whole(name, rank, randomise):
+    """One for all samples, or for all places of a frame, as well as one for each position."""
+    case = Case(name, rank, randomise)
+    x, extra = case.inputs()
+    small = torch.arange(x.shape[2]).remainder(3).gt(0).reshape(1, 1, -1, *[1] * (rank - 1))
+    whole = small.expand(3, 1, *x.shape[2:]).clone()
+    with torch.no_grad():
+        outs = [case.module(x, mask=mask, **extra) for mask in (small, whole)]
+    for ours, theirs in zip(*(of_sample(out, 1, Tensor.clone) for out in outs), strict=True):
+        assert_close(ours, theirs)
