@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.attention.test_battery import CASES, FIXED, HIGHEST, UNPADDED, Case, assert_close
-from vidattn.attention import Pooled, Reduced
+from vidattn.attention import Pooled, Reduced, record_maps
 
 # Cells, windows and places are counted from the first position.
 ANCHORED = {
@@ -99,14 +99,13 @@ def test_samples_padded_unlike_equal_each_without_padding(name, rank, randomise)
         (frames < last) & (True if name in OF_NEIGHBOURING_FRAMES else frames.remainder(3) != 1),
     ])  # fmt: skip
     mask = kept.reshape(3, 1, -1, *[1] * (rank - 1))
-    with torch.no_grad():
-        together = case.module(x, mask=mask, **extra)
-        for index, real in enumerate(kept):
-            given = {key: value[index : index + 1] for key, value in extra.items()}
-            alone = case.module(x[index : index + 1, :, real], **given)
-            ours = of_sample(together, index, lambda part, real=real: part[..., real, *every(rank)])
-            for one, other in zip(ours, of_sample(alone, 0, lambda part: part), strict=True):
-                assert_close(one, other)
+    together = run(case, x, mask=mask, **extra)
+    for index, real in enumerate(kept):
+        given = {key: value[index : index + 1] for key, value in extra.items()}
+        alone = run(case, x[index : index + 1, :, real], **given)
+        check_sample(
+            together, index, alone, lambda part, real=real: part[..., real, *every(rank)], rank
+        )
 
 
 def every(rank: int) -> list[slice]:
@@ -125,15 +124,37 @@ def test_real_places_of_a_picture_equal_a_row_of_them(name, rank, randomise):
     kept[1] = torch.arange(places).remainder(places // 2) == 1
     kept[2] = torch.arange(places) == places // 2
     mask = kept.reshape(3, *[1] * (rank - 1), *x.shape[-2:])
-    with torch.no_grad():
-        together = case.module(x, mask=mask)
-        for index, real in enumerate(kept):
-            row = x[index : index + 1].flatten(-2)[..., real].unsqueeze(-2)
-            ours = of_sample(
-                together, index, lambda part, real=real: part.flatten(-2)[..., real].unsqueeze(-2)
-            )
-            for one, other in zip(ours, of_sample(case.module(row), 0, Tensor.clone), strict=True):
-                assert_close(one, other)
+    together = run(case, x, mask=mask)
+    for index, real in enumerate(kept):
+        row = x[index : index + 1].flatten(-2)[..., real].unsqueeze(-2)
+        check_sample(
+            together,
+            index,
+            run(case, row),
+            lambda part, real=real: part.flatten(-2)[..., real].unsqueeze(-2),
+            rank,
+        )
+
+
+def run(case, x: Tensor, **given):
+    """The result and the maps."""
+    with torch.no_grad(), record_maps(case.module) as maps:
+        return case.module(x, **given), maps
+
+
+def check_sample(together, index: int, alone, cut, rank: int) -> None:
+    """One of several samples is what it is alone; `cut` leaves its real positions."""
+    ours = of_sample(together[0], index, cut)
+    for one, other in zip(ours, of_sample(alone[0], 0, Tensor.clone), strict=True):
+        assert_close(one, other)
+    if isinstance(together[0], Reduced):  # whose map is its source
+        return
+    for one, other in zip(together[1], alone[1], strict=True):
+        # Positions as x has them, wherever a map is the same all along an axis.
+        squeezed = {1: (-2, -1), 2: (-3,), 3: ()}[rank]
+        values = one.values[index].expand(-1, *one.grid).squeeze(squeezed)
+        expected = other.values[0].expand(-1, *other.grid).squeeze(squeezed)
+        assert_close(cut(values), expected)
 
 
 def of_sample(out, index: int, cut) -> list[Tensor]:
