@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.attention.test_battery import CASES, FIXED, HIGHEST, UNPADDED, Case, assert_close
+from tests.attention.test_battery import (
+    CASES,
+    COMPATIBLE,
+    FIXED,
+    HIGHEST,
+    UNPADDED,
+    Case,
+    assert_close,
+    variants,
+)
 from vidattn.attention import Pooled, Reduced, record_maps
 
 # Cells, windows and places are counted from the first position.
@@ -82,14 +91,24 @@ OF_PLACES -= {
 PICTURES = [case for case in CASES if case[1] > 1 and case[0] not in OF_PLACES | FIXED]
 
 
+# Rotated features know distances.
+VARIANTS = [one for one in variants() if one[::2] not in COMPATIBLE and "rotary" not in one[2]]
+
+
 def over(cases):
     return pytest.mark.parametrize(("name", "rank"), cases, ids=str)
 
 
-@over(UNPADDED)
-def test_samples_padded_unlike_equal_each_without_padding(name, rank, randomise):
+def over_settings(cases):
+    """All of these as they are by default, and with each of their switches set otherwise."""
+    found = [(*case, {}) for case in cases] + [one for one in VARIANTS if one[:2] in cases]
+    return pytest.mark.parametrize(("name", "rank", "settings"), found, ids=str)
+
+
+@over_settings(UNPADDED)
+def test_samples_padded_unlike_equal_each_without_padding(name, rank, settings, randomise):
     """One at the end, one at the start, one in between."""
-    case = Case(name, rank, randomise)
+    case = Case(name, rank, randomise, **settings)
     x, extra = case.inputs()
     frames = torch.arange(x.shape[2])
     last = len(frames) - 1
@@ -112,10 +131,10 @@ def every(rank: int) -> list[slice]:
     return [slice(None)] * (rank - 1)
 
 
-@over(PICTURES)
-def test_real_places_of_a_picture_equal_a_row_of_them(name, rank, randomise):
+@over_settings(PICTURES)
+def test_real_places_of_a_picture_equal_a_row_of_them(name, rank, settings, randomise):
     """Many of them, two, and one: where places do not count, what is padding is nowhere."""
-    case = Case(name, rank, randomise)
+    case = Case(name, rank, randomise, **settings)
     x, extra = case.inputs()
     if extra:
         pytest.skip("a context has its own size")
