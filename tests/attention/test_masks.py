@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,8 +11,10 @@ from torch import Tensor
 from tests.attention.test_battery import (
     CASES,
     COMPATIBLE,
+    FACTS,
     FIXED,
     HIGHEST,
+    PASS_OVER_ONE,
     UNPADDED,
     Case,
     assert_close,
@@ -107,13 +111,13 @@ def over_settings(cases):
 
 @over_settings(UNPADDED)
 def test_samples_padded_unlike_equal_each_without_padding(name, rank, settings, randomise):
-    """One at the end, one at the start, one in between."""
+    """One after its first frame, one at the start, one in between."""
     case = Case(name, rank, randomise, **settings)
     x, extra = case.inputs()
     frames = torch.arange(x.shape[2])
     last = len(frames) - 1
     kept = torch.stack([
-        frames < last - 2,
+        frames < (2 if name in PASS_OVER_ONE else 1),
         frames >= (0 if name in ANCHORED else 2),
         (frames < last) & (True if name in OF_NEIGHBOURING_FRAMES else frames.remainder(3) != 1),
     ])  # fmt: skip
@@ -197,3 +201,38 @@ def test_mask_may_have_any_shape_that_stands_for_the_whole(name, rank, randomise
         outs = [case.module(x, mask=mask, **extra) for mask in (small, whole)]
     for ours, theirs in zip(*(of_sample(out, 1, Tensor.clone) for out in outs), strict=True):
         assert_close(ours, theirs)
+
+
+# Its keys are cells of several positions.
+OF_CELLS = {"pooling_attention"}
+# What attends to what: everything, the places of a frame, and lines along an axis.
+ATTENDED = ((2, 3, 4), (3, 4), (2,), (3,), (4,))
+
+
+@over([case for case in HIGHEST if FACTS[case[0]].context_meaning is None])
+def test_map_is_the_mean_of_the_affinities_over_real_queries(name, rank, randomise):
+    """Where few are real, too: one of a sample, or one of a frame or a line."""
+    case = Case(name, rank, randomise)
+    x, _ = case.inputs()
+    mask = torch.rand(3, 1, *x.shape[2:], generator=torch.Generator().manual_seed(3)) < 0.6
+    places = torch.arange(mask[0].numel()).reshape(mask[0].shape)
+    mask[1], mask[2] = places == 7, places.remainder(5) == 0
+    with torch.no_grad(), record_maps(case.module, affinities="full") as maps:
+        case.module(x, mask=mask)
+    for found in maps:
+        if found.kind != "affinity" or name in OF_CELLS:
+            continue
+        length = found.affinity.shape[2]
+        sizes = dict(enumerate(found.grid, start=2))
+        axes = next(one for one in ATTENDED if prod(sizes[axis] for axis in one) == length)
+        real = lines(mask.reshape(3, 1, *found.grid), axes)
+        rows = found.affinity[..., :length].masked_fill(~real.unsqueeze(3), 0)
+        means = rows.sum(2) / real.sum(2).clamp(min=1).unsqueeze(2)
+        assert_close(lines(found.values.expand(-1, -1, *found.grid), axes), means)
+
+
+def lines(values: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """(N, M, T, H, W) -> (N times the other axes, M, positions of these axes)."""
+    others = [axis for axis in (2, 3, 4) if axis not in axes]
+    moved = values.permute(0, *others, 1, *axes)
+    return moved.flatten(-len(axes)).flatten(0, len(others))
