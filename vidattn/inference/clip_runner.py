@@ -14,7 +14,7 @@ from torch import Tensor
 from vidattn.arrays import at_least
 from vidattn.data import EvaluationTransform
 from vidattn.data.framing import fit, square_crop
-from vidattn.models.checkpoint import LoadedRecogniser
+from vidattn.models import LoadedRecogniser
 from vidattn.models.locate import Locator
 from vidattn.sampling import crop_positions
 from vidattn.video import Frames, Geometry, VideoReader

@@ -9,7 +9,7 @@ from torch import Tensor
 from vidattn.arrays import at_least
 from vidattn.inference.clip_runner import ClipRunner
 from vidattn.inference.windows import window_spacing
-from vidattn.models.checkpoint import LoadedRecogniser
+from vidattn.models import LoadedRecogniser
 from vidattn.naming import choose
 from vidattn.video import VideoReader
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from vidattn import sampling, selection
 from vidattn.data import ClipSpec
 from vidattn.inference.clip_runner import ClipRunner
-from vidattn.models.checkpoint import LoadedRecogniser
+from vidattn.models import LoadedRecogniser
 from vidattn.models.locate import Locator
 from vidattn.video import Geometry, VideoReader
 
