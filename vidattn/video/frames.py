@@ -64,6 +64,10 @@ class Frames:
         """(height, width) of `pixels`."""
         return self.pixels.shape[2], self.pixels.shape[3]
 
+    def pictures(self) -> np.ndarray:
+        """uint8 (T, H, W, 3), as picture libraries have them; a view of the same memory."""
+        return self.pixels.permute(0, 2, 3, 1).numpy()
+
     def take(self, places: Sequence[int] | np.ndarray) -> Frames:
         """Frames by their place in this object, in the order asked for; copies."""
         rows = torch.as_tensor(places, dtype=torch.int64)
