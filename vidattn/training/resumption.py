@@ -43,7 +43,7 @@ def check_resumption(path: Path, task: RecognitionTask, trainer: Trainer) -> dic
     """
     content = read_checkpoint(path)
     spec, clip = description_of(content, path)
-    afresh = f"to start from its weights instead, give --model.weights {path} and no --ckpt_path"
+    afresh = f"to start from its weights instead, give --model.weights {path} and no --resume"
     missing = [key for key in _STATE if not content.get(key)]
     if missing:
         raise CheckpointError(
@@ -118,7 +118,7 @@ def _spec_differences(there: RecogniserSpec, here: RecogniserSpec) -> list[str]:
 
 
 def _clip_differences(there: ClipSpec, here: ClipSpec) -> list[str]:
-    return _differences(_plain(asdict(there)), _plain(asdict(here)), "data.clip")
+    return _differences(_plain(asdict(there)), _plain(asdict(here)), "clip")
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], where: str) -> list[str]:
@@ -132,17 +132,18 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any], where: str) 
 def _optimiser_differences(content: Mapping[str, Any], task: RecognitionTask) -> list[str]:
     groups = content["optimizer_states"][0]["param_groups"]
     kind = "adamw" if "betas" in groups[0] else "sgd"
-    if kind != task.optimizer:
-        return [f"model.optimizer is {kind} there, {task.optimizer} here"]
+    settings = task.optimisation
+    if kind != settings.optimiser:
+        return [f"optimisation.optimiser is {kind} there, {settings.optimiser} here"]
     own = parameter_groups(
         task.recogniser,
-        learning_rate=task.learning_rate,
-        weight_decay=task.weight_decay,
-        layer_decay=task.layer_decay,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        layer_decay=settings.layer_decay,
     )
     sizes = [[len(group["params"]) for group in each] for each in (groups, own)]
     if sizes[0] != sizes[1]:
-        return ["other parts of the network learn there (model.frozen_stages)"]
+        return ["other parts of the network learn there (optimisation.frozen_stages)"]
     return []
 
 
