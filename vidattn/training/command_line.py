@@ -56,13 +56,13 @@ class ConfigurationFile(ActionConfigFile):
             content = yaml.safe_load(Path(values).read_bytes() if is_file else values)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())
-            raise SettingError(f"{values}: expected YAML: {reason}") from error
+            raise ArgumentError(f"{values}: expected YAML: {reason}") from error
         if isinstance(content, dict):
             refuse_renamed(nested_keys(content), values if is_file else "configuration")
         elif is_file:
-            raise SettingError(f"{values}: expected a YAML configuration of keys and values")
+            raise ArgumentError(f"{values}: expected a YAML configuration of keys and values")
         else:
-            raise SettingError(f"{values}: no such configuration file")
+            raise ArgumentError(f"{values}: no such configuration file")
         super().__call__(parser, namespace, values, option_string)
 
 

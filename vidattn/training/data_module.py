@@ -174,6 +174,7 @@ class VideoDataModule(LightningDataModule):
             elif self.splits.test:
                 self.test_dataset = self._dataset(self.splits.test, training=False)
             self._warn_of_overlap()
+            self._warn_of_unlearned_classes()
         if self.cache_frames:
             for dataset in self._datasets_of(stage):
                 dataset.fill_cache(threads=max(self.workers, os.cpu_count() or 1))
@@ -256,6 +257,19 @@ class VideoDataModule(LightningDataModule):
         for side, samples in sides.items():
             if line := describe_overlap(self.splits.training, samples, side):
                 logger.warning("vidattn: %s", line)
+
+    def _warn_of_unlearned_classes(self) -> None:
+        if self.trainer is not None and not self.trainer.is_global_zero:
+            return
+        learned = set(class_names(self.splits.training))
+        missing = [name for name in self.classes if name not in learned]
+        if missing:
+            shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+            logger.warning(
+                "vidattn: no training video has these classes of the held-out videos, so they "
+                "cannot be learned: %s",
+                shown,
+            )
 
     def _datasets_of(self, stage: str) -> list[ClipDataset]:
         wanted: dict[str, list[Any]] = {

@@ -16,6 +16,8 @@ _MESSAGES = (
     "(Checkpoint|Experiment logs) directory .* not empty",
     # Of the first validation batches no video could be read; others may.
     "The ``compute`` method of metric",
+    # A training that was interrupted in a validation ends that epoch without its figures.
+    r"`ModelCheckpoint\(monitor='validation/(top1|mean_average_precision)'\)` could not find",
     # No validation was asked for.
     "Total length of `list` across ranks is zero",
     # The number of workers is a setting; small data sets have few batches.

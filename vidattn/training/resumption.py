@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 
@@ -61,7 +63,28 @@ def check_resumption(path: Path, task: RecognitionTask, trainer: Trainer) -> dic
         raise CheckpointError(
             f"{path}: cannot go on with another training: {'; '.join(found)}; {afresh}"
         )
+    _refuse_finished(content, path, trainer)
     return content
+
+
+def _refuse_finished(content: Mapping[str, Any], path: Path, trainer: Trainer) -> None:
+    """Refuse a training that has reached its end already: nothing would be learned."""
+    loop = content["loops"]["fit_loop"]
+    epochs = loop["epoch_progress"]["current"]
+    # Written behind the last batch of an epoch, by a checkpoint of the validation.
+    behind = loop["epoch_loop.batch_progress"]["is_last_batch"]
+    done = epochs["processed"] + (behind and epochs["ready"] > epochs["processed"])
+    most, steps = trainer.max_epochs, trainer.max_steps
+    for option, reached, end in (
+        ("max_epochs", done, -1 if most is None else most),
+        ("max_steps", content["global_step"], steps),
+    ):
+        if 0 <= end <= reached:
+            raise CheckpointError(
+                f"{path}: this training is finished ({option.removeprefix('max_')} done: "
+                f"{reached}, trainer.{option}: {end}), so nothing is left to train; give a larger "
+                f"--trainer.{option} to go on"
+            )
 
 
 def follow_moved_folder(checkpoint: dict[str, Any], path: Path, trainer: Trainer) -> None:
@@ -144,7 +167,20 @@ def _optimiser_differences(content: Mapping[str, Any], task: RecognitionTask) ->
     sizes = [[len(group["params"]) for group in each] for each in (groups, own)]
     if sizes[0] != sizes[1]:
         return ["other parts of the network learn there (optimisation.frozen_stages)"]
-    return []
+    return _rate_differences(groups, own)
+
+
+def _rate_differences(there: Sequence[Any], here: Sequence[Any]) -> list[str]:
+    """The optimiser's state holds the rates of before, so others would be passed over."""
+    rates = [[group.get("initial_lr", group["lr"]) for group in there], [g["lr"] for g in here]]
+    decays = [[group["weight_decay"] for group in groups] for groups in (there, here)]
+    found = []
+    for name, (before, now) in (("learning_rate", rates), ("weight_decay", decays)):
+        if not math.isclose(max(before), max(now), rel_tol=1e-6):
+            found.append(f"optimisation.{name} is {max(before):g} there, {max(now):g} here")
+    if not found and not np.allclose(rates[0], rates[1], rtol=1e-6, atol=0):
+        found.append("optimisation.layer_decay is another one there")
+    return found
 
 
 def _average_differences(content: Mapping[str, Any], trainer: Trainer) -> list[str]:
