@@ -25,7 +25,7 @@ OPTIONS = {
         for name in ("root", "folds", "protocol", "views", "crops", "batch_size", "workers")
     },
     "count": ("keyframes", "count"),
-    "gap": ("keyframes", "minimum_gap_seconds"),
+    "minimum_gap_seconds": ("keyframes", "minimum_gap_seconds"),
 }
 SHARED = ("processes", "threads", "device", "decoder", "output", "overwrite")
 
@@ -66,7 +66,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     places = parser.add_argument_group("key frames")
     places.add_argument("--count", type=int, metavar="N", help="key frames a video (default: 5)")
     places.add_argument(
-        "--gap", type=float, metavar="SECONDS", help="between key frames (default: 0.5)"
+        "--minimum-gap-seconds",
+        type=float,
+        metavar="S",
+        help="frames closer than this suppress each other, if enough are left (default: 0.5)",
     )
     add_processes(parser)
     add_device(parser)
@@ -98,7 +101,7 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate and print a short table."""
     options = {name: getattr(parsed, name) for name in SHARED} | _own_options(parsed)
-    code = (_recognition if parsed.task == "recognition" else _localisation)(parsed, options)
+    code = (_recognition if parsed.task == "recognition" else _attention)(parsed, options)
     if code is None:
         print("this process's share is done; others are still at work", file=sys.stderr)
         return 0
@@ -122,18 +125,20 @@ def _own_options(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _recognition(parsed: argparse.Namespace, options: dict[str, Any]) -> int | None:
-    from vidattn.jobs import evaluate, print_figures
+    from vidattn.cli.evaluation_figures import print_evaluation
+    from vidattn.jobs import evaluate
 
     found = evaluate(parsed.checkpoint, parsed.data, **options)
     if found is not None and not parsed.json:
-        print_figures(found)
+        print_evaluation(found)
     return None if found is None else int(bool(found.failures))
 
 
-def _localisation(parsed: argparse.Namespace, options: dict[str, Any]) -> int | None:
-    from vidattn.jobs import evaluate_localisation, print_localisation
+def _attention(parsed: argparse.Namespace, options: dict[str, Any]) -> int | None:
+    from vidattn.cli.evaluation_figures import print_attention
+    from vidattn.jobs import evaluate_attention
 
-    found = evaluate_localisation(parsed.checkpoint, parsed.data, task=parsed.task, **options)
+    found = evaluate_attention(parsed.checkpoint, parsed.data, task=parsed.task, **options)
     if found is not None and not parsed.json:
-        print_localisation(found)
-    return None if found is None else int(bool(found["videos_failed"]))
+        print_attention(found)
+    return None if found is None else int(bool(found.failures))

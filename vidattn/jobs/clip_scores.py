@@ -23,7 +23,7 @@ Aggregation = Literal["probabilities", "logits"]
 
 
 @dataclass(frozen=True, eq=False)
-class Recognition:
+class EvaluationWork:
     """The work of an evaluation: what a model says of each video.
 
     Attributes:

@@ -12,9 +12,9 @@ from vidattn.arrays import at_least
 from vidattn.data import Sample, read_annotations
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.errors import ArgumentError
-from vidattn.jobs.clip_scores import Recognition
+from vidattn.jobs.clip_scores import EvaluationWork
 from vidattn.jobs.evaluation_folder import evaluation_folder
-from vidattn.jobs.evaluation_record import Evaluation, summarise
+from vidattn.jobs.evaluation_record import Evaluation, gather_evaluation
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.provenance import times, versions
 from vidattn.runs.results import ResultFolder
@@ -82,7 +82,7 @@ def evaluate(
     loaded = loaded_here(checkpoint, device, processes)
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
     chosen = named(protocol) if isinstance(protocol, str) else protocol
-    work = Recognition(
+    work = EvaluationWork(
         to_share(checkpoint, loaded, processes),
         samples,
         loaded.classes,
@@ -109,14 +109,16 @@ def evaluate(
     if records is None:
         return None
     labels = work.dataset().labels.numpy()
-    found = summarise(records, samples, labels, loaded.classes, settings | {"warnings": warnings})
+    found = gather_evaluation(
+        records, samples, labels, loaded.classes, settings | {"warnings": warnings}
+    )
     found.times.update(times(started))
     if results is not None:
         _write(results, found)
     return found
 
 
-def _warnings(work: Recognition, loaded: LoadedRecogniser) -> list[str]:
+def _warnings(work: EvaluationWork, loaded: LoadedRecogniser) -> list[str]:
     """What is doubtful about this evaluation; said once, however many processes share it."""
     protocol = work.clips.protocol
     line = protocol and suitability.warning(
@@ -130,7 +132,7 @@ def _warnings(work: Recognition, loaded: LoadedRecogniser) -> list[str]:
 
 
 def _settings(
-    work: Recognition,
+    work: EvaluationWork,
     loaded: LoadedRecogniser,
     data: str | Path | Sequence[Sample],
     folds: Sequence[int] | None,

@@ -65,10 +65,24 @@ class Evaluation:
         return evaluation.confusion_matrix(self.scores.argmax(1), self.labels, len(self.classes))
 
     @property
-    def beside_top1(self) -> dict[str, float]:
-        """What needs no model: guessing, and always the most frequent class; in [0, 1]."""
+    def main_figure(self) -> str:
+        """The name of the figure that tells models apart."""
+        return "video_mean_average_precision" if self.multi_label else "video_top1"
+
+    @property
+    def beside(self) -> dict[str, float]:
+        """What the main figure is without a model, in [0, 1].
+
+        "chance" is guessing: the expectation of a random order where videos have several labels.
+        "majority" always names the most frequent class.
+        """
         if self.multi_label:
-            return {}
+            positives = self.labels.sum(0).astype(int)
+            chances = [
+                evaluation.random_average_precision(int(count), len(self.labels))
+                for count in positives[positives > 0]
+            ]
+            return {"chance": float(np.mean(chances))}
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return {"chance": 1 / len(self.classes), "majority": float(counts.max() / counts.sum())}
 
@@ -98,8 +112,8 @@ class Evaluation:
             "classes": list(self.classes),
             "class_table": self.class_table,
         }
+        record[f"beside_{self.main_figure.removeprefix('video_')}"] = self.beside
         if not self.multi_label:
-            record["beside_top1"] = self.beside_top1
             record["confusion_matrix"] = self.confusion.tolist()
         record["videos"] = [self._video(number) for number in range(len(self.samples))]
         return record | {"times": self.times}
@@ -117,7 +131,7 @@ class Evaluation:
         }
 
 
-def summarise(
+def gather_evaluation(
     records: Mapping[int, Record],
     samples: Sequence[Sample],
     labels: NDArray[Any],
@@ -127,7 +141,7 @@ def summarise(
     """What was found of each video -> figures with intervals.
 
     Args:
-        records: number of the sample -> its scores, or why it has none; see `Recognition`.
+        records: number of the sample -> its scores, or why it has none; see `EvaluationWork`.
         samples: all that were expected.
         labels: of each sample: class numbers, or multi-hot.
 

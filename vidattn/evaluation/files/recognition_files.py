@@ -10,7 +10,7 @@ import numpy as np
 
 from vidattn.errors import MalformedFileError
 from vidattn.evaluation.files.documents import Document
-from vidattn.evaluation.files.tables import Table, read_rows, read_table
+from vidattn.evaluation.files.tables import TextTable, read_rows, read_table
 from vidattn.evaluation.files.text_files import read_text, shown
 
 _KINETICS = ("label", "youtube_id", "time_start", "time_end", "split")
@@ -185,7 +185,9 @@ def _spaced(path: Path) -> list[tuple[str, list[str], int]]:
     return pairs
 
 
-def _guesses(table: Table, videos: list[str], classes: Sequence[str], *, scored: bool) -> Answers:
+def _guesses(
+    table: TextTable, videos: list[str], classes: Sequence[str], *, scored: bool
+) -> Answers:
     labels = [
         _class(table.path, line, label, classes)
         for label, line in zip(table.names("label"), table.lines, strict=True)
