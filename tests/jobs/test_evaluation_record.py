@@ -8,7 +8,7 @@ import pytest
 
 from vidattn.data import Sample
 from vidattn.errors import ArgumentError
-from vidattn.jobs.clip_scores import compact
+from vidattn.jobs.clip_scores import compact, packed
 from vidattn.jobs.evaluation_record import gather_evaluation
 
 
@@ -21,6 +21,10 @@ def samples(*labels: tuple[str, ...], group: str | None = None) -> list[Sample]:
 
 def record(scores: list[float], ranks: list[int]) -> dict[str, Any]:
     return {"scores": scores, "clip_ranks": ranks, "indices": ["0:4:1"]}
+
+
+def logits(row: list[float]) -> np.ndarray:
+    return np.log(np.array([row]) / (1 - np.array([row]))).astype(np.float32)
 
 
 def test_clips_and_videos_are_counted_apart() -> None:
@@ -48,7 +52,7 @@ def test_multi_label_videos_get_average_precision_with_an_interval() -> None:
     labels = np.array([[1, 0], [0, 1], [1, 1]], dtype=np.float32)
     scores = [[0.9, 0.3], [0.1, 0.9], [0.7, 0.7]]
     records = {
-        number: {"scores": row, "clip_scores": [row], "indices": ["0"]}
+        number: {"scores": row, "clip_logits": packed(logits(row)), "indices": ["0"]}
         for number, row in enumerate(scores)
     }
     found = gather_evaluation(records, samples(("x",), ("y",), ("x", "y")), labels, "xy", {})

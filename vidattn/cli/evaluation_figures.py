@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidattn.jobs.attention_record import TITLES
@@ -25,16 +27,20 @@ def print_evaluation(found: Evaluation) -> None:
         bounds = found.intervals.get(name)
         interval = f"{bounds[0]:.1%} – {bounds[1]:.1%}" if bounds else ""
         beside = found.beside if name == found.main_figure else {}
-        without = ", ".join(f"{other} {share:.1%}" for other, share in beside.items())
+        without = "\n".join(f"{other} {share:.1%}" for other, share in beside.items())
         table.add_row(name.replace("_", " "), f"{value:.1%}", interval, without)
     console = Console()
     console.print(table)
     first, *others = found.indices[0]
     more = f", and {len(others)} more views" if others else ""
     frames = f"frames of {found.video_ids[0]}: {first}{more}"
-    for line in (clips_in_words(found), frames, reached(found)):
+    for line in (clips_in_words(found), frames):
         console.print(line, markup=False, highlight=False)
     _print_failures(console, found.failures)
+    console.print(reached(found), markup=False, highlight=False)
+    if found.settings.get("clip_scores") == "none":
+        line = "scores of single clips are not kept: --clip-scores npz keeps them"
+        console.print(line, markup=False, highlight=False)
 
 
 def reached(found: Evaluation) -> str:
@@ -66,6 +72,17 @@ def print_attention(found: AttentionEvaluation) -> None:
             table.add_row(method, percent(interval), percent(minus, "+") if minus else "")
         console.print(table)
     _print_failures(console, found.failures)
+
+
+def print_ending(output: Path) -> None:
+    """Where the result lies, and what one does next."""
+    path = output / "evaluation.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    files = [path, *(output / name for name in record["written"]["files"])]
+    print(f"written: {', '.join(map(str, files))}")
+    print(f"next: open {output / 'evaluation.html'} in a browser")
+    if record["task"] == "recognition":
+        print(f"      vidattn compare {path} OTHER/evaluation.json   # is another model better?")
 
 
 def percent(interval: Interval, sign: str = "") -> str:
