@@ -7,6 +7,12 @@ from pathlib import Path
 
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS
 
+# Command -> its options of earlier versions -> what these are called now.
+RENAMED = {
+    "evaluate": {"--gap": "--minimum-gap-seconds"},
+    "index": {"--workers": "--processes"},
+}
+
 
 def command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
@@ -21,7 +27,7 @@ def command(
         help=help_line,
         description=help_line,
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        renamed=RENAMED.get(name),
     )
 
 

@@ -12,19 +12,24 @@ from vidattn.arrays import at_least
 from vidattn.data import Sample, read_annotations
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.errors import ArgumentError
-from vidattn.jobs.clip_scores import Recognition
-from vidattn.jobs.evaluation_folder import evaluation_folder
-from vidattn.jobs.evaluation_record import Evaluation, summarise
+from vidattn.jobs.clip_score_files import (
+    CLIP_SCORE_FILE,
+    place_of_clip_scores,
+    write_clip_scores,
+)
+from vidattn.jobs.clip_scores import EvaluationWork
+from vidattn.jobs.evaluation_folder import evaluation_folder, refuse_folder_among_classes
+from vidattn.jobs.evaluation_record import Evaluation, gather_evaluation
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import times, versions
 from vidattn.runs.results import ResultFolder
-from vidattn.runs.run import work_through
+from vidattn.runs.run import thread_count, work_through
 from vidattn.runs.run_network import (
+    NETWORK_MODULES,
     device_kind,
     loaded_here,
     processes_for,
-    thread_count,
     to_share,
 )
 from vidattn.runs.shards import shard_from_environment
@@ -52,6 +57,7 @@ def evaluate(
     decoder: str = "pyav",
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    clip_scores: str | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -71,9 +77,9 @@ def evaluate(
         views, crops: clips a video over time, and over the longer side (1 or 3), without one.
         batch_size: clips that go through the network at once.
         workers: processes that decode, for each process that runs the network; 0 decodes there.
-        processes: children that share the videos. One that crashes costs its video only. 0 works
-            in this process, as `num_workers=0` of a DataLoader does, and so does 1 where
-            `checkpoint` is no file: a video that crashes then ends this process.
+        processes: child processes that share the videos. A video that crashes one costs its own
+            result only. 0 works in this process, as `num_workers=0` of a DataLoader does, and so
+            does 1 where `checkpoint` is no file: a video that crashes then ends this process.
         threads: of torch in each process; by default the machine's, shared out. Figures are
             the same to the last digit however the run is shared out, where this is.
         decoder: see `vidattn.open_video`.
@@ -81,6 +87,9 @@ def evaluate(
             part of it was done; 0 for no limit.
         video_memory: a video is given up when its process holds more than this, such as "500MB"
             or "4GB"; 0 for no limit.
+        clip_scores: where the scores of every clip are kept: "json" (in `evaluation.json`), "npz"
+            (in `clip_scores.npz` beside it, see `clip_score_files.write_clip_scores`) or "none";
+            by default in the JSON file where they are at most a million numbers, else nowhere.
         output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
         overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
 
@@ -89,29 +98,36 @@ def evaluate(
 
     Raises:
         CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or the
-            folder holds an unfinished run with other settings.
+            folder holds an unfinished run with other settings, or lies among the class folders.
     """
     started = time.perf_counter()
     at_least("workers", workers, 0)
+    refuse_folder_among_classes(output, data)
     limits = RunLimits(video_seconds, video_memory)
     processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
     chosen = named(protocol) if isinstance(protocol, str) else protocol
-    work = Recognition(
+    clips = EvaluationClips(loaded.clip, views, crops, chosen)
+    numbers = len(samples) * clips.count * len(loaded.classes)
+    place = place_of_clip_scores(clip_scores, numbers)
+    work = EvaluationWork(
         to_share(checkpoint, loaded, processes),
         samples,
         loaded.classes,
         loaded.recogniser.spec.multi_label,
-        EvaluationClips(loaded.clip, views, crops, chosen),
+        clips,
         batch_size=batch_size,
         workers=workers,
         device=device,
         decoder=decoder,
+        keep_clips=place != "none",
     )
     warnings = _warnings(work, loaded)
     settings = _settings(work, loaded, data, folds, thread_count(threads, processes))
-    results = evaluation_folder(output, overwrite=overwrite)
+    settings["clip_scores"] = place
+    archive = [CLIP_SCORE_FILE] if place == "npz" else []
+    results = evaluation_folder(output, overwrite=overwrite, files=archive)
     records = work_through(
         work,
         work.groups(),
@@ -120,20 +136,23 @@ def evaluate(
         settings=settings | {"videos": _digest(samples)},
         processes=processes,
         limits=limits,
+        imports=NETWORK_MODULES,
         description="evaluating",
         progress=progress,
     )
     if records is None:
         return None
     labels = work.dataset().labels.numpy()
-    found = summarise(records, samples, labels, loaded.classes, settings | {"warnings": warnings})
+    found = gather_evaluation(
+        records, samples, labels, loaded.classes, settings | {"warnings": warnings}
+    )
     found.times.update(times(started))
     if results is not None:
         _write(results, found)
     return found
 
 
-def _warnings(work: Recognition, loaded: LoadedRecogniser) -> list[str]:
+def _warnings(work: EvaluationWork, loaded: LoadedRecogniser) -> list[str]:
     """What is doubtful about this evaluation; said once, however many processes share it."""
     protocol = work.clips.protocol
     line = protocol and suitability.warning(
@@ -147,7 +166,7 @@ def _warnings(work: Recognition, loaded: LoadedRecogniser) -> list[str]:
 
 
 def _settings(
-    work: Recognition,
+    work: EvaluationWork,
     loaded: LoadedRecogniser,
     data: str | Path | Sequence[Sample],
     folds: Sequence[int] | None,
@@ -178,7 +197,11 @@ def _write(results: ResultFolder, found: Evaluation) -> None:
     from vidattn.jobs.evaluation_page import write_evaluation_page
 
     write_evaluation_page(results.folder / "evaluation.html", found)
-    results.finish(found.to_json(), ["evaluation.html"])
+    files = ["evaluation.html"]
+    if found.settings["clip_scores"] == "npz":
+        write_clip_scores(results.folder / CLIP_SCORE_FILE, found)
+        files.append(CLIP_SCORE_FILE)
+    results.finish(found.to_json(), files)
 
 
 def _samples(

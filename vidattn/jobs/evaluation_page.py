@@ -12,7 +12,7 @@ from vidattn.evaluation import Interval
 from vidattn.files import write_text
 from vidattn.jobs.clip_scores import spread
 from vidattn.jobs.evaluation_record import CALIBRATION_BINS
-from vidattn.jobs.failures_shown import failure_table, print_failures
+from vidattn.jobs.failures_shown import failure_table
 from vidattn.jobs.thumbnails import frame_strip
 
 if TYPE_CHECKING:
@@ -51,28 +51,6 @@ def write_evaluation_page(path: Path, found: Evaluation) -> None:
     write_text(path, page)
 
 
-def print_figures(found: Evaluation) -> None:
-    """The figures as a table on the terminal, with what went wrong below."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("figure", "value", "95 % interval")
-    for name, value in found.figures.items():
-        bounds = found.intervals.get(name)
-        interval = f"{bounds[0]:.1%} – {bounds[1]:.1%}" if bounds else ""
-        table.add_row(name.replace("_", " "), f"{value:.1%}", interval)
-    console = Console()
-    console.print(table)
-    first, *others = found.indices[0]
-    more = f", and {len(others)} more views" if others else ""
-    frames = f"frames of {found.video_ids[0]}: {first}{more}"
-    beside = [f"{name} {value:.1%}" for name, value in found.beside_top1.items()]
-    lines = [f"beside video top1: {', '.join(beside)}"] if beside else []
-    for line in (*lines, clips_in_words(found), frames):
-        console.print(line, markup=False, highlight=False)
-    print_failures(found.failures)
-
-
 def clips_in_words(found: Evaluation) -> str:
     """How many videos, and what of each, in a sentence."""
     settings = found.settings
@@ -89,8 +67,8 @@ def _figures(found: Evaluation) -> report.Table:
     for name, value in found.figures.items():
         bounds = found.intervals.get(name)
         rows.append([name.replace("_", " "), Interval(value, *bounds) if bounds else value])
-    for name, value in found.beside_top1.items():
-        rows.append([f"{name} (beside video top1)", value])
+    for name, value in found.beside.items():
+        rows.append([f"{name} (without a model, {found.main_figure.replace('_', ' ')})", value])
     return report.Table("Figures", ["figure", "value"], rows, percent=True)
 
 

@@ -15,13 +15,13 @@ from vidattn.runs.failures import counted, failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
-from vidattn.runs.run import work_through
+from vidattn.runs.run import thread_count, work_through
 from vidattn.runs.run_network import (
+    NETWORK_MODULES,
     device_kind,
     loaded_here,
     loaded_in,
     processes_for,
-    thread_count,
     to_share,
 )
 from vidattn.runs.shards import Shard
@@ -95,13 +95,14 @@ def write_features(
         },
     )
     records = work_through(
-        _Extraction(model, paths, names, results.folder, own, device, decoder),
+        _FeatureWork(model, paths, names, results.folder, own, device, decoder),
         [[number] for number in range(len(paths))],
         paths,
         output=results,
         settings=settings | {"videos": [str(path) for path in paths]},
         processes=processes,
         limits=limits,
+        imports=NETWORK_MODULES,
         description="extracting",
         progress=progress,
     )
@@ -141,7 +142,7 @@ def _ledger(
 
 
 @dataclass(frozen=True, eq=False)
-class _Extraction:
+class _FeatureWork:
     """The work of a feature run; see `vidattn.runs.work.Work`."""
 
     model: str | LoadedRecogniser

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn import report
-from vidattn.arrays import at_least
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_bytes, written_together
 from vidattn.inference.keyframes import KeyFrames, check_selection, extract_keyframes, full_frames
@@ -18,13 +17,13 @@ from vidattn.runs.failures import counted, failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
-from vidattn.runs.run import work_through
+from vidattn.runs.run import thread_count, work_through
 from vidattn.runs.run_network import (
+    NETWORK_MODULES,
     device_kind,
     loaded_here,
     loaded_in,
     processes_for,
-    thread_count,
     to_share,
 )
 from vidattn.runs.shards import Shard
@@ -97,10 +96,7 @@ def write_keyframes(
     if salvage:
         check_salvageable(names)
     loaded = model = None
-    if threads is not None:
-        at_least("threads", threads, 1)
     if checkpoint is not None:
-        threads = thread_count(threads, processes)
         loaded = loaded_here(checkpoint, device, processes)
         model = to_share(checkpoint, loaded, processes)
     own = _DEFAULTS | settings | {"decoder": decoder, "salvage": salvage}
@@ -113,7 +109,7 @@ def write_keyframes(
         pattern=PICTURES,
         overwrite=overwrite,
     )
-    work = _Extraction(names, folders, results, model, device, own)
+    work = _KeyFrameWork(names, folders, results, model, device, own)
     records = work_through(
         work,
         [[number] for number in range(len(names))],
@@ -123,12 +119,13 @@ def write_keyframes(
         | {
             "checkpoint_sha256": loaded and loaded.digest,
             "device": device_kind(model, device),
-            "threads": threads if checkpoint is not None else None,
+            "threads": thread_count(threads, processes),
             "versions": versions(decoder),
             "videos": names,
         },
         processes=processes,
         limits=limits,
+        imports=() if checkpoint is None else NETWORK_MODULES,
         description="extracting",
         progress=len(names) > 1,
     )
@@ -152,7 +149,7 @@ def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, An
 
 
 @dataclass(frozen=True, eq=False)
-class _Extraction:
+class _KeyFrameWork:
     """The work of such a run; see `vidattn.runs.work.Work`."""
 
     videos: Sequence[str]
@@ -222,7 +219,7 @@ def contact_sheet(
     """
     width = found.details["size"][1]
     tiles = [
-        report.KeyFrame(
+        report.SheetFrame(
             picture,
             frame.frame_index,
             frame.seconds,

@@ -18,6 +18,7 @@ from vidattn.files import is_trouble
 from vidattn.heartbeat import listen
 from vidattn.runs.shards import Shard
 from vidattn.runs.work import Group, Work
+from vidattn.threads import limited_threads
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def child(
     clock: Any,
     work: Work,
     shard: Shard,
-    threads: int | None,
+    threads: int,
     environment: Mapping[str, str],
 ) -> None:
     """Work on groups until there are no more.
@@ -59,7 +60,7 @@ def child(
         connection: sends `Ask`, what `Work.records` yields, and how it ended; receives groups,
             and None at the end.
         clock: shared float, the monotonic time at which something moved last.
-        threads: of torch; None where the work has none.
+        threads: of torch, where the work imports it.
         environment: of the parent, now: this process may come from one that was started before.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent that ends children
@@ -73,13 +74,9 @@ def child(
         # A helper that outlives this process must not keep its end open.
         os.register_at_fork(after_in_child=connection.close)
     listen(lambda: setattr(clock, "value", time.monotonic()))
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
     given: SimpleQueue[Group | None] = SimpleQueue()
     threading.Thread(target=_receive, args=(connection, given), daemon=True).start()
-    with suppress(BrokenPipeError):
+    with suppress(BrokenPipeError), limited_threads(threads):
         connection.send(_end(connection, work.records(_groups(connection, given), shard)))
 
 

@@ -18,6 +18,7 @@ from vidattn.pools import interrupts_held, without_script
 from vidattn.runs.child import Ask, Done, Lost, Trouble, child
 from vidattn.runs.limits import RunLimits, in_gigabytes
 from vidattn.runs.memory import resident_bytes
+from vidattn.runs.run_network import NETWORK_MODULES
 from vidattn.runs.schedule import Schedule, Stream
 from vidattn.runs.shards import Shard
 from vidattn.runs.work import Work
@@ -25,9 +26,8 @@ from vidattn.runs.work import Work
 # How often limits are looked at, and how long a child may take to end that has nothing to do.
 LOOK_SECONDS = 0.2
 END_SECONDS = 10.0
-# What children import besides the module of their work, and what one with a network does.
+# What children import besides the module of their work.
 MODULES = ("vidattn.runs.child", "vidattn.video.readers.pyav_reader")
-NETWORK_MODULES = ("torchvision", "vidattn.models.recogniser", "vidattn.data.transforms")
 
 
 def start_server(*modules: str) -> BaseContext:
@@ -62,7 +62,8 @@ class Supervisor:
         part_done: called with the parts of videos that children say they have done.
         shards: of each child; so many run at once.
         limits: of each video.
-        threads: of torch in each child; None where there is none.
+        threads: of torch in each child.
+        imports: modules that all children need, besides that of the work.
     """
 
     def __init__(
@@ -73,13 +74,13 @@ class Supervisor:
         part_done: Callable[[float], None],
         shards: Sequence[Shard],
         limits: RunLimits,
-        threads: int | None,
+        threads: int,
+        imports: Sequence[str] = (),
     ) -> None:
         self._work, self._schedule, self._part_done = work, schedule, part_done
         self._free = list(reversed(shards))
         self._limits, self._threads = limits, threads
-        modules = [type(work).__module__, *(NETWORK_MODULES if threads is not None else ())]
-        self._context = start_server(*modules)
+        self._context = start_server(type(work).__module__, *imports)
         self._children: list[_Child] = []
 
     def run(self) -> None:
@@ -135,7 +136,7 @@ class _Child:
     """A process that works on the groups of one stream."""
 
     def __init__(
-        self, context: Any, stream: Stream, work: Work, shard: Shard, threads: int | None
+        self, context: Any, stream: Stream, work: Work, shard: Shard, threads: int
     ) -> None:
         self.shard = shard
         self._stream = stream

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
+from vidattn.arrays import at_least
 from vidattn.errors import ArgumentError, UndoneError
 from vidattn.files import is_trouble
 from vidattn.runs.failures import is_failure, up_to_date
@@ -21,6 +22,7 @@ from vidattn.runs.schedule import Schedule
 from vidattn.runs.shards import Shard, shard_from_environment
 from vidattn.runs.waiting import Tick, waiting
 from vidattn.runs.work import Group, Record, Work
+from vidattn.threads import limited_threads, threads_in_use
 
 State = Sequence[int]
 
@@ -45,6 +47,7 @@ def work_through(
     settings: Mapping[str, Any],
     processes: int = 1,
     limits: RunLimits | None = None,
+    imports: Sequence[str] = (),
     known: Mapping[int, Record] | None = None,
     description: str,
     progress: bool,
@@ -60,11 +63,11 @@ def work_through(
         paths: of each video; a record of a file that changed since is not used.
         output: of the run, which keeps its journal there until it is finished; None: this run
             cannot be gone on with.
-        settings: all that the records depend on, and "threads": of torch in each process, None
-            for a work without torch.
+        settings: all that the records depend on, and "threads": of torch in each process.
         processes: children that share the work; 0 does it here, and nothing is isolated. The
             processes of a launcher share it too, with a child each.
         limits: what a video may take of its process.
+        imports: modules that the work needs besides its own, imported once for all children.
         known: records that need not be made again, by numbers.
         description: a word for the progress bar.
 
@@ -106,11 +109,23 @@ def work_through(
                             shards=_shards(shard, processes),
                             limits=limits or RunLimits(),
                             threads=settings["threads"],
+                            imports=imports,
                         ).run()
                 _check_all_done(schedule, paths)
         if shard.count > 1:
             found |= _fresh(journal, states)
     return found if len(found) == len(paths) else None
+
+
+def thread_count(threads: int | None, processes: int) -> int:
+    """Threads of torch in each process: as asked, else the machine's, shared out.
+
+    Raises:
+        ArgumentError: the number is below 1.
+    """
+    if threads is None:
+        return max(threads_in_use() // max(processes, 1), 1)
+    return at_least("threads", threads, 1)
 
 
 class _Ledger:
@@ -141,11 +156,9 @@ class _Ledger:
         self._shown = 0.0
 
 
-def _work_here(
-    work: Work, schedule: Schedule, ledger: _Ledger, shard: Shard, threads: int | None
-) -> None:
+def _work_here(work: Work, schedule: Schedule, ledger: _Ledger, shard: Shard, threads: int) -> None:
     """Work in this process: whatever a video does to it ends the run."""
-    with _torch_threads(threads):
+    with limited_threads(threads):
         while True:
             stream = schedule.stream()
             if stream is None:
@@ -216,18 +229,3 @@ def _journal_folder(output: RunFolder | None) -> Iterator[Path]:
         return
     with TemporaryDirectory(prefix="vidattn-") as folder:
         yield Path(folder) / JOURNAL_FOLDER
-
-
-@contextmanager
-def _torch_threads(count: int | None) -> Iterator[None]:
-    if count is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

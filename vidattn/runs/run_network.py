@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 from vidattn.arrays import at_least
 from vidattn.errors import ArgumentError
 from vidattn.runs.shards import Shard, shard_from_environment
+from vidattn.threads import limit_torch
+
+# What each process imports that runs a network; `vidattn.runs.isolation` imports it once for all.
+NETWORK_MODULES = ("torchvision", "vidattn.models.recogniser", "vidattn.data.transforms")
 
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
@@ -66,20 +70,6 @@ def device_kind(model: str | LoadedRecogniser | None, device: str) -> str:
     return next(model.recogniser.parameters()).device.type
 
 
-def thread_count(threads: int | None, processes: int) -> int:
-    """Threads of torch in each process: as asked, else the machine's, shared out.
-
-    Raises:
-        ArgumentError: the number is below 1.
-    """
-    if threads is None:
-        import torch
-
-        return max(torch.get_num_threads() // max(processes, 1), 1)
-    at_least("threads", threads, 1)
-    return threads
-
-
 def _check_device(name: str) -> None:
     """Refuse a device that is not there, without taking memory of it for this process."""
     import torch
@@ -95,6 +85,7 @@ def _check_device(name: str) -> None:
 
 
 def _load(checkpoint: str | Path, device: str) -> LoadedRecogniser:
-    from vidattn import models  # not needed, and not imported, where a run has no network
+    from vidattn.models import load  # not needed, and not imported, where a run has no network
 
-    return models.load(checkpoint, device=device)
+    limit_torch()
+    return load(checkpoint, device=device)
