@@ -86,6 +86,11 @@ class Journal:
             folder.rmdir()
 
 
+def journaled_records(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What `Journal.records` gives of a run of any settings; nothing where there is none."""
+    yield from _entries(folder)
+
+
 def journaled_files(folder: Path) -> dict[str, int | None]:
     """Files that the records of a run name, with their sizes in bytes."""
     found: dict[str, int | None] = {}

@@ -97,7 +97,7 @@ def work_through(
             tick(sum(map(len, mine)) - sum(map(len, left)))
             if left:
                 with journal.writer() as writer:
-                    ledger = _Ledger(writer, states, found, tick)
+                    ledger = _Ledger(writer, paths, states, found, tick)
                     schedule = Schedule(left, ledger.record)
                     if processes == 0:
                         _work_here(work, schedule, ledger, shard, settings["threads"])
@@ -134,11 +134,13 @@ class _Ledger:
     def __init__(
         self,
         writer: JournalWriter,
+        paths: Sequence[str | Path],
         states: Sequence[State],
         found: dict[int, Record],
         tick: Tick,
     ) -> None:
-        self._writer, self._states, self._found, self._tick = writer, states, found, tick
+        self._writer, self._paths, self._states = writer, paths, states
+        self._found, self._tick = found, tick
         self._shown = 0.0  # of videos that have no record yet
 
     def part_done(self, part: float) -> None:
@@ -149,7 +151,8 @@ class _Ledger:
     def record(self, records: Mapping[int, Record]) -> None:
         """Keep the records of whole groups."""
         whole = {
-            number: {**record, "state": self._states[number]} for number, record in records.items()
+            number: {"video": str(self._paths[number]), **record, "state": self._states[number]}
+            for number, record in records.items()
         }
         self._found.update(self._writer.write(whole))
         self._tick(len(records) - self._shown)
