@@ -112,8 +112,8 @@ def examine(path: str | Path, *, salvage: bool = False) -> Record:
     Returns:
         either `error` (its type), `reason` and `attempts`, or frame_count, fps,
         duration_seconds, first_seconds, size, codec, container, quarter_turns, mirrored,
-        keyframe_count, longest_keyframe_gap_seconds, timestamps_made_up, full_decode_reason, damage,
-        pictures_decoded (False: damage inside pictures would not have been seen),
+        keyframe_count, longest_keyframe_gap_seconds, timestamps_made_up, full_decode_reason,
+        damage, pictures_decoded (False: damage inside pictures would not have been seen),
         table_not_kept (why, or None).
         With `salvage` also `salvage`: frame_count, valid_frames, packet_count, declared_frames
         and damaged_spans (first frame, last frame, what is wrong), or `error` and `reason`.
