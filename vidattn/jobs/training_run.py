@@ -49,7 +49,7 @@ examples:
   vidattn train --config configs/finetune.yaml
   vidattn train --config configs/finetune.yaml --model.backbone r3d_18 --trainer.max_epochs 5
   vidattn train --config configs/finetune.yaml --ckpt_path runs/finetune/last.ckpt
-  vidattn train --config configs/finetune.yaml --model.weights model.ckpt --overwrite
+  vidattn train --config configs/finetune.yaml --model.weights r2plus1d.ckpt --overwrite
 """
 
 
