@@ -64,13 +64,13 @@ def make(names: list[str], folder: Path) -> None:
 
 
 def write_film(
-    path: Path, *, frame_count: int = FRAMES, fps: float = 25, label: str = "up"
+    path: Path, *, frame_count: int = FRAMES, fps: float = 25, label: str = "up", number: int = 0
 ) -> None:
     """A bright box on a dark ground, which moves up or down in the middle of the film."""
     height, width = SIZE
     with VideoWriter(path, fps=fps, size=SIZE, preset="ultrafast") as writer:
         for index in range(frame_count):
-            frame = np.full((height, width, 3), 30 + index % 7, dtype=np.uint8)
+            frame = np.full((height, width, 3), 20 * number + index % 7, dtype=np.uint8)
             share = min(max(index / frame_count - 0.25, 0) * 2, 1)
             top = round((share if label == "down" else 1 - share) * (height - 16))
             frame[top : top + 16, 24:40] = (220, 120, 40)
@@ -98,7 +98,7 @@ def write_films(folder: Path) -> None:
     folder.mkdir()
     for number in range(3):
         for label in CLASSES:
-            write_film(folder / f"{label}{number}.mp4", label=label)
+            write_film(folder / f"{label}{number}.mp4", label=label, number=number)
 
 
 def write_class_folders(folder: Path) -> None:
@@ -106,14 +106,14 @@ def write_class_folders(folder: Path) -> None:
     for label in CLASSES:
         (folder / label).mkdir(parents=True)
         for number in range(2):
-            write_film(folder / label / f"{number}.mp4", label=label)
+            write_film(folder / label / f"{number}.mp4", label=label, number=number)
 
 
 def write_table(path: Path) -> None:
     """A list of the films in `videos/` with their classes."""
     films = sorted((path.parent / "videos").iterdir())
-    rows = [f"videos/{film.name},{film.stem[:-1]},{film.stem[-1]}" for film in films]
-    path.write_text("\n".join(["path,label,group", *rows]) + "\n")
+    rows = [f"videos/{film.name},{film.stem[:-1]}" for film in films]
+    path.write_text("\n".join(["path,label", *rows]) + "\n")
 
 
 def write_list(path: Path) -> None:
@@ -138,6 +138,15 @@ def write_checkpoint(path: Path) -> None:
     save(path, Recogniser(spec), clip)
 
 
+def write_checkpoint_to_fine_tune(path: Path) -> None:
+    """The network of the configuration for fine-tuning, with random weights."""
+    torch.manual_seed(0)
+    spec = RecogniserSpec(
+        classes=CLASSES, backbone="r2plus1d_18", backbone_settings={"temporal_stride": 2}
+    )
+    save(path, Recogniser(spec), ClipSpec(frames=16, short_side=32, crop_size=32))
+
+
 def write_other_projects_checkpoint(path: Path) -> None:
     """PySlowFast's names and shapes, with weights that follow from them."""
     from tests.backbones.conversion.test_convert import read
@@ -149,8 +158,8 @@ def write_other_projects_checkpoint(path: Path) -> None:
 
 
 def write_class_names(path: Path) -> None:
-    """As many as Kinetics has."""
-    path.write_text("".join(f"class {number}\n" for number in range(400)))
+    """As many as the stand-in for the other project's checkpoint has."""
+    path.write_text("".join(f"class {number}\n" for number in range(5)))
 
 
 def write_configuration(path: Path) -> None:
@@ -207,6 +216,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "actions.json": write_actions,
     "model.ckpt": write_checkpoint,
     "slowfast.ckpt": write_checkpoint,
+    "r2plus1d.ckpt": write_checkpoint_to_fine_tune,
     "runs/demo/model.ckpt": write_checkpoint,
     "runs/demo/actions/test": write_class_folders,
     "runs/demo/actions/truth.json": write_actions,

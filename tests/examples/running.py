@@ -76,7 +76,7 @@ def _run_own(words: list[str], folder: Path) -> None:
         pytest.importorskip("timm", reason="image networks of timm are an extra")
     for option, value in pairwise(arguments):
         if option in WRITTEN_BY and "--overwrite" not in arguments:
-            _remove(folder / value)
+            remove(folder / value)
     if arguments[0] == "demo" or ("cuda" in arguments and not torch.cuda.is_available()):
         with parsing_only():
             run_and_expect(arguments)
@@ -101,12 +101,13 @@ def _expanded(word: str, folder: Path) -> list[str]:
     return found
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all in it, if it is there."""
     if path.is_file():
         path.unlink()
     elif path.is_dir():
         for child in path.iterdir():
-            _remove(child)
+            remove(child)
         path.rmdir()
 
 
@@ -170,6 +171,8 @@ def run_snippets(texts: list[str], name: str) -> None:
     """Run the snippets of a document in order, as a reader does who types them all."""
     names: dict[str, Any] = {"__name__": "__main__"}
     for text in texts:
+        for output in re.findall(r"\boutput=\"([^\"]+)\"", text):
+            remove(Path(output))
         if ">>> " in text:
             test = doctest.DocTestParser().get_doctest(text, names, name, name, 0)
             result = doctest.DocTestRunner().run(test, clear_globs=False)
