@@ -26,6 +26,8 @@ OF_AXES = {
     "select", "size", "softmax", "sort", "split", "squeeze", "stack", "std", "sum", "topk",
     "transpose", "unbind", "unflatten", "unsqueeze", "var",
 }  # fmt: skip
+# transpose(2, 3) is transpose(3, 2), and the same goes for axes that are reduced.
+UNORDERED_AXES = {"amax", "amin", "mean", "std", "sum", "transpose", "var"}
 UNORDERED = {"getattr", "isinstance", "maximum", "minimum", "range", "super", "transpose", "zip"}
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -91,21 +93,18 @@ def _exchanged_axes(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Call) and called(node) == "einsum":
         yield from _exchanged_letters(node)
     elif isinstance(node, ast.Call) and called(node) in OF_AXES:
-        changed = deepcopy(node)
-        changed.args = [_Exchange().visit(one) for one in changed.args]
-        # transpose(2, 3) is transpose(3, 2).
-        if called(node) != "transpose" or _unparsed(changed.args) != _unparsed(node.args):
-            yield changed
+        yield _exchanged(node)
     elif isinstance(node, ast.Call):
         names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
         if any({one, other} <= names for one, other in EXCHANGED_NAMES.items()):
-            changed = deepcopy(node)
-            changed.args = [_Exchange().visit(one) for one in changed.args]
-            yield changed
+            yield _exchanged(node)
 
 
-def _unparsed(nodes: list[ast.expr]) -> set[str]:
-    return {ast.unparse(one) for one in nodes}
+def _exchanged(node: ast.Call) -> ast.Call:
+    changed = deepcopy(node)
+    changed.args = [_Exchange().visit(one) for one in changed.args]
+    unordered = called(node) in UNORDERED_AXES and _numbers(changed) == _numbers(node)
+    return node if unordered else changed
 
 
 class _Exchange(ast.NodeTransformer):
@@ -116,11 +115,21 @@ class _Exchange(ast.NodeTransformer):
         exchanged = type(node.value) is int and node.value > 0
         return ast.Constant(EXCHANGED_AXES.get(node.value, node.value)) if exchanged else node
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        changed = self.generic_visit(deepcopy(node))
+        unordered = called(node) in UNORDERED_AXES and _numbers(changed) == _numbers(node)
+        return node if unordered else changed
+
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         value = number(node)
         if value not in EXCHANGED_AXES:
             return self.generic_visit(node)
         return ast.UnaryOp(ast.USub(), ast.Constant(-EXCHANGED_AXES[int(value)]))
+
+
+def _numbers(node: ast.AST) -> list[int | float]:
+    """All of a call, in no order."""
+    return sorted(value for one in ast.walk(node) if (value := number(one)) is not None)
 
 
 def _exchanged_letters(node: ast.Call) -> Iterator[ast.AST]:
