@@ -26,9 +26,9 @@ OF_AXES = {
     "select", "size", "softmax", "sort", "split", "squeeze", "stack", "std", "sum", "topk",
     "transpose", "unbind", "unflatten", "unsqueeze", "var",
 }  # fmt: skip
-# transpose(2, 3) is transpose(3, 2), and the same goes for axes that are reduced.
-UNORDERED_AXES = {"amax", "amin", "mean", "std", "sum", "transpose", "var"}
-UNORDERED = {"getattr", "isinstance", "maximum", "minimum", "range", "super", "transpose", "zip"}
+UNORDERED = {
+    "gcd", "getattr", "isinstance", "maximum", "minimum", "range", "super", "transpose", "zip",
+}  # fmt: skip
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -103,8 +103,7 @@ def _exchanged_axes(node: ast.AST) -> Iterator[ast.AST]:
 def _exchanged(node: ast.Call) -> ast.Call:
     changed = deepcopy(node)
     changed.args = [_Exchange().visit(one) for one in changed.args]
-    unordered = called(node) in UNORDERED_AXES and _numbers(changed) == _numbers(node)
-    return node if unordered else changed
+    return node if _same_transpose(node, changed) else changed
 
 
 class _Exchange(ast.NodeTransformer):
@@ -117,8 +116,7 @@ class _Exchange(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         changed = self.generic_visit(deepcopy(node))
-        unordered = called(node) in UNORDERED_AXES and _numbers(changed) == _numbers(node)
-        return node if unordered else changed
+        return node if _same_transpose(node, changed) else changed
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         value = number(node)
@@ -127,9 +125,14 @@ class _Exchange(ast.NodeTransformer):
         return ast.UnaryOp(ast.USub(), ast.Constant(-EXCHANGED_AXES[int(value)]))
 
 
-def _numbers(node: ast.AST) -> list[int | float]:
-    """All of a call, in no order."""
-    return sorted(value for one in ast.walk(node) if (value := number(one)) is not None)
+def _same_transpose(node: ast.Call, other: ast.AST) -> bool:
+    """transpose(2, 3) is transpose(3, 2)."""
+    axes = [
+        {ast.unparse(axis) for axis in one.args}
+        for one in (node, other)
+        if isinstance(one, ast.Call)
+    ]
+    return called(node) == "transpose" and axes[0] == axes[-1]
 
 
 def _exchanged_letters(node: ast.Call) -> Iterator[ast.AST]:
