@@ -160,7 +160,7 @@ def test_the_file_is_opened_once_and_nothing_is_decoded_to_learn_its_size(
         frames = reader.frames_at([50]).pixels.permute(0, 2, 3, 1).numpy()
         assert read_number(frames[0]) == 50
         # From its key frame on: neither the group before nor the file's first frame.
-        key = max(index for index in reader.keyframe_indices() if index <= 50)
+        key = max(index for index in reader.intra_frame_indices() if index <= 50)
         assert key > 0
         assert reader._cursor.emitted <= 50 - key + 1
     assert len(opened) == 1

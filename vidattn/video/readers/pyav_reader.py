@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
@@ -19,7 +20,9 @@ from vidattn.video.decoding.plan import fair_shares
 from vidattn.video.decoding.threads import available_threads
 from vidattn.video.decoding.timing import duration_seconds, filled, frame_rate, in_shown_order
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
+from vidattn.video.metadata import VideoMetadata
 from vidattn.video.packets.index import FrameIndex, PacketTable, suspicion
+from vidattn.video.packets.index_cache import store_table
 from vidattn.video.packets.paths import checked_path
 from vidattn.video.readers.indexed_reader import IndexedReader
 
@@ -90,7 +93,7 @@ class PyavReader(IndexedReader):
             raise
 
     @property
-    def size(self) -> tuple[int, int]:  # type: ignore[override]
+    def size(self) -> tuple[int, int]:
         """(height, width) as shown; decodes the first frame where none was yet."""
         if self._shown.size is None:
             first = np.zeros(1, np.int64)
@@ -114,9 +117,30 @@ class PyavReader(IndexedReader):
         return float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
 
     @property
+    def metadata(self) -> VideoMetadata:
+        """As the interface says."""
+        orientation = self.orientation
+        return replace(
+            super().metadata,
+            codec=self.codec,
+            container=self.container_format,
+            quarter_turns=orientation.quarter_turns,
+            mirrored=orientation.mirrored,
+            sample_aspect_ratio=self.sample_aspect_ratio,
+            full_decode_reason=self.full_decode_reason,
+            damage=self.damage,
+            packet_count=len(self.packet_table),
+            declared_frames=self._declared_frames,
+        )
+
+    @property
     def missing_end(self) -> str | None:
         """As the interface says."""
         return self.damage if self.damage is not None and self._promised == 0 else None
+
+    def keep_packet_table(self) -> None:
+        """As the interface says."""
+        store_table(checked_path(self.path), self.packet_table)
 
     def close(self) -> None:
         """Release the file; asking for frames afterwards is an error."""
