@@ -9,6 +9,7 @@ from importlib import import_module
 
 from vidattn import __version__
 from vidattn.cli.libraries import library_trouble
+from vidattn.cli.parser import Parser
 from vidattn.cli.streams import make_lenient, silence
 from vidattn.errors import VidattnError
 
@@ -46,11 +47,10 @@ examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; nothing heavy is imported for it."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="vidattn",
         description="Video understanding with attention that selects key frames and key regions.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"vidattn {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
