@@ -45,6 +45,10 @@ class VideoReader(ABC):
         keyframe_indices = Renamed("intra_frame_indices")
         keyframes = Renamed("intra_frames")
 
+    @classmethod  # noqa: B027 - some decoders are always there
+    def require_library(cls) -> None:
+        """Raise `DecoderUnavailableError` where the library that decodes does not load here."""
+
     @property
     @abstractmethod
     def size(self) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from vidattn.video.decoding.cursor import DecodingCursor
 from vidattn.video.decoding.frame_count import FrameCount
 from vidattn.video.decoding.frame_search import DoubtError, FrameSearch
 from vidattn.video.decoding.orientation import Orientation
+from vidattn.video.decoding.packet_source import PacketSource
 from vidattn.video.decoding.picture import RgbConverter, RgbRows, ShownSize
 from vidattn.video.decoding.plan import fair_shares
 from vidattn.video.decoding.threads import available_threads
@@ -84,7 +85,7 @@ class PyavReader(IndexedReader):
         self.damage: str | None = None
         self._promised = 0  # frames that its packets promise, and no decoder gives
         self._previous: int | None = None
-        self._cursor = DecodingCursor(self.path, checked_path(path), limits)
+        self._cursor = DecodingCursor(PacketSource(self.path, checked_path(path), limits))
         self._helpers: dict[int, FrameSearch] = {}
         try:
             self._read_index()
@@ -113,7 +114,7 @@ class PyavReader(IndexedReader):
         """Width of a pixel over its height: the container's, or else the decoder's."""
         self._check_open()
         self.size  # noqa: B018 - decodes a frame
-        stream = self._cursor.stream
+        stream = self._cursor.source.stream
         return float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
 
     @property
@@ -153,7 +154,7 @@ class PyavReader(IndexedReader):
 
     def _read_index(self) -> None:
         cursor = self._cursor
-        stream, container = cursor.stream, cursor.container
+        stream, container = cursor.source.stream, cursor.source.container
         time_base = stream.time_base
         self.stream_index = stream.index
         self.container_format = container.format.name
@@ -174,7 +175,7 @@ class PyavReader(IndexedReader):
     def _trust_packets(self, cursor: DecodingCursor, table: PacketTable) -> int:
         """Frames are what the packets say; position of the packet that is shown last."""
         self._index: FrameIndex | None = FrameIndex.build(table)
-        self._seconds = _seconds(self._index.timestamps, cursor.stream.time_base)
+        self._seconds = _seconds(self._index.timestamps, cursor.source.stream.time_base)
         self._keys = np.flatnonzero(table.keys[self._index.packets])
         if len(table) >= _LONG_GROUPS * len(self._keys):
             cursor.use_threads(self._threads)
