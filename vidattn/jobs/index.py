@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 
@@ -19,10 +18,7 @@ from vidattn.errors import ArgumentError, ProcessError, VideoError
 from vidattn.files import OVERWRITE, check_unused, write_json
 from vidattn.pools import interrupts_held, worker_pool
 from vidattn.runs.video_lists import listed_videos
-from vidattn.video.packets.index import PacketTable
-from vidattn.video.packets.index_cache import store_table
-from vidattn.video.readers.pyav_reader import PyavReader
-from vidattn.video.readers.salvaging_reader import SalvagingReader
+from vidattn.video import VideoReader, open_video
 
 # What a kill may cost at least, and the share of the time that writing the report may take: it is
 # written whole each time, and that of a million videos is large.
@@ -77,6 +73,7 @@ def index_videos(
         if str(video) in known
         and _state(video) == known[str(video)]["state"]
         and (not salvage or "salvage" in known[str(video)])
+        and ("error" in known[str(video)] or "intra_frame_count" in known[str(video)])
     }
     remaining = [video for video in videos if str(video) not in found]
     records = track(
@@ -105,38 +102,16 @@ def examine(path: str | Path, *, salvage: bool = False) -> dict[str, Any]:
 
     Returns:
         `video`, `state` (size and time of change, to tell whether it changed), and either
-        `error` (its type) and `reason`, or frame_count, fps, duration_seconds, first_seconds,
-        size, codec, container, quarter_turns, mirrored, keyframe_count,
-        longest_keyframe_gap_seconds, timestamps_made_up, full_decode_reason, damage,
-        pictures_decoded (False: damage inside pictures would not have been seen),
-        table_not_kept (why, or None).
+        `error` (its type) and `reason`, or what `VideoMetadata` holds, pictures_decoded (False:
+        damage inside pictures would not have been seen) and table_not_kept (why, or None).
         With `salvage` also `salvage`: frame_count, valid_frames, packet_count, declared_frames
         and damaged_spans (first frame, last frame, what is wrong), or `error` and `reason`.
     """
     record = _record(Path(path))
     try:
-        with PyavReader(path) as reader:
-            seconds = np.array(reader.seconds_of(range(len(reader))))
-            keys = reader.keyframe_indices()
-            bounds = np.append(seconds[keys], seconds[-1])
-            record |= {
-                "frame_count": len(reader),
-                "fps": reader.fps,
-                "duration_seconds": reader.duration_seconds,
-                "first_seconds": float(seconds[0]),
-                "size": list(reader.size),
-                "codec": reader.codec,
-                "container": reader.container_format,
-                "quarter_turns": reader.orientation.quarter_turns,
-                "mirrored": reader.orientation.mirrored,
-                "keyframe_count": len(keys),
-                "longest_keyframe_gap_seconds": float(np.diff(bounds).max(initial=0)),
-                "timestamps_made_up": reader.timestamps_made_up,
-                "full_decode_reason": reader.full_decode_reason,
-                "damage": reader.damage,
-                "pictures_decoded": salvage,
-            }
-            record["table_not_kept"] = _keep_table(Path(path), reader.packet_table)
+        with open_video(path) as reader:
+            record |= reader.metadata.to_json() | {"pictures_decoded": salvage}
+            record["table_not_kept"] = _keep_table(reader)
     except VideoError as error:
         record |= {"error": type(error).__name__, "reason": error.reason}
     if salvage:
@@ -144,10 +119,10 @@ def examine(path: str | Path, *, salvage: bool = False) -> dict[str, Any]:
     return record
 
 
-def _keep_table(video: Path, table: PacketTable) -> str | None:
+def _keep_table(reader: VideoReader) -> str | None:
     """Why it cannot be kept, such as in a home that is read-only; None if it is."""
     try:
-        store_table(video, table)
+        reader.keep_packet_table()
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
     return None
@@ -155,12 +130,13 @@ def _keep_table(video: Path, table: PacketTable) -> str | None:
 
 def _salvaged(path: str | Path) -> dict[str, Any]:
     try:
-        with SalvagingReader(path) as reader:
+        with open_video(path, salvage=True) as reader:
+            metadata = reader.metadata
             return {
-                "frame_count": len(reader),
+                "frame_count": metadata.frame_count,
                 "valid_frames": len(reader.valid_indices()),
-                "packet_count": reader.packet_count,
-                "declared_frames": reader.declared_frames,
+                "packet_count": metadata.packet_count,
+                "declared_frames": metadata.declared_frames,
                 "damaged_spans": [list(span) for span in reader.damaged_spans],
             }
     except VideoError as error:
