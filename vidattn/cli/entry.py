@@ -14,6 +14,7 @@ from vidattn.errors import VidattnError
 COMMANDS = (
     "train",
     "evaluate",
+    "predict",
     "compare",
     "score",
     "features",

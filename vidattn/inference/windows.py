@@ -32,6 +32,12 @@ def window_spacing(clip: ClipSpec, reader: VideoReader) -> sampling.Spacing:
     return sampling.TimeSpacing(times, clip.frames, max(seconds / steps, 1 / times.fps))
 
 
+def frame_ends(reader: VideoReader) -> NDArray[np.float64]:
+    """(T,) seconds until which each frame is shown, on the video's clock: the next one's time."""
+    seconds = reader.frame_times.seconds
+    return np.append(seconds[1:], max(seconds[-1], seconds[0] + reader.duration_seconds))
+
+
 @dataclass(frozen=True, eq=False)
 class Window:
     """What a recogniser says of one window of a video.

@@ -18,6 +18,8 @@ from .explain import explain as explain
 from .features import write_features as write_features
 from .index import index_videos as index_videos
 from .keyframes import write_keyframes as write_keyframes
+from .predict import Predictions as Predictions
+from .predict import write_predictions as write_predictions
 from .show import CheckpointFacts as CheckpointFacts
 from .show import show as show
 from .train import train as train
