@@ -26,4 +26,6 @@ def test_examples(name: str) -> None:
 
 
 def test_examples_are_found() -> None:
-    assert {"vidattn.evaluation.metrics.intervals", "vidattn.sampling.protocols"} <= set(MODULES)
+    assert {"vidattn.evaluation.metrics.intervals", "vidattn.sampling.protocols.published"} <= set(
+        MODULES
+    )

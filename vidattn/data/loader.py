@@ -10,7 +10,7 @@ from vidattn.data.collate import ClipBatch, ClipWithTarget, collate_clips
 from vidattn.data.dataset import ClipDataset
 from vidattn.data.failures import Failure
 from vidattn.data.sampler import DrawSampler
-from vidattn.data.workers import Whereabouts, WorkerError, end, watch
+from vidattn.data.workers import CurrentSamples, WorkerError, end, watch
 from vidattn.errors import ArgumentError
 
 # Seconds without a batch after which the workers count as hung.
@@ -41,7 +41,7 @@ class ClipLoader(DataLoader[Sequence[ClipWithTarget] | Failure]):
 
     def worker_error(self, *, timed_out: bool = False) -> WorkerError | None:
         """What is wrong with the workers; None if they all run and are in time."""
-        if not self._processes or not isinstance(self.worker_init_fn, Whereabouts):
+        if not self._processes or not isinstance(self.worker_init_fn, CurrentSamples):
             return None
         paths = [sample.name for sample in self.dataset.samples]
         states = self.worker_init_fn.states(self._processes, paths)
@@ -205,5 +205,5 @@ def _settings(workers: int, pin_memory: bool, timeout_seconds: float) -> dict[st
         "persistent_workers": workers > 0,
         "pin_memory": pin_memory,
         "timeout": timeout_seconds if workers else 0,
-        "worker_init_fn": Whereabouts(workers) if workers else None,
+        "worker_init_fn": CurrentSamples(workers) if workers else None,
     }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ Aggregation = Literal["probabilities", "logits"]
 
 
 @dataclass(frozen=True, eq=False)
-class Recognition:
+class EvaluationWork:
     """The work of an evaluation: what a model says of each video.
 
     Attributes:
@@ -38,6 +39,7 @@ class Recognition:
         workers: processes that decode; 0 decodes in this one.
         device: where the network runs.
         decoder: see `vidattn.open_video`.
+        keep_clips: note the logits of every clip, too, and not only of each video.
     """
 
     model: str | LoadedRecogniser
@@ -49,6 +51,7 @@ class Recognition:
     workers: int = 0
     device: str = "cpu"
     decoder: str = "pyav"
+    keep_clips: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -152,12 +155,13 @@ class Recognition:
             scores = (
                 clips.mean(0) if self.aggregation == "probabilities" else 1 / (1 + np.exp(-mean))
             )
-            return {"scores": scores.tolist(), "clip_scores": clips.tolist()}
+            return {"scores": scores.tolist(), "clip_logits": packed(logits)}
         _, [scores] = evaluation.average_views(logits, [0] * len(logits), method=self.aggregation)
         if self.aggregation == "logits":
             scores = evaluation.softmax(scores)
         ranks = evaluation.true_class_ranks(logits, np.repeat(label, len(logits)))
-        return {"scores": scores.tolist(), "clip_ranks": ranks.tolist()}
+        kept = {"clip_logits": packed(logits)} if self.keep_clips else {}
+        return {"scores": scores.tolist(), "clip_ranks": ranks.tolist(), **kept}
 
     def _with_failures(
         self, dataset: ClipDataset, numbers: Sequence[int], found: Mapping[int, Record]
@@ -169,6 +173,20 @@ class Recognition:
             else {"failure": dataset.failures[self.samples[number].name]}
             for number in numbers
         }
+
+
+def packed(logits: NDArray[np.float32]) -> str:
+    """(clips, classes) as text: a third of the numbers' own, and the same bits."""
+    return b64encode(np.ascontiguousarray(logits, "<f4").tobytes()).decode("ascii")
+
+
+def unpacked(text: str, class_count: int) -> NDArray[np.float32]:
+    """The (clips, classes) that `packed` put into a text.
+
+    >>> unpacked(packed(np.array([[0.5, 2.0]], np.float32)), 2).tolist()
+    [[0.5, 2.0]]
+    """
+    return np.frombuffer(b64decode(text), "<f4").reshape(-1, class_count).astype(np.float32)
 
 
 def compact(indices: Sequence[int]) -> str:
