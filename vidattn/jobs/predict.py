@@ -38,20 +38,17 @@ class Predictions:
     settings: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """What `predictions.json` holds.
+        """What `predictions.json` holds: like `evaluation.json`, `scores` of each of `videos`.
 
-        `results` has the probabilities of each whole video, as `vidattn score recognition` reads
-        them; `videos` has what is seen when.
+        They are the probabilities of the whole video, in the order of `classes`.
         """
-        records = {each.video: each.to_json() for each in self.videos}
         return {
             **self.settings,
             "videos_expected": len(self.videos) + len(self.failures),
             "videos_done": len(self.videos),
             "videos_failed": len(self.failures),
             "failures": [dict(each) for each in self.failures],
-            "results": {video: own.pop("probabilities") for video, own in records.items()},
-            "videos": list(records.values()),
+            "videos": [_video(each) for each in self.videos],
         }
 
     def rows(self) -> Iterator[tuple[str, float, float, str, float, int]]:
@@ -164,6 +161,13 @@ def write_predictions(
     if results is not None:
         _write(results, found)
     return found
+
+
+def _video(found: RecognitionPrediction) -> dict[str, Any]:
+    record = found.to_json()
+    scores = record.pop("probabilities")
+    first = {name: record.pop(name) for name in ("video", "label", "probability")}
+    return first | {"scores": list(scores.values())} | record
 
 
 def _predictions(
