@@ -16,8 +16,8 @@ import vidattn
 from vidattn.data import ClipSpec
 from vidattn.errors import ArgumentError, VideoError
 from vidattn.inference import RecognitionPrediction, RecognitionPredictor
-from vidattn.inference.predictor import predicted
-from vidattn.inference.windows import VideoAttention, WindowedRecogniser
+from vidattn.inference.predictor import PredictionSettings, predicted
+from vidattn.inference.windows import VideoAttention, WindowedRecogniser, window_spacing
 from vidattn.models import LoadedRecogniser
 from vidattn.video import VideoReader, VideoWriter, open_video
 
@@ -180,7 +180,7 @@ def test_frames_are_held_by_the_batch_and_parts_are_told(
         monkeypatch.setattr(
             reader, "frames_at", lambda i, **kw: asked.append(len(i)) or original(i, **kw)
         )
-        run = predicted(predictor, reader, every_seconds=1.0, top=1, batch_size=4)
+        run = predicted(predictor, reader, PredictionSettings(top=1))
         shares = [next(run)]
         assert len(asked) == 1
         shares += list(run)
@@ -217,6 +217,8 @@ def test_scores_that_are_no_numbers_are_the_videos_error(
         ({"top": 0}, "top: expected a whole number of at least 1"),
         ({"top": 1.5}, "top"),
         ({"batch_size": 0}, "batch_size"),
+        ({"window_seconds": 2.0}, "window_seconds: expected None, for the clips of this model"),
+        ({"window_seconds": 0.0}, "window_seconds: expected more than 0"),
     ],
 )
 def test_bad_numbers_are_named(
@@ -233,6 +235,29 @@ def test_load_gives_what_predicts(untrained: Path, write_flash: Callable[..., Pa
     assert {each.label for each in found.labels} == {"dark", "bright"}
     assert found.checkpoint == str(untrained)
     assert len(found[0].labels) == 2
+
+
+@pytest.mark.parametrize(
+    ("window_seconds", "span", "count"), [(None, 125, 1), (2.0, 50, 4), (1.0, 25, 10)]
+)
+def test_how_long_a_window_of_a_model_of_whole_videos_is(
+    window_seconds: float | None,
+    span: int,
+    count: int,
+    predictor: RecognitionPredictor,
+    film: Callable[..., Path],
+) -> None:
+    model = replace(predictor, clip=replace(predictor.clip, sampling="even"))
+    path = film(CHANGES)
+    with open_video(path) as reader:
+        spacing = window_spacing(model.clip, reader, window_seconds=window_seconds)
+        indices, _ = spacing.windows()
+    assert (indices[:, -1] - indices[:, 0] + 1).tolist() == [span] * count
+    assert indices[-1, -1] == 124
+    found = model.predict(path, every_seconds=0.5, window_seconds=window_seconds)
+    assert found.windows == count
+    if window_seconds == 1.0:
+        assert [found[number].label for number in (0, 5, 9)] == ["dark", "bright", "dark"]
 
 
 def test_json_and_back(predictor: RecognitionPredictor, film: Callable[..., Path]) -> None:

@@ -183,10 +183,11 @@ def test_a_list_of_nothing(given: list[str], untrained: Path) -> None:
 
 
 def test_parts_of_videos_move_the_bar(videos: Path, untrained: Path) -> None:
+    from vidattn.inference.predictor import PredictionSettings
     from vidattn.jobs.predict import _Prediction
     from vidattn.runs.shards import Shard
 
-    settings = {"every_seconds": 1.0, "top": 1, "batch_size": 2}
+    settings = PredictionSettings(top=1, batch_size=2)
     names = [str(path) for path in sorted((videos / "1").glob("*.mp4"))]
     work = _Prediction(names, vidattn.load(untrained), "cpu", "pyav", False, settings)
     parts: list[float] = []

@@ -31,7 +31,7 @@ goes on when the same command is given again; one that has finished is replaced 
 
 examples:
   vidattn predict match.mp4 --checkpoint runs/demo/model.ckpt
-  vidattn predict match.mp4 --checkpoint runs/demo/model.ckpt --every 0.5 --top 3
+  vidattn predict match.mp4 --checkpoint runs/demo/model.ckpt --every 0.5 --window-seconds 2
   vidattn predict videos/ more.txt picture.jpg --checkpoint model.ckpt --output predictions
 """
 # Where more videos are given, or more is seen in one, the rest is in the files.
@@ -64,6 +64,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="K",
         help="write this many of the likeliest classes of each step (default: 5)",
     )
+    parser.add_argument(
+        "--window-seconds",
+        type=float,
+        metavar="SECONDS",
+        help="look at this much of a video at a time: as long as the videos that the model was "
+        "trained on, where its clips span whole videos (default: 10)",
+    )
     parser.add_argument("--batch-size", type=int, default=4, help="windows at once (default: 4)")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="result folder (default: none, only print)"
@@ -87,6 +94,7 @@ def run(parsed: argparse.Namespace) -> int:
         checkpoint=parsed.checkpoint,
         every_seconds=parsed.every_seconds,
         top=parsed.top,
+        window_seconds=parsed.window_seconds,
         batch_size=parsed.batch_size,
         decoder=parsed.decoder,
         salvage=parsed.salvage,

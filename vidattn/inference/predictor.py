@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Generator, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,43 @@ from vidattn.errors import VideoError
 from vidattn.inference.clip_runner import ClipRunner
 from vidattn.inference.predictions import PredictedStep, RecognitionPrediction, ranked
 from vidattn.inference.timeline import Timeline, check_step
-from vidattn.inference.windows import class_probabilities, frame_ends, window_spacing
+from vidattn.inference.windows import (
+    check_window,
+    class_probabilities,
+    frame_ends,
+    window_spacing,
+)
 from vidattn.models import LoadedRecogniser
 from vidattn.video import VideoReader
 from vidattn.video.opening import open_video_or_picture
 
-EVERY_SECONDS = 1.0
-TOP = 5
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How a video is looked at, and what is kept of it.
+
+    Attributes:
+        every_seconds: length of the steps that get labels, at least 0.01.
+        top: how many classes are kept of each step; fewer where the model has fewer.
+        window_seconds: see `window_spacing`.
+        batch_size: windows that go through the network, and whose frames are held, at once.
+
+    Raises:
+        ArgumentError: a number is out of range.
+    """
+
+    every_seconds: float = 1.0
+    top: int = 5
+    window_seconds: float | None = None
+    batch_size: int = 4
+
+    def __post_init__(self) -> None:
+        check_step(self.every_seconds)
+        at_least("top", self.top, 1)
+        at_least("batch_size", self.batch_size, 1)
+
+
+_DEFAULTS = PredictionSettings()
 
 
 class RecognitionPredictor(LoadedRecogniser):
@@ -33,11 +64,12 @@ class RecognitionPredictor(LoadedRecogniser):
         self,
         video: str | os.PathLike[str] | VideoReader,
         *,
-        every_seconds: float = EVERY_SECONDS,
-        top: int = TOP,
+        every_seconds: float = _DEFAULTS.every_seconds,
+        top: int = _DEFAULTS.top,
+        window_seconds: float | None = None,
         decoder: str = "pyav",
         salvage: bool = False,
-        batch_size: int = 4,
+        batch_size: int = _DEFAULTS.batch_size,
     ) -> RecognitionPrediction:
         """Say what is in a video, and when, in bounded memory.
 
@@ -46,26 +78,26 @@ class RecognitionPredictor(LoadedRecogniser):
         Args:
             video: a file, a folder of frame images, a picture (one frame, shown for a second), or
                 an open reader.
-            every_seconds: length of the steps that get labels, at least 0.01.
-            top: how many classes are kept of each step; fewer where the model has fewer.
+            every_seconds, top, batch_size: see `PredictionSettings`.
+            window_seconds: what a window shows of the video: as long as the videos that the model
+                was trained on, where its clips span whole ones (10 seconds if None); for others
+                None, since their clips have a length of their own.
             decoder: see `vidattn.open_video`.
             salvage: read damaged videos too.
-            batch_size: windows that go through the network, and whose frames are held, at once.
 
         Raises:
             VideoError: the video cannot be used.
             ArgumentError: a number is out of range.
         """
-        check_prediction(every_seconds=every_seconds, top=top, batch_size=batch_size)
+        settings = PredictionSettings(every_seconds, top, window_seconds, batch_size)
+        check_window(self.clip, window_seconds)
         opened = (
             nullcontext(video)
             if isinstance(video, VideoReader)
             else open_video_or_picture(video, decoder, salvage=salvage)
         )
         with opened as reader:
-            run = predicted(
-                self, reader, every_seconds=every_seconds, top=top, batch_size=batch_size
-            )
+            run = predicted(self, reader, settings)
             while True:
                 try:
                     next(run)
@@ -92,20 +124,8 @@ def load(
     return RecognitionPredictor(loaded.recogniser, loaded.clip, loaded.path, loaded.digest)
 
 
-def check_prediction(*, every_seconds: float, top: int, batch_size: int = 1) -> None:
-    """Raise what `predict` would raise about these, before any video is opened."""
-    check_step(every_seconds)
-    at_least("top", top, 1)
-    at_least("batch_size", batch_size, 1)
-
-
 def predicted(
-    loaded: LoadedRecogniser,
-    reader: VideoReader,
-    *,
-    every_seconds: float,
-    top: int,
-    batch_size: int,
+    loaded: LoadedRecogniser, reader: VideoReader, settings: PredictionSettings
 ) -> Generator[float, None, RecognitionPrediction]:
     """What is in an open video, and when; see `RecognitionPredictor.predict`.
 
@@ -122,26 +142,26 @@ def predicted(
         own: FloatArray = found.double().cpu().numpy()
         return own
 
-    runner = ClipRunner(loaded, probabilities, batch_size=batch_size)
-    indices, valid = window_spacing(loaded.clip, reader).windows()
+    runner = ClipRunner(loaded, probabilities, batch_size=settings.batch_size)
+    spacing = window_spacing(loaded.clip, reader, window_seconds=settings.window_seconds)
+    indices, valid = spacing.windows()
     ends = frame_ends(reader)
     start = float(reader.frame_times.seconds[0])
-    timeline = Timeline(start, float(ends[-1]), every_seconds, len(loaded.classes))
+    timeline = Timeline(start, float(ends[-1]), settings.every_seconds, len(loaded))
     for batch in runner.windows(reader, indices, valid):
         if not np.isfinite(batch.output).all():
             raise VideoError(reader.path, "the network's class probabilities are not finite")
         for own, seconds, values in zip(batch.indices, batch.seconds, batch.output, strict=True):
             timeline.add(float(seconds[0]), float(ends[own[-1]]), values)
         yield len(batch) / len(indices)
-    return _prediction(loaded, reader, timeline, every_seconds, top)
+    return _prediction(loaded, reader, timeline, settings)
 
 
 def _prediction(
     loaded: LoadedRecogniser,
     reader: VideoReader,
     timeline: Timeline,
-    every_seconds: float,
-    top: int,
+    settings: PredictionSettings,
 ) -> RecognitionPrediction:
     def named(values: FloatArray) -> dict[str, float]:
         return dict(zip(loaded.classes, values.tolist(), strict=True))
@@ -152,10 +172,11 @@ def _prediction(
         video=reader.path,
         probabilities=named(timeline.mean().clip(0, 1)),
         steps=tuple(
-            PredictedStep(start, end, ranked(named(values), top)) for start, end, values in rows
+            PredictedStep(start, end, ranked(named(values), settings.top))
+            for start, end, values in rows
         ),
         multi_label=loaded.multi_label,
-        every_seconds=float(every_seconds),
+        every_seconds=float(settings.every_seconds),
         windows=timeline.windows,
         frame_count=len(reader),
         fps=reader.fps,

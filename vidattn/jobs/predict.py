@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_csv
 from vidattn.inference.predictions import RecognitionPrediction
-from vidattn.inference.predictor import EVERY_SECONDS, TOP, check_prediction, predicted
+from vidattn.inference.predictor import PredictionSettings, predicted
+from vidattn.inference.windows import check_window
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
@@ -20,6 +21,7 @@ from vidattn.runs.work import Groups, Record, thread_count, work_through
 from vidattn.video.opening import check_decoder, check_salvageable, open_video_or_picture
 
 RECORD, TABLE = "predictions.json", "predictions.csv"
+_DEFAULTS = PredictionSettings()
 COLUMNS = ("video", "start_seconds", "end_seconds", "label", "probability", "rank")
 
 
@@ -84,9 +86,10 @@ def write_predictions(
     output: str | Path | None = None,
     *,
     checkpoint: str | Path | LoadedRecogniser,
-    every_seconds: float = EVERY_SECONDS,
-    top: int = TOP,
-    batch_size: int = 4,
+    every_seconds: float = _DEFAULTS.every_seconds,
+    top: int = _DEFAULTS.top,
+    window_seconds: float | None = None,
+    batch_size: int = _DEFAULTS.batch_size,
     decoder: str = "pyav",
     salvage: bool = False,
     device: str = "cpu",
@@ -107,7 +110,8 @@ def write_predictions(
             `.txt` files with one path a line, relative to the list.
         output: a folder; nothing is written if None.
         checkpoint: a file, or what `vidattn.load` returned.
-        every_seconds, top, batch_size, salvage: see `RecognitionPredictor.predict`.
+        every_seconds, top, window_seconds, batch_size, salvage: see
+            `RecognitionPredictor.predict`.
         processes, threads: see `vidattn.evaluate`.
         overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
 
@@ -119,7 +123,7 @@ def write_predictions(
             something in `output` would be written over.
     """
     check_decoder(decoder, salvage=salvage)
-    check_prediction(every_seconds=every_seconds, top=top, batch_size=batch_size)
+    own = PredictionSettings(every_seconds, top, window_seconds, batch_size)
     given = list(videos)
     names = list(dict.fromkeys(map(str, videos_and_folders(given))))
     if not names:
@@ -128,14 +132,14 @@ def write_predictions(
         check_salvageable(names)
     loaded = loaded_here(checkpoint, device, processes)
     model = to_share(checkpoint, loaded, processes)
-    own = {"every_seconds": float(every_seconds), "top": top, "batch_size": batch_size}
+    check_window(loaded.clip, window_seconds)
     settings = {
         "task": "recognition",
         "checkpoint": loaded.path,
         "checkpoint_sha256": loaded.digest,
         "classes": list(loaded.classes),
         "multi_label": loaded.multi_label,
-        **own,
+        **asdict(own),
         "decoder": decoder,
         "salvage": salvage,
         "device": device_kind(model, device),
@@ -200,7 +204,7 @@ class _Prediction:
     device: str
     decoder: str
     salvage: bool
-    settings: Mapping[str, Any]
+    settings: PredictionSettings
 
     def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record] | float]:
         loaded = loaded_in(shard, self.model, self.device)
@@ -209,7 +213,7 @@ class _Prediction:
                 with open_video_or_picture(
                     self.videos[number], self.decoder, salvage=self.salvage
                 ) as reader:
-                    found = yield from predicted(loaded, reader, **self.settings)
+                    found = yield from predicted(loaded, reader, self.settings)
                 record = found.to_json()
             except VideoError as error:
                 record = {"error": type(error).__name__, "reason": error.reason}
