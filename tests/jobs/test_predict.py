@@ -59,8 +59,18 @@ def test_what_is_written(videos: Path, untrained: Path, tmp_path: Path) -> None:
         assert float(row["probability"]) >= 0.5
         assert row["rank"] == "1"
     assert sorted(entry.name for entry in output.iterdir()) == [
-        "predictions.csv", "predictions.json"
+        "predictions.csv", "predictions.html", "predictions.json"
     ]  # fmt: skip
+
+
+def test_the_page_shows_each_video(videos: Path, untrained: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    write_predictions([videos], output, checkpoint=untrained, progress=False)
+    page = (output / "predictions.html").read_text()
+    for number in range(4):
+        assert page.count(f"film{number}.mp4") == 2  # in the table, and over its time
+    assert "broken.mp4" in page
+    assert "4 of 5 videos, in steps of 1 s." in page
 
 
 def test_each_is_what_the_model_says_of_it_alone(videos: Path, untrained: Path) -> None:

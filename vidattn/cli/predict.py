@@ -24,10 +24,11 @@ HELP = "say what is in videos, and when"
 
 EPILOG = """\
 Without --output the answers are printed only. With it, the folder gets predictions.csv (video,
-start_seconds, end_seconds, label, probability, rank) and predictions.json, which `vidattn score
-recognition` reads as predictions. Videos need no labels. Those that cannot be read are listed under
-"failures" and the others go on; the exit code is then 1. A run with --output that was interrupted
-goes on when the same command is given again; one that has finished is replaced with --overwrite.
+start_seconds, end_seconds, label, probability, rank), predictions.json, which `vidattn score
+recognition` reads as predictions, and a page, predictions.html. Videos need no labels. Those that
+cannot be read are listed under "failures" and the others go on; the exit code is then 1. A run with
+--output that was interrupted goes on when the same command is given again; one that has finished is
+replaced with --overwrite.
 
 examples:
   vidattn predict match.mp4 --checkpoint runs/demo/model.ckpt
@@ -125,7 +126,7 @@ def _print(found: Predictions, output: Path | None) -> None:
             _print_segments(video)
     if output is not None and len(found):
         expected = len(found) + len(found.failures)
-        print(f"{len(found)} of {expected} videos: {output}/predictions.csv, predictions.json")
+        print(f"{len(found)} of {expected} videos: {output}/predictions.html, .csv and .json")
 
 
 def _print_segments(video: RecognitionPrediction) -> None:

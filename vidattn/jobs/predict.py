@@ -20,7 +20,7 @@ from vidattn.runs.video_lists import videos_and_folders
 from vidattn.runs.work import Groups, Record, thread_count, work_through
 from vidattn.video.opening import check_decoder, check_salvageable, open_video_or_picture
 
-RECORD, TABLE = "predictions.json", "predictions.csv"
+RECORD, TABLE, PAGE = "predictions.json", "predictions.csv", "predictions.html"
 _DEFAULTS = PredictionSettings()
 COLUMNS = ("video", "start_seconds", "end_seconds", "label", "probability", "rank")
 
@@ -100,7 +100,8 @@ def write_predictions(
 ) -> Predictions | None:
     """Say what is in each of many videos, and when, and write it down.
 
-    In `output`: `predictions.json` and, a row for each class of each step, `predictions.csv`.
+    In `output`: `predictions.json`, `predictions.csv` with a row for each class of each step, and
+    `predictions.html`.
     Videos that cannot be read are recorded and the others go on; if none can be read, nothing is
     written. A run with an output that was interrupted goes on when called again with the same
     arguments; a launcher's processes share it.
@@ -148,7 +149,7 @@ def write_predictions(
     }
     results = None
     if output is not None:
-        results = ResultFolder(output, "predict", RECORD, [TABLE], overwrite=overwrite)
+        results = ResultFolder(output, "predict", RECORD, [TABLE, PAGE], overwrite=overwrite)
     records = work_through(
         _Prediction(names, model, device, decoder, salvage, own),
         [[number] for number in range(len(names))],
@@ -191,8 +192,11 @@ def _write(results: ResultFolder, found: Predictions) -> None:
     if not len(found):
         results.abandon()
         return
+    from vidattn.jobs.prediction_page import write_prediction_page
+
     write_csv(results.folder / TABLE, COLUMNS, found.rows())
-    results.finish(found.to_json(), [TABLE])
+    write_prediction_page(results.folder / PAGE, found)
+    results.finish(found.to_json(), [TABLE, PAGE])
 
 
 @dataclass(frozen=True, eq=False)
