@@ -16,6 +16,7 @@ from vidattn.errors import VidattnError
 COMMANDS = (
     "train",
     "evaluate",
+    "predict",
     "compare",
     "score",
     "features",
