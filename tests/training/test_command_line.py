@@ -87,8 +87,8 @@ def test_what_the_help_says_is_so(capsys: pytest.CaptureFixture[str]) -> None:
             rf"^  (?:-c CONFIG, )?--{re.escape(name)}[ ,\n].*?(?=^  -|^\S)", every, re.M | re.S
         )
         assert entry is not None, name
-        own = re.search(r"default: ([^)]+)\)", " ".join(entry[0].split()))
-        if default and name not in ("trainer.max_epochs", "threads"):
+        own = re.search(r"default: ([^),]+)", " ".join(entry[0].split()))
+        if default and name not in ("trainer.max_epochs", "trainer.precision", "threads"):
             assert own is not None
             assert own[1] == ("True" if default == "true" else default), name
     for group in ("optimisation", "clip", "augmentation", "data", "model", "trainer"):
