@@ -230,8 +230,8 @@ def test_a_class_whose_videos_are_all_broken_is_said(folder: Path, tmp_path: Pat
         (folder / "late" / f"{number}.mp4").write_bytes(b"torn")
     found = train(folder, tmp_path / "run")
     said = capsys.readouterr().err.splitlines()
-    line = "class late: not one of its 3 videos of training could be read; the model has not learned it"
-    assert f"vidattn: {line}" in said
+    line = "vidattn: class late: not one of its 3 videos of training could be read"
+    assert f"{line}; the model has not learned it" in said
     assert "vidattn: class late: not one of its 1 videos of validation could be read" in said
     assert not any("class early" in line for line in said)
     assert len(found.failures) == 4
