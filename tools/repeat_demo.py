@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure_localisation import source
+from measure_attention import source
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -64,7 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--output", type=Path, default=Path("runs/repeats"), metavar="DIR")
     parser.add_argument("--without-position-loss", action="store_true", help="train that, too")
-    parser.add_argument("--boxes", type=Path, help="real videos: see measure_localisation.py")
+    parser.add_argument("--boxes", type=Path, help="real videos: see measure_attention.py")
     parser.add_argument("--source", default=".*", metavar="REGEX", help="likewise")
     return parser.parse_args()
 
@@ -103,10 +103,10 @@ def top1_without_position_loss(folder: Path) -> float:
 
 
 def on_real_videos(folder: Path, parsed: argparse.Namespace) -> list[dict[str, Any]]:
-    """What measure_localisation.py finds of each video."""
+    """What measure_attention.py finds of each video."""
     output = folder / "real"
     if not (output / "result.json").is_file():
-        tool = TOOLS / "measure_localisation.py"
+        tool = TOOLS / "measure_attention.py"
         model = folder / "model.ckpt"
         run(
             sys.executable, tool, model, parsed.boxes, "--source", parsed.source, "--output", output

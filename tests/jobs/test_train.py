@@ -38,7 +38,7 @@ def test_train_resume_and_load(folder: Path, configuration: Callable, tmp_path: 
     assert found.classes == ("early", "late")
     assert found.clip.frames == 8
     state = torch.load(output / "last.ckpt", weights_only=True)
-    assert json.loads(state["vidattn"])["recogniser"]["backbone"] == "slim"
+    assert json.loads(state["vidattn"])["spec"]["backbone"] == "slim"
     assert state["epoch"] == 2
 
     values["trainer"]["max_epochs"] = 5  # type: ignore[index]

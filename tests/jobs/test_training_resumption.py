@@ -89,7 +89,7 @@ def test_other_classes(resume, change: dict, said: str) -> None:
 def test_another_order_of_the_same_classes(resume) -> None:
     state = torch.load(resume.trained, weights_only=True)
     described = json.loads(state["vidattn"])
-    described["recogniser"]["classes"].reverse()
+    described["spec"]["classes"].reverse()
     state["vidattn"] = json.dumps(described)
     torch.save(state, resume.trained)
     code, line = resume()

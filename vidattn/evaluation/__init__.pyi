@@ -6,9 +6,14 @@ from .metrics.classification import confusion_matrix as confusion_matrix
 from .metrics.classification import expected_calibration_error as expected_calibration_error
 from .metrics.classification import mean_average_precision as mean_average_precision
 from .metrics.classification import mean_class_accuracy as mean_class_accuracy
+from .metrics.classification import random_average_precision as random_average_precision
 from .metrics.classification import softmax as softmax
 from .metrics.classification import top_k_accuracy as top_k_accuracy
 from .metrics.classification import true_class_ranks as true_class_ranks
+from .metrics.frame_labels import edit_score as edit_score
+from .metrics.frame_labels import frame_accuracy as frame_accuracy
+from .metrics.frame_labels import segment_counts as segment_counts
+from .metrics.frame_labels import segment_f1 as segment_f1
 from .metrics.intervals import Interval as Interval
 from .metrics.intervals import bootstrap_mean as bootstrap_mean
 from .metrics.intervals import bootstrap_statistic as bootstrap_statistic
@@ -26,10 +31,6 @@ from .metrics.regions import box_iou as box_iou
 from .metrics.regions import energy_inside as energy_inside
 from .metrics.regions import map_iou as map_iou
 from .metrics.regions import pointing_game as pointing_game
-from .metrics.segmentation import edit_score as edit_score
-from .metrics.segmentation import frame_accuracy as frame_accuracy
-from .metrics.segmentation import segment_counts as segment_counts
-from .metrics.segmentation import segment_f1 as segment_f1
 from .metrics.shots import nearest_cuts as nearest_cuts
 from .metrics.shots import overlapping_transitions as overlapping_transitions
 from .metrics.summaries import importance_correlations as importance_correlations

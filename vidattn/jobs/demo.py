@@ -19,7 +19,7 @@ from vidattn.data.actions import Truth
 from vidattn.errors import AnnotationError, ArgumentError, VidattnError, VideoError
 from vidattn.evaluation import Interval
 from vidattn.files import write_json
-from vidattn.inference.baselines import METHODS, Whereabouts, key_frame_figures
+from vidattn.inference.baselines import METHODS, Whereabouts, keyframe_figures
 from vidattn.inference.baselines import region_figures as figures_of_regions
 from vidattn.jobs.demo_material import TRAINING_LIST, Material, make_actions, own_videos
 from vidattn.jobs.demo_page import comparisons, write_demo_page
@@ -239,7 +239,7 @@ def _put_whereabouts(
     seed = summary["seed"]
     truths = [Truth(**row["truth"]) for row in rows]
     scores = [{method: row[method]["scores"] for method in METHODS} for row in rows]
-    figures = key_frame_figures(scores, truths, count=key_frames, seed=seed)
+    figures = keyframe_figures(scores, truths, count=key_frames, seed=seed)
     _put_all(summary, "keyframe_precision", figures)
     places = [
         {
