@@ -37,7 +37,7 @@ INTERRUPTED = 130
 
 EPILOG = """\
 exit codes: 0 all went well; 1 something given could not be used, said in one line;
-2 the command line is wrong; 130 interrupted.
+2 the command line is wrong; 130 interrupted (`train` and `demo`: 143 by SIGTERM).
 
 examples:
   vidattn keyframes match.mp4 --output keyframes --count 8
