@@ -25,7 +25,7 @@ def command(
         name,
         help=help_line,
         description=help_line,
-        epilog=epilog,
+        text=epilog,
         renamed=RENAMED.get(name),
     )
 

@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="vidattn",
         usage="vidattn COMMAND [options]",
         description="Video understanding with attention that selects key frames and key regions.",
-        epilog=f"{listed}\n\n{EPILOG}",
+        text=f"{listed}\n\n{EPILOG}",
     )
     parser.add_argument("--version", action="version", version=f"vidattn {__version__}")
     # The list of the commands is in the epilog, in groups.

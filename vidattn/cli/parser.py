@@ -18,20 +18,20 @@ class Parser(argparse.ArgumentParser):
     before it looks at one that is misspelt.
 
     Args:
-        epilog: what follows the options in the help; a function is called when help is asked for.
+        text: what follows the options in the help; a function is called when help is asked for.
         renamed: options of earlier versions -> what they are called now.
     """
 
     def __init__(
         self,
         *,
-        epilog: str | Callable[[], str] | None = None,
+        text: str | Callable[[], str] = "",
         renamed: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(**settings)
-        self._late_epilog = epilog
+        self._text = text
         self.renamed = dict(renamed or {})
         self._commands: Any = None
 
@@ -54,8 +54,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """As in argparse."""
-        late = self._late_epilog
-        self.epilog = late() if callable(late) else late
+        self.epilog = self._text() if callable(self._text) else self._text
         return super().format_help()
 
     def error(self, message: str) -> NoReturn:

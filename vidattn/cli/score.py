@@ -81,7 +81,7 @@ def _task_parser(task: ScoreTask) -> argparse.ArgumentParser:
     parser = Parser(
         prog=f"vidattn score {task.name}",
         description=task.summary,
-        epilog=f"protocols:\n{protocols}\n\nexample:\n  vidattn score {task.example}\n",
+        text=f"protocols:\n{protocols}\n\nexample:\n  vidattn score {task.example}\n",
     )
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help=task.predictions)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help=task.truth)
