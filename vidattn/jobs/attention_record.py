@@ -16,6 +16,9 @@ TITLES = {
     "box_iou": "box IoU",
 }
 
+# The method that knows the truth.
+BEST_POSSIBLE = "best possible"
+
 
 @dataclass(frozen=True)
 class AttentionFigure:
