@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from vidattn import __version__
+from vidattn.cli.libraries import library_trouble
 from vidattn.cli.parser import Parser
 from vidattn.cli.streams import make_lenient, silence
 from vidattn.errors import VidattnError
@@ -113,8 +114,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads what is printed, such as `head`, has had enough
         silence()
         return FAILED
-    except OSError as error:  # a folder that cannot be written, a full disk
-        return _failed(_said(error))
+    except ImportError as error:
+        if trouble := library_trouble(error):
+            return _failed(trouble)
+        raise
+    except OSError as error:  # a folder that cannot be written, a full disk, a broken library
+        return _failed(library_trouble(error) or _said(error))
     except RuntimeError as error:  # PyTorch's own, over what a full disk made of a write
         from vidattn.files import system_error  # imports NumPy, which --help does without
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
-from vidattn.data.collate import ClipBatch, LabelledClip, collate_clips
+from vidattn.data.collate import ClipBatch, ClipWithTarget, collate_clips
 from vidattn.data.dataset import ClipDataset
 from vidattn.data.failures import Failure
 from vidattn.data.sampler import DrawSampler
@@ -17,16 +17,17 @@ from vidattn.errors import ArgumentError
 TIMEOUT_SECONDS = 300.0
 
 
-class ClipLoader(DataLoader[Sequence[LabelledClip] | Failure]):
+class ClipLoader(DataLoader[Sequence[ClipWithTarget] | Failure]):
     """Batches of a `ClipDataset`; what its workers could not read is recorded in the dataset.
 
     Test batches shrink by the videos that failed, and one of which nothing is left is left out;
     in training other videos take their places.
 
-    Raises (while it is iterated over):
-        UnreadableVideosError: more videos failed than the dataset allows.
-        WorkerError: a worker died, or no batch came within `timeout` seconds. All workers are
-            ended then; iterating again starts new ones.
+    Raises:
+        UnreadableVideosError: while it is iterated over: more videos failed than the dataset
+            allows.
+        WorkerError: likewise: a worker died, or no batch came within `timeout` seconds. All
+            workers are ended then; iterating again starts new ones.
     """
 
     dataset: ClipDataset

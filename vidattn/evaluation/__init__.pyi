@@ -18,6 +18,7 @@ from .metrics.intervals import Interval as Interval
 from .metrics.intervals import bootstrap_mean as bootstrap_mean
 from .metrics.intervals import bootstrap_statistic as bootstrap_statistic
 from .metrics.intervals import paired_difference as paired_difference
+from .metrics.intervals import wilson_interval as wilson_interval
 from .metrics.keyframes import action_recall as action_recall
 from .metrics.keyframes import keyframe_precision as keyframe_precision
 from .metrics.keyframes import random_precision as random_precision

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vidattn import evaluation
-from vidattn.data import ClipBatch, ClipDataset, EvaluationTransform, Sample
+from vidattn.data import ClipBatch, ClipDataset, Sample
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.data.loader import evaluation_loader
 from vidattn.errors import ArgumentError
+from vidattn.inference.clip_runner import ClipRunner
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.run_network import loaded_in
 from vidattn.runs.shards import Shard
@@ -86,7 +87,14 @@ class EvaluationWork:
 
     def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record] | float]:
         """Scores of each video of the groups, or why it has none; see `Work`."""
-        network = _Network(loaded_in(shard, self.model, self.device), self.batch_size)
+        loaded = loaded_in(shard, self.model, self.device)
+
+        def logits(clips: Tensor, valid: Tensor) -> NDArray[np.float32]:
+            found: Tensor = loaded.recogniser(clips, valid).logits
+            own: NDArray[np.float32] = found.float().cpu().numpy()
+            return own
+
+        network = ClipRunner(loaded, logits, batch_size=self.batch_size)
         dataset = self.dataset()
         loader = evaluation_loader(dataset, batches=groups, workers=self.workers)
         numbers = {sample.video_id: number for number, sample in enumerate(self.samples)}
@@ -97,7 +105,7 @@ class EvaluationWork:
                 rows.setdefault(numbers[name], []).append(row)
             parts = []
             with self._named_sizes(batch):
-                for part in network.logits(batch):
+                for part in network.clips(batch.pixels, batch.valid):
                     parts.append(part)
                     yield len(part) / self.clips.count
             found = self._scored(dataset, batch, rows, np.concatenate(parts))
@@ -165,26 +173,6 @@ class EvaluationWork:
             else {"failure": dataset.failures[self.samples[number].name]}
             for number in numbers
         }
-
-
-class _Network:
-    """A recogniser that takes a batch of clips in chunks of one size."""
-
-    def __init__(self, loaded: LoadedRecogniser, batch_size: int) -> None:
-        self.recogniser = loaded.recogniser
-        self.device = next(loaded.recogniser.parameters()).device
-        self.transform = EvaluationTransform(loaded.clip).to(self.device)
-        self.batch_size = batch_size
-
-    def logits(self, batch: ClipBatch) -> Iterator[NDArray[np.float32]]:
-        """(n, classes) of so many clips at a time, in order; (N, classes) in all."""
-        for pixels, valid in zip(
-            batch.pixels.split(self.batch_size), batch.valid.split(self.batch_size), strict=True
-        ):
-            with torch.inference_mode():
-                clips = self.transform(pixels.to(self.device))
-                logits = self.recogniser(clips, valid.to(self.device)).logits
-            yield logits.float().cpu().numpy()
 
 
 def packed(logits: NDArray[np.float32]) -> str:
