@@ -197,10 +197,17 @@ def test_mask_may_have_any_shape_that_stands_for_the_whole(name, rank, randomise
     x, extra = case.inputs()
     small = torch.arange(x.shape[2]).remainder(3).gt(0).reshape(1, 1, -1, *[1] * (rank - 1))
     whole = small.expand(3, 1, *x.shape[2:]).clone()
-    with torch.no_grad():
-        outs = [case.module(x, mask=mask, **extra) for mask in (small, whole)]
-    for ours, theirs in zip(*(of_sample(out, 1, Tensor.clone) for out in outs), strict=True):
-        assert_close(ours, theirs)
+    (ours, maps), (theirs, others) = (run(case, x, mask=mask, **extra) for mask in (small, whole))
+    for one, other in zip(
+        of_sample(ours, 1, Tensor.clone), of_sample(theirs, 1, Tensor.clone), strict=True
+    ):
+        assert_close(one, other)
+    for one, other in zip(maps, others, strict=True):
+        values, expected = (each.values.expand(-1, -1, *each.grid) for each in (one, other))
+        assert_close(values, expected)
+        if one.kind not in ("branch", "channel_affinity"):  # which have no positions
+            padding = ~whole.reshape(3, 1, *one.grid)
+            assert not expected[padding.expand_as(expected)].any()
 
 
 # Its keys are cells of several positions.

@@ -65,10 +65,6 @@ class Frames(TimedPixels):
     def __iter__(self) -> Iterator[Frames]:
         return map(self.__getitem__, range(len(self)))
 
-    def pictures(self) -> np.ndarray:
-        """uint8 (T, H, W, 3), as picture libraries have them; a view of the same memory."""
-        return self.pixels.permute(0, 2, 3, 1).numpy()
-
     def take(self, places: Sequence[int] | np.ndarray) -> Frames:
         """Frames by their place in this object, in the order asked for; copies."""
         rows = np.asarray(places, np.int64)

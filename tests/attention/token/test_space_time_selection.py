@@ -158,3 +158,11 @@ def test_frames_and_regions_of_padding_are_not_candidates(randomise):
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="frames, region_size: expected at least 1, got 0, 3"):
         build("stts", 8, frames=0)
+
+
+def test_an_image_has_no_frames_to_score_and_a_sequence_no_regions():
+    image, sequence = (build("space_time_selection", 8, spatial_dims=rank) for rank in (2, 1))
+    assert image.frame_score is None
+    assert image.region_score is not None
+    assert sequence.frame_score is not None
+    assert sequence.region_score is None
