@@ -74,7 +74,7 @@ def mechanism_pages() -> dict[str, str]:
         name = f"{facts.type.__module__}.{facts.type.__qualname__}"
         families.setdefault(facts.family, []).append(name)
     pages = {}
-    for family, names in families.items():
+    for family, names in sorted(families.items()):
         lines = heading(f"Mechanisms: {family.replace('_', ' ')}")
         lines += table([f"~{name}" for name in sorted(names)])
         lines += [line for name in sorted(names) for line in (f".. autoclass:: {name}", "")]

@@ -71,8 +71,8 @@ def test_formulas_are_read_as_they_stand() -> None:
 
 def test_indented_blocks_are_code_and_sections_are_none() -> None:
     rewrite = _loaded("docs/conf.py").rewrite
-    text = ["Say so.", "", "    insert(x * 2)", "", "Args:", "    x: of a * b.", "", "    more"]
+    text = ["Say so.", "", "    insert(x * 2)", "", "Args:", "    x: C.", "    y: of a * b."]
     assert rewrite("function", "vidattn.attention.insert", text) == [
         *("Say so.", "", "", ".. code-block:: python", "", "    insert(x * 2)", "", ""),
-        *("Args:", r"    x: of a \* b.", "", "    more"),
+        *("Args:", r"    x: C\.", r"    y: of a \* b."),
     ]
