@@ -60,7 +60,7 @@ class ShortTermDifference(Mechanism):
             raise ArgumentError(
                 f"ShortTermDifference: expected H and W of at least 2, got {tuple(x.shape[3:])}"
             )
-        changes = self._changes(x, mask)
+        changes = self._changes(zero_padding(x, mask), mask)
         read = F.relu(self.norm(self.convolution(halved(changes))))
         added = F.interpolate(read, size=x.shape[2:])
         if self.observer.recording:
@@ -69,7 +69,7 @@ class ShortTermDifference(Mechanism):
         return unless_padding(x + added, x, mask)
 
     def _changes(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """(N, 4 · C, T, H, W)."""
+        """x, 0 at padding -> (N, 4 · C, T, H, W)."""
         change = between_frames(x, x, step=1)
         change = zero_padding(change, real_in_both(mask, x, step=1))
         padded = F.pad(change, [0, 0, 0, 0, REACH, REACH])
