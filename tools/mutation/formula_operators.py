@@ -93,17 +93,15 @@ def _exchanged_axes(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Call) and called(node) == "einsum":
         yield from _exchanged_letters(node)
     elif isinstance(node, ast.Call) and called(node) in OF_AXES:
-        yield _exchanged(node)
+        changed = deepcopy(node)
+        changed.args = [_Exchange().visit(one) for one in changed.args]
+        yield changed
     elif isinstance(node, ast.Call):
         names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
         if any({one, other} <= names for one, other in EXCHANGED_NAMES.items()):
-            yield _exchanged(node)
-
-
-def _exchanged(node: ast.Call) -> ast.Call:
-    changed = deepcopy(node)
-    changed.args = [_Exchange().visit(one) for one in changed.args]
-    return node if _same_transpose(node, changed) else changed
+            changed = deepcopy(node)
+            changed.args = [_Exchange().visit(one) for one in changed.args]
+            yield changed
 
 
 class _Exchange(ast.NodeTransformer):
@@ -114,25 +112,11 @@ class _Exchange(ast.NodeTransformer):
         exchanged = type(node.value) is int and node.value > 0
         return ast.Constant(EXCHANGED_AXES.get(node.value, node.value)) if exchanged else node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        changed = self.generic_visit(deepcopy(node))
-        return node if _same_transpose(node, changed) else changed
-
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         value = number(node)
         if value not in EXCHANGED_AXES:
             return self.generic_visit(node)
         return ast.UnaryOp(ast.USub(), ast.Constant(-EXCHANGED_AXES[int(value)]))
-
-
-def _same_transpose(node: ast.Call, other: ast.AST) -> bool:
-    """transpose(2, 3) is transpose(3, 2)."""
-    axes = [
-        {ast.unparse(axis) for axis in one.args}
-        for one in (node, other)
-        if isinstance(one, ast.Call)
-    ]
-    return called(node) == "transpose" and axes[0] == axes[-1]
 
 
 def _exchanged_letters(node: ast.Call) -> Iterator[ast.AST]:

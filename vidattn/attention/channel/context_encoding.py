@@ -57,7 +57,7 @@ class ContextEncoding(Gate):
         """(N, C, *positions) -> the same shape."""
         self.check_rank(x)
         x = zero_padding(x, mask)
-        weights = zero_padding(self.weights(x, mask, context), mask)
+        weights = self.weights(x, mask, None)
         if self.observer.recording:
             self.observer(weights.detach() * (x > 0), x.shape[2:])
         return F.relu(x * weights)

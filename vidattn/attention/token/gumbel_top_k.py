@@ -58,8 +58,8 @@ class GumbelTopK(TopK):
             raise ArgumentError(f"noise: expected {tuple(scores.shape)}, got {tuple(noise.shape)}")
         perturbed = scores + noise
         soft = relaxed_top_k(perturbed, self.tokens, kept, temperature=self.temperature)
-        index = best_positions(perturbed.detach(), self.tokens, kept)
-        soft = soft.gather(1, draw_order(perturbed.detach(), index).expand_as(soft))
+        index = best_positions(perturbed, self.tokens, kept)
+        soft = soft.gather(1, draw_order(perturbed, index).expand_as(soft))
         if not self.hard:
             return soft
         hard = one_hot(index, scores.shape[1]).to(soft.dtype)
@@ -75,7 +75,7 @@ def draw_order(perturbed: Tensor, index: Tensor) -> Tensor:
     """(N, K, 1): as the how-manyth each position of `index` (N, K) was drawn, from 0."""
     lowest = perturbed.new_full((perturbed.shape[0], 1), float("-inf"))
     drawn = torch.cat([perturbed, lowest], dim=1).gather(1, index)
-    ranked = drawn.argsort(dim=1, descending=True, stable=True)
+    ranked = drawn.argsort(dim=1, descending=True)
     return ranked.argsort(dim=1).unsqueeze(2)
 
 
