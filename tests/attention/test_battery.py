@@ -269,6 +269,7 @@ def check_padding(case, out, x: Tensor, mask: Tensor) -> None:
         torch.testing.assert_close(out[padding], x[padding], atol=0, rtol=0, equal_nan=True)
     elif case.facts.kind == "pooler":
         assert (out.weights[padding.squeeze(1)] == 0).all()
+        assert (out.scores[padding.squeeze(1)] == torch.finfo(out.scores.dtype).min).all()
     elif case.facts.kind == "reducer":
         check_reduced(out, x.masked_fill(~mask, 0), mask)
     assert all(part.any() for part in tensors(out))

@@ -26,7 +26,9 @@ OF_AXES = {
     "select", "size", "softmax", "sort", "split", "squeeze", "stack", "std", "sum", "topk",
     "transpose", "unbind", "unflatten", "unsqueeze", "var",
 }  # fmt: skip
-UNORDERED = {"getattr", "isinstance", "maximum", "minimum", "range", "super", "transpose", "zip"}
+UNORDERED = {
+    "gcd", "getattr", "isinstance", "maximum", "minimum", "range", "super", "transpose", "zip",
+}  # fmt: skip
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
