@@ -38,7 +38,7 @@ def evaluated(right: int) -> Evaluation:
         }
         for n, (own, label) in enumerate(zip(predicted, labels, strict=True))
     }
-    records[8] = {"failure": "torn <b>"}
+    records[8] = {"error": "VideoError", "reason": "torn <b>", "attempts": 1}
     return gather_evaluation(
         records, [*samples, broken], np.append(labels, 0), ("no", "yes"), SETTINGS
     )
