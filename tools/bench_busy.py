@@ -48,10 +48,9 @@ TRAINING = """
 import json, sys, time, warnings
 warnings.simplefilter("ignore")
 import vidattn
-from vidattn.jobs import training_run
 import torch
 started, cpu = time.perf_counter(), time.process_time()
-vidattn.train(["--config", sys.argv[1], "--overwrite"])
+vidattn.train(sys.argv[1], overwrite=True)
 print(json.dumps({"seconds": time.perf_counter() - started, "threads": torch.get_num_threads(),
                   "cpu_seconds": time.process_time() - cpu}))
 """
@@ -120,9 +119,9 @@ def write_configuration(folder: Path, name: str, videos: Path, epochs: int) -> P
         "max_epochs": epochs,
         "logger": False,
         "enable_progress_bar": False,
-        "default_root_dir": str(folder / name),
     }
-    for callback in values["trainer"]["callbacks"]:
+    values["output"] = str(folder / name)
+    for callback in values["trainer"].get("callbacks", []):
         if callback["class_path"].endswith("ModelCheckpoint"):
             callback["init_args"]["dirpath"] = str(folder / name)
     values["data"] |= {"annotations": str(videos), "cache_frames": True, "workers": 0}

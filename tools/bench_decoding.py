@@ -205,7 +205,7 @@ def requests(path: Path) -> list[Request]:
 
 def ours(path: Path, indices: Sequence[int], *, threads: int) -> np.ndarray:
     with open_video(path, threads=threads) as reader:
-        return reader.frames_at(indices).pixels.permute(0, 2, 3, 1).numpy()
+        return reader.frames_at(indices).array
 
 
 def torchcodec(path: Path, indices: Sequence[int], *, threads: int) -> np.ndarray:

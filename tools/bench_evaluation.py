@@ -24,7 +24,7 @@ import torch
 import vidattn
 from vidattn.data import ClipSpec, EvaluationTransform, Sample, collate_clips
 from vidattn.data.evaluation_clips import EvaluationClips
-from vidattn.jobs.clip_scores import Recognition
+from vidattn.jobs.clip_scores import EvaluationWork
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec
 from vidattn.runs.shards import Shard
 from vidattn.sampling.protocols import protocol
@@ -41,7 +41,7 @@ def main() -> int:
     loaded = LoadedRecogniser(recogniser, clip, "random", "0" * 64)
     clips = EvaluationClips(clip, protocol=protocol(parsed.protocol))
     sample = Sample(parsed.video, ("a",), parsed.video.name)
-    work = Recognition(loaded, [sample], CLASSES, False, clips, batch_size=parsed.batch_size)
+    work = EvaluationWork(loaded, [sample], CLASSES, False, clips, batch_size=parsed.batch_size)
     steps = {
         "decode": lambda: decode(work),
         "forward": forward(work, loaded),
@@ -76,7 +76,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def decode(work: Recognition) -> int:
+def decode(work: EvaluationWork) -> int:
     """Decode the frames that any clip wants, at the clips' short side; how many there are."""
     clips = work.clips
     with vidattn.open_video(work.samples[0].path) as reader:
@@ -85,7 +85,7 @@ def decode(work: Recognition) -> int:
         return len(reader.frames_at(union, short_side=clips.short_side))
 
 
-def forward(work: Recognition, loaded: LoadedRecogniser) -> Callable[[], Any]:
+def forward(work: EvaluationWork, loaded: LoadedRecogniser) -> Callable[[], Any]:
     """The network on clips that lie ready, normalised, in the batches of the evaluation."""
     batch = collate_clips([work.dataset()[0]])
     transform = EvaluationTransform(loaded.clip)

@@ -106,9 +106,9 @@ def _compare(file: Path, decoder: str, tolerance: int) -> dict[str, Any]:
 
 def _difference(reference: Any, other: Any) -> tuple[int, int, int]:
     largest = total = values = 0
-    for start in range(0, len(reference), CHUNK):
-        indices = range(start, min(start + CHUNK, len(reference)))
-        first, second = reference.frames_at(indices), other.frames_at(indices)
+    wanted = range(len(reference))
+    chunks = (each.chunks(wanted, frames_at_once=CHUNK) for each in (reference, other))
+    for first, second in zip(*chunks, strict=True):
         difference = (first.pixels.short() - second.pixels.short()).abs()
         largest = max(largest, int(difference.max()))
         total += int(difference.sum())

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from vidattn.evaluation.metrics import classification, segmentation, shots, summaries
+from vidattn.evaluation.metrics import classification, frame_labels, shots, summaries
 
 FIXTURES = Path(__file__).parents[1] / "tests" / "evaluation" / "fixtures" / "frames"
 STORED = 40
@@ -79,11 +79,11 @@ def label_case(generator: np.random.Generator) -> Case:
 
 def our_labels(case: Case) -> list[float]:
     predicted, truth, background = case["predicted"], case["truth"], [case["background"]]
-    counts = segmentation.segment_counts(predicted, truth, background=background)
+    counts = frame_labels.segment_counts(predicted, truth, background=background)
     return [
-        segmentation.frame_accuracy(predicted, truth),
-        segmentation.edit_score(predicted, truth, background),
-        *(segmentation.segment_f1(count) for count in counts),
+        frame_labels.frame_accuracy(predicted, truth),
+        frame_labels.edit_score(predicted, truth, background),
+        *(frame_labels.segment_f1(count) for count in counts),
     ]
 
 
@@ -105,8 +105,8 @@ def load_tcn(checkout: Path) -> Scorer:
 
 def our_label_counts(case: Case) -> list[float]:
     predicted, truth, background = case["predicted"], case["truth"], [case["background"]]
-    counts = segmentation.segment_counts(predicted, truth, background=background)
-    edit = segmentation.edit_score(predicted, truth, background)
+    counts = frame_labels.segment_counts(predicted, truth, background=background)
+    edit = frame_labels.edit_score(predicted, truth, background)
     return [edit, *(number for count in counts for number in count)]
 
 

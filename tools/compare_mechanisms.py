@@ -35,7 +35,7 @@ from vidattn.files import write_json
 from vidattn.inference.baselines import (
     Truth,
     Whereabouts,
-    key_frame_precisions,
+    keyframe_precisions,
     mean_box_size,
     region_matches,
 )
@@ -146,7 +146,7 @@ def video_figures(predictions: dict[str, Any]) -> dict[str, Any]:
         best = int(np.argmax(row["class_scores"]))
         found["top1"].append(float(predictions["classes"][best] == row["label"]))
         chosen = {"attention": select_frames(scores, demo_run.KEY_FRAMES, minimum_gap=2)}
-        precisions = key_frame_precisions(chosen, [truth], len(scores), demo_run.KEY_FRAMES)
+        precisions = keyframe_precisions(chosen, [truth], len(scores), demo_run.KEY_FRAMES)
         found["keyframe_precision"].append(precisions["attention"])
         found["uniform"].append(precisions["uniform"])
         own = Whereabouts(*(np.array(row["attention"][k]) for k in ("scores", "points", "boxes")))

@@ -90,11 +90,8 @@ def run(
         "logger": False,
         "limit_val_batches": 0,
         "enable_progress_bar": False,
-        "default_root_dir": str(folder),
     }
-    for callback in values["trainer"].get("callbacks", []):
-        if callback["class_path"].endswith("ModelCheckpoint"):
-            callback["init_args"] = {"dirpath": str(folder), "filename": "last"}
+    values["output"] = str(folder)
     text = yaml.safe_dump(values, sort_keys=False)
     if record_path.is_file():
         if configuration.read_text(encoding="utf-8") != text:
@@ -105,7 +102,7 @@ def run(
     write_text(configuration, text)
     started, cpu = time.perf_counter(), time.process_time()
     # What an interrupted run of this very configuration left is trained anew.
-    vidattn.train(["--config", str(configuration), "--overwrite"])
+    vidattn.train(configuration, overwrite=True)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     found = vidattn.evaluate(
         folder / "last.ckpt",

@@ -1,10 +1,10 @@
 """Train the demo with several seeds, and show every figure as its mean and spread.
 
 One training says little: seeds differ by more than the interval of one test set. Each seed runs
-`vidattn demo`, on request also without the second loss (`model.position_loss`), and is measured on
-real videos with known boxes. Figures of real videos are averaged over the trainings, video by
-video; intervals resample the sources of the videos. What is there already is not run again.
-Writes result.json.
+`vidattn demo`, on request also without the second loss (`optimisation.position_loss`), and is
+measured on real videos with known boxes. Figures of real videos are averaged over the trainings,
+video by video; intervals resample the sources of the videos. What is there already is not run
+again. Writes result.json.
 
 Example:
   python tools/repeat_demo.py --seeds 0 1 2 3 4 --output runs/repeats --without-position-loss \\
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure_localisation import source
+from measure_attention import source
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -64,7 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--output", type=Path, default=Path("runs/repeats"), metavar="DIR")
     parser.add_argument("--without-position-loss", action="store_true", help="train that, too")
-    parser.add_argument("--boxes", type=Path, help="real videos: see measure_localisation.py")
+    parser.add_argument("--boxes", type=Path, help="real videos: see measure_attention.py")
     parser.add_argument("--source", default=".*", metavar="REGEX", help="likewise")
     return parser.parse_args()
 
@@ -91,11 +91,11 @@ def top1_without_position_loss(folder: Path) -> float:
     other = folder / "without_position_loss"
     if not (other / "evaluation" / "evaluation.json").is_file():
         other.mkdir(parents=True, exist_ok=True)
-        text = (folder / "training.yaml").read_text(encoding="utf-8")
+        text = (folder / "config.yaml").read_text(encoding="utf-8")
         actions = str(folder / "actions")
         kept = text.replace(actions, "ACTIONS").replace(str(folder), str(other))
         write_text(other / "training.yaml", kept.replace("ACTIONS", actions))
-        vidattn("train", "--config", other / "training.yaml", "--model.position_loss", 0)
+        vidattn("train", "--config", other / "training.yaml", "--optimisation.position_loss", 0)
         data = folder / "actions" / "test"
         vidattn("evaluate", other / "model.ckpt", "--data", data, "--output", other / "evaluation")
     found = json.loads((other / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
@@ -103,10 +103,10 @@ def top1_without_position_loss(folder: Path) -> float:
 
 
 def on_real_videos(folder: Path, parsed: argparse.Namespace) -> list[dict[str, Any]]:
-    """What measure_localisation.py finds of each video."""
+    """What measure_attention.py finds of each video."""
     output = folder / "real"
     if not (output / "result.json").is_file():
-        tool = TOOLS / "measure_localisation.py"
+        tool = TOOLS / "measure_attention.py"
         model = folder / "model.ckpt"
         run(
             sys.executable, tool, model, parsed.boxes, "--source", parsed.source, "--output", output

@@ -104,6 +104,19 @@ def test_a_matrix_that_cannot_fit_is_refused_before_it_is_made(monkeypatch):
     assert maps[0].affinity.shape == (2, 4, 60, 60)
 
 
+@pytest.mark.parametrize("name", ["cross_attention", "differential", "trajectory"])
+def test_matrices_of_other_formulas_are_refused_too(name, monkeypatch):
+    module = build(name, 16)
+    x = torch.randn(2, 16, 3, 4, 5)
+    monkeypatch.setattr(affinity, "free_bytes", lambda device: 1)
+    given = {"context": x} if name == "cross_attention" else {}
+    with (
+        pytest.raises(RecordingError, match="affinities='full' needs"),
+        record_maps(module, affinities="full"),
+    ):
+        module(x, **given)
+
+
 def test_an_hour_of_joint_attention_does_not_fit_anywhere():
     endless = torch.empty(1, 1, 1).expand(10**9, 4, 1).unflatten(0, (10, 10**8)).permute(0, 2, 1, 3)
     with pytest.raises(RecordingError, match="GB are free"):

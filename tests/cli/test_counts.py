@@ -26,7 +26,7 @@ WRONG = {
     },
     "evaluate model.ckpt --task keyframes --data classes --output out": {
         "--count": (0, -1),
-        "--gap": (-1, "nan"),
+        "--minimum-gap-seconds": (-1, "nan"),
     },
     "features model.ckpt --data film.mp4 --output out": {
         "--hop": (0, -1),

@@ -33,7 +33,7 @@ def test_what_a_person_chose_counts(name: str, value: str, monkeypatch) -> None:
 
 
 def test_the_way_on_leaves_out_how_it_began() -> None:
-    given = ["--config", "a b.yaml", "--ckpt_path", "old.ckpt", "--overwrite", "--seed=1"]
+    given = ["--config", "a b.yaml", "--resume", "old.ckpt", "--overwrite", "--seed=1"]
     assert list(train._without_start(given)) == ["--config", "a b.yaml", "--seed=1"]
-    given = ["--ckpt_path=old.ckpt", "--overwrite=true", "--model.weights", "x"]
+    given = ["--resume=old.ckpt", "--overwrite=true", "--resume", "--model.weights", "x"]
     assert list(train._without_start(given)) == ["--model.weights", "x"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.jobs.train import build
+from vidattn.training.command_line import build
+from vidattn.training.quiet import quiet_trainer
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGURATIONS = sorted([*PROJECT.glob("configs/*.yaml"), *PROJECT.glob("vidattn/jobs/*.yaml")])
@@ -31,16 +32,17 @@ def test_it_builds_and_one_batch_goes_through(
         write_flash(f"{number}.mp4", frame_count=20, size=(32, 48), box=(4, 4, 20, 20))
         rows.append(f"{number}.mp4,{label},{number // 2},{number // 4}")
     (tmp_path / "videos.csv").write_text("\n".join(rows) + "\n")
-    built = build(
-        [
-            *("--config", str(path)),
-            *("--data.annotations", "videos.csv"),
-            *("--data.workers", "0"),
-            *("--model.weights", "null"),
-            *("--trainer.accelerator", "cpu"),
-            *("--trainer.precision", "32-true"),
-        ]
-    )
+    with quiet_trainer():
+        built = build(
+            [
+                *("--config", str(path)),
+                *("--data.annotations", "videos.csv"),
+                *("--data.workers", "0"),
+                *("--model.weights", "null"),
+                *("--trainer.accelerator", "cpu"),
+                *("--trainer.precision", "32-true"),
+            ]
+        )
     built.datamodule.setup("fit")
     batch = next(iter(built.datamodule.train_dataloader()))
     batch.pixels = built.datamodule.evaluation_transform(batch.pixels)

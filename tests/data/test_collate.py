@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vidattn.data import ClipBatch, LabelledClip, collate_clips
+from vidattn.data import ClipBatch, ClipWithTarget, collate_clips
 from vidattn.data.failures import Failure
 from vidattn.errors import ArgumentError
 from vidattn.video import Clip, Geometry
 
 
-def labelled(number: int, *, size: int = 6, frames: int = 4) -> LabelledClip:
+def labelled(number: int, *, size: int = 6, frames: int = 4) -> ClipWithTarget:
     rows = torch.randint(0, 256, (frames, size + 4, size + 4, 3), dtype=torch.uint8)
     pixels = rows.permute(0, 3, 1, 2)[:, :, 2 : size + 2, 1 : size + 1]
     clip = Clip(
@@ -21,7 +21,7 @@ def labelled(number: int, *, size: int = 6, frames: int = 4) -> LabelledClip:
         video_id=f"video {number}",
         view=number,
     )
-    return LabelledClip(clip, torch.tensor(number))
+    return ClipWithTarget(clip, torch.tensor(number))
 
 
 def test_stacks_clips_of_several_videos_in_order():

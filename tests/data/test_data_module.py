@@ -10,7 +10,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Lightning's own imports
     import pytorch_lightning as lightning
 
-    from vidattn.training import VideoDataModule
+    from vidattn.training import Augmentation, VideoDataModule
 
 from vidattn.data import ClipBatch, ClipSpec, UnreadableVideosError
 from vidattn.errors import ArgumentError
@@ -78,6 +78,7 @@ def table(root: Path, name: str = "clips.csv") -> Path:
 # Lightning's own, with the newest torch.
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated:FutureWarning")
 @pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero:UserWarning")
 class TestWithATrainer:
     @pytest.mark.parametrize("cache_frames", [False, True])
     def test_fit(self, small_set: Path, trainer, cache_frames):
@@ -116,7 +117,10 @@ class TestWithATrainer:
 
     def test_mixup_makes_soft_labels_in_training_only(self, small_set: Path, trainer):
         watcher = Watcher()
-        trainer.fit(watcher, module_of(table(small_set), test_folds=[0], mixup_alpha=1.0))
+        trainer.fit(
+            watcher,
+            module_of(table(small_set), test_folds=[0], augmentation=Augmentation(mixup_alpha=1.0)),
+        )
         assert watcher.trained[0].labels.shape == (2, 2)
         assert watcher.trained[0].labels.sum(1).tolist() == pytest.approx([1, 1])
         assert watcher.validated[0].labels.shape == (2,)
@@ -205,7 +209,7 @@ def test_a_command_line_can_build_it(small_set: Path, monkeypatch):
                 "annotations": str(small_set),
                 "clip": {"frames": 8, "sampling": "segments", "mean": [0.5, 0.5, 0.5]},
                 "test_folds": None,
-                "crop_scale": [0.4, 1.0],
+                "augmentation": {"crop_scale": [0.4, 1.0]},
             }
         }
     )

@@ -42,7 +42,7 @@ def test_training_clips_stack_and_know_where_they_are_from(small_set: Path):
         assert y2 <= source[0] + 1e-6
         # The shorter side is seen whole: 48 pixels as 32.
         assert (x2 - x1, y2 - y1) == pytest.approx((48, 48), abs=1)
-        assert dataset[index][0].labels.item() == index // 3
+        assert dataset[index][0].target.item() == index // 3
 
 
 def test_evaluation_clip_is_the_centre(make_video, make_sample, frame_numbers):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vidattn.data import ClipDataset, ClipSpec
-from vidattn.data.dataset import LabelledClip
+from vidattn.data.dataset import ClipWithTarget
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.errors import ArgumentError
 from vidattn.sampling import FrameTimes
@@ -17,7 +17,7 @@ from vidattn.video import open_video
 SPEC = ClipSpec(frames=4, frame_stride=2, short_side=32, crop_size=24)
 
 
-def items(sample, **settings) -> list[LabelledClip]:
+def items(sample, **settings) -> list[ClipWithTarget]:
     dataset = ClipDataset([sample], spec=SPEC, classes=["rise"], training=False, **settings)
     found = dataset[0]
     assert isinstance(found, list), found

@@ -14,7 +14,7 @@ def ramp(height: int, width: int, source_size: tuple[int, int] = (200, 400)) -> 
     row = torch.linspace(0, 240, width).round().to(torch.uint8)
     rows = row[None, None, :, None].expand(2, height, width, 3).contiguous()
     times = torch.arange(2, dtype=torch.float64)
-    return Frames.from_rows(rows, seconds=times, indices=times.long(), source_size=source_size)
+    return Frames.from_array(rows, seconds=times, indices=times.long(), source_size=source_size)
 
 
 def test_frames_of_the_right_size_are_left_alone() -> None:

@@ -17,7 +17,7 @@ def batch_of(count: int = 4, *, classes: int = 3, multi_label: bool = False) -> 
         labels[:, 0] = 1
     return ClipBatch(
         pixels=levels.expand(count, 3, 2, 16, 16).contiguous(),
-        labels=labels,
+        target=labels,
         valid=torch.tensor([[True, number % 2 == 0] for number in range(count)]),
         seconds=torch.zeros(count, 2, dtype=torch.float64),
         indices=torch.zeros(count, 2, dtype=torch.int64),

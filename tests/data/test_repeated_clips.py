@@ -47,7 +47,7 @@ def test_are_the_clips_that_would_be_drawn_one_by_one(small_set: Path, cache_fra
             assert torch.equal(item.clip.seconds, alone.clip.seconds)
             assert torch.equal(item.clip.valid, alone.clip.valid)
             assert item.clip.geometry == alone.clip.geometry
-            assert torch.equal(item.labels, alone.labels)
+            assert torch.equal(item.target, alone.target)
             assert item.clip.video_id == alone.clip.video_id
 
 

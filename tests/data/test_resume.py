@@ -168,6 +168,7 @@ def fit(folder: Path, videos: Path, *, workers: int, resume: Path | None = None)
 # Lightning's own, with the newest torch.
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated:FutureWarning")
 @pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*exists and is not empty:UserWarning")
 def test_with_a_trainer_from_every_step(small_set: Path, tmp_path: Path):
     whole = fit(tmp_path, small_set, workers=0).seen

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from vidattn.evaluation.metrics.classification import (
     expected_calibration_error,
     mean_average_precision,
     mean_class_accuracy,
+    random_average_precision,
     softmax,
     top_k_accuracy,
 )
@@ -163,3 +166,17 @@ def test_nonsense_is_refused(problem: tuple[np.ndarray, np.ndarray]) -> None:
             top_k_accuracy(scores, truth, k)
     with pytest.raises(ArgumentError, match="predicted"):
         confusion_matrix([7], [0], 7)
+
+
+@pytest.mark.parametrize(("positives", "items"), [(1, 1), (1, 4), (2, 4), (3, 5), (4, 4), (5, 6)])
+def test_a_random_order_has_the_mean_precision_of_all_orders(positives: int, items: int) -> None:
+    found = []
+    for places in combinations(range(1, items + 1), positives):
+        found.append(np.mean([(n + 1) / place for n, place in enumerate(places)]))
+    assert random_average_precision(positives, items) == pytest.approx(np.mean(found), abs=1e-12)
+
+
+def test_a_random_order_needs_a_positive_item() -> None:
+    for wrong in ((0, 3), (4, 3)):
+        with pytest.raises(ArgumentError):
+            random_average_precision(*wrong)

@@ -118,27 +118,27 @@ def salads(folder: Path) -> tuple[Path, Path]:
     return folder / "given", folder / "truth"
 
 
-def test_segmentation_by_ms_tcn(tmp_path: Path) -> None:
+def test_frame_labels_by_ms_tcn(tmp_path: Path) -> None:
     given, truth = salads(tmp_path)
-    found = score("segmentation", given, truth, protocol="ms-tcn")
+    found = score("frame_labels", given, truth, protocol="ms-tcn")
     assert found.figures["accuracy"] == 6 / 8
     assert found.figures["edit"] == 1.0
     # Overlaps: cut 1/2, peel 1/3; cut 1/2, peel 2/3.
     assert [found.figures[f"F1@{k}"] for k in (10, 25, 50)] == [1.0, 1.0, 0.75]
     assert "more predicted than true frames" in found.notes[0]
     with pytest.raises(MalformedFileError, match="4 labels for one"):
-        score("segmentation", given, truth, protocol="tcn")
+        score("frame_labels", given, truth, protocol="tcn")
 
 
-def test_segmentation_of_listed_videos_with_an_unlisted_label(tmp_path: Path) -> None:
+def test_frame_labels_of_listed_videos_with_an_unlisted_label(tmp_path: Path) -> None:
     given, truth = salads(tmp_path)
     listing = write(tmp_path, "test.bundle", "two.txt\n")
     write(tmp_path, "given/two", "cut\nstir\npeel\npeel\n")
     with pytest.raises(MalformedFileError, match=r"two:2: expected labels of the truth .*'stir'"):
-        score("segmentation", given, truth, videos=listing, background="none")
+        score("frame_labels", given, truth, videos=listing, background="none")
     names = write(tmp_path, "mapping.txt", "0 stir\n1 cut\n")
     for settings in ({"unlisted": "wrong"}, {"labels": names}):
-        found = score("segmentation", given, truth, videos=listing, background="none", **settings)
+        found = score("frame_labels", given, truth, videos=listing, background="none", **settings)
         assert found.figures["accuracy"] == 0.75
         assert found.counts["videos_expected"] == 1
 
@@ -304,4 +304,4 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(array_files, "import_module", missing)
     path = write(tmp_path, "v.mat", "MATLAB 5.0 MAT-file")
     with pytest.raises(MissingLibraryError, match=r"needs scipy.*vidattn\[summaries\]"):
-        score("segmentation", path, path)
+        score("frame_labels", path, path)

@@ -22,13 +22,13 @@ SPANS = "video,start,end,frames\na,0,5,10\n"
 BOXES = {"v": {"width": 8, "height": 8, "boxes": {"0": [[0, 0, 4, 4]]}}}
 GOOD = {
     "recognition": ("p.csv", SCORES, "t.csv", CLASSES),
-    "segmentation": ("p/v.txt", "a\nb\n", "t/v.txt", "a\nb\n"),
+    "frame_labels": ("p/v.txt", "a\nb\n", "t/v.txt", "a\nb\n"),
     "shots": ("p.json", {"v": [10]}, "t.json", SHOTS),
     "summaries": ("p.json", {"v": [0.5, 1]}, "tvsum.json", SUMMARY),
     "keyframes": ("p.csv", "video,frame\na,1\n", "t.csv", SPANS),
     "regions": ("p.json", {"v": {"0": {"point": [1, 1]}}}, "t.json", BOXES),
 }
-SETTINGS = {"segmentation": {"background": "none"}, "summaries": {"draws": 1}}
+SETTINGS = {"frame_labels": {"background": "none"}, "summaries": {"draws": 1}}
 
 WRONG: list[tuple[str, str, Any, str]] = [
     ("recognition", "p", "video,run,walk\na,0.5,nan\nb,1,1\n", "p.csv:2: .*finite number"),
@@ -63,11 +63,11 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("recognition", "t", CLASSES + "jump,a,1,11,val\n", "t.csv:4: .*again, first on line 2"),
     ("recognition", "t", CLASSES + ",c,1,11,val\n", "t.csv:4: expected label"),
     ("recognition", "t", "a.mp4\n", "t.csv:1: expected a path and a label"),
-    ("segmentation", "p", "a\n\nb\n", "v.txt:2: expected one label on every line"),
-    ("segmentation", "p", "a\n", "v.txt: expected 2 labels for v"),
-    ("segmentation", "p", "a\nc\n", "v.txt:2: expected labels of the truth.*'c'"),
-    ("segmentation", "p", "### x ###\n", "v.txt:2: expected labels below the heading"),
-    ("segmentation", "t", "", "v.txt: expected some content"),
+    ("frame_labels", "p", "a\n\nb\n", "v.txt:2: expected one label on every line"),
+    ("frame_labels", "p", "a\n", "v.txt: expected 2 labels for v"),
+    ("frame_labels", "p", "a\nc\n", "v.txt:2: expected labels of the truth.*'c'"),
+    ("frame_labels", "p", "### x ###\n", "v.txt:2: expected labels below the heading"),
+    ("frame_labels", "t", "", "v.txt: expected some content"),
     ("shots", "p", {"v": [10.5]}, r"p.json:1: .*\['v'\]\[0\]: a frame number"),
     ("shots", "p", {"v": [0]}, "first frame of a later shot"),
     ("shots", "p", {"v": [[10, 9]]}, "ends after its start"),

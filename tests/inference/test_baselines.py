@@ -26,7 +26,7 @@ def test_actions_that_overlap_share_their_frames() -> None:
 
 def test_a_key_frame_may_be_inside_any_action() -> None:
     late = Truth(8, 9, [[0, 0, 1, 1]])
-    found = whereabouts.key_frame_precisions({"mine": [3, 8, 6, 9]}, [FIRST, late], 10, 5)
+    found = whereabouts.keyframe_precisions({"mine": [3, 8, 6, 9]}, [FIRST, late], 10, 5)
     assert found["mine"] == 0.5
     assert found["random"] == pytest.approx(3 / 10)
     assert found["uniform"] == pytest.approx(1 / 5)  # frames 1, 3, 5, 7, 9

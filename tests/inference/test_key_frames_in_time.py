@@ -18,7 +18,7 @@ from vidattn.data.actions import Truth
 from vidattn.errors import VideoError
 from vidattn.inference.features import FeatureExtractor
 from vidattn.inference.windows import VideoAttention, WindowedRecogniser
-from vidattn.jobs import attention_evaluation as localisation
+from vidattn.jobs import attention_figures
 from vidattn.models import LoadedRecogniser
 from vidattn.video import VideoWriter, open_video
 from vidattn.video.readers.indexed_reader import IndexedReader
@@ -143,7 +143,7 @@ def test_regions_and_key_frames_hold_few_large_frames(
     monkeypatch.setattr(IndexedReader, "frames_at", counted)
     boxes = [[60.0, 16.0, 84.0, 40.0]] * 10
     with open_video(write_flash(frame_count=150)) as reader:
-        localisation.measure(
+        attention_figures.measure(
             loaded_brightness, reader, [Truth(20, 30, boxes)], tasks=["keyframes", "regions"]
         )
     assert 0 < max(asked) <= 8

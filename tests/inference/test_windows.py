@@ -93,4 +93,4 @@ def test_what_normalises_lies_where_the_network_lies(
     loaded_brightness.recogniser.to("meta")  # stands for a GPU: a device that is not the CPU
     with open_video(write_flash(frame_count=8)) as reader:
         windowed = WindowedRecogniser(loaded_brightness, reader)
-    assert {buffer.device.type for buffer in windowed._transform.buffers()} == {"meta"}
+    assert {buffer.device.type for buffer in windowed.runner.transform.buffers()} == {"meta"}

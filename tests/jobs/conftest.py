@@ -23,33 +23,15 @@ def folder(write_flash: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 def _configuration(folder: Path, output: Path, **trainer: object) -> dict[str, object]:
-    best = {"dirpath": str(output), "filename": "best", "monitor": "validation/top1", "mode": "max"}
-    last = {"dirpath": str(output), "filename": "last", "enable_version_counter": False}
     return {
+        "output": str(output),
         "seed_everything": 1,
         "trainer": {
             "max_epochs": 3,
             "accelerator": "cpu",
             "log_every_n_steps": 1,
             "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "logger": [
-                {
-                    "class_path": "pytorch_lightning.loggers.CSVLogger",
-                    "init_args": {"save_dir": str(output), "name": "csv"},
-                },
-                {
-                    "class_path": "pytorch_lightning.loggers.TensorBoardLogger",
-                    "init_args": {"save_dir": str(output), "name": "tensorboard"},
-                },
-            ],
-            "callbacks": [
-                {
-                    "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
-                    "init_args": settings,
-                }
-                for settings in (best, last)
-            ],
+            "callbacks": [],
             **trainer,
         },
         "model": {
@@ -62,15 +44,16 @@ def _configuration(folder: Path, output: Path, **trainer: object) -> dict[str, o
             "attention": [
                 {"mechanism": "squeeze_excitation", "stage": "stem", "settings": {"reduction": 2}}
             ],
-            "learning_rate": 0.01,
         },
+        "optimisation": {"learning_rate": 0.01},
         "data": {
             "annotations": str(folder),
             "validation_fraction": 0.25,
             "batch_size": 2,
             "cache_frames": True,
-            "clip": {"frames": 8, "frame_stride": 2, "short_side": 32, "crop_size": 32},
         },
+        "clip": {"frames": 8, "frame_stride": 2, "short_side": 32, "crop_size": 32},
+        "augmentation": {},
     }
 
 

@@ -69,9 +69,12 @@ def test_a_folder_of_classes_is_split_by_file(
 
 
 def test_training_takes_as_long_for_few_videos_as_for_many() -> None:
-    assert demo_run.epochs(1200) == 12
-    assert demo_run.epochs(480) == 30
-    assert demo_run.epochs(100_000) == 1
+    assert demo_run.epochs_and_passes(1200) == (12, 1)
+    assert demo_run.epochs_and_passes(100_000) == (1, 1)
+    for count in (1, 2, 17, 24, 480, 700, 900):
+        epochs, passes = demo_run.epochs_and_passes(count)
+        assert epochs * passes * count == pytest.approx(14_400, rel=0.05)
+        assert 8 <= epochs <= 24  # what happens between epochs takes no time to speak of
 
 
 @pytest.mark.parametrize(

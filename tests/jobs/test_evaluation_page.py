@@ -42,7 +42,7 @@ def many() -> Evaluation:
     }
     broken = Sample(Path("/absent/broken.mp4"), ("class 0",), "broken.mp4")
     records[60] = {"failure": "torn <b>"}
-    return evaluation_record.summarise(
+    return evaluation_record.gather_evaluation(
         records, [*samples, broken], np.append(labels, 0), names, SETTINGS
     )
 
@@ -56,13 +56,3 @@ def test_of_many_classes_the_confused_pairs_are_shown(many: Evaluation, tmp_path
     assert "60 of 61 videos, 4 × 3 clips each" in page
     assert "protocol swin-4x3" in page
     assert "torn &lt;b&gt;" in page
-
-
-def test_figures_name_the_protocol_and_its_frames(
-    many: Evaluation, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pages.print_figures(many)
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "protocol swin-4x3: 60 of 61 videos" in printed
-    assert "frames of 0.mp4: 0:8:2" in printed
-    assert "not evaluated: /absent/broken.mp4: torn <b>" in printed

@@ -8,8 +8,8 @@ import pytest
 
 from vidattn.data import Sample
 from vidattn.errors import ArgumentError
-from vidattn.jobs.clip_scores import compact
-from vidattn.jobs.evaluation_record import summarise
+from vidattn.jobs.clip_scores import compact, packed
+from vidattn.jobs.evaluation_record import gather_evaluation
 
 
 def samples(*labels: tuple[str, ...], group: str | None = None) -> list[Sample]:
@@ -23,9 +23,13 @@ def record(scores: list[float], ranks: list[int]) -> dict[str, Any]:
     return {"scores": scores, "clip_ranks": ranks, "indices": ["0:4:1"]}
 
 
+def logits(row: list[float]) -> np.ndarray:
+    return np.log(np.array([row]) / (1 - np.array([row]))).astype(np.float32)
+
+
 def test_clips_and_videos_are_counted_apart() -> None:
     records = {0: record([0.4, 0.6], [1, 0]), 1: record([0.3, 0.7], [0]), 2: {"failure": "torn"}}
-    found = summarise(
+    found = gather_evaluation(
         records, samples(*[("yes",)] * 3), np.array([1, 1, 1]), ("no", "yes"), {"a": 1}
     )
     assert found.figures["clip_top1"] == pytest.approx(2 / 3)
@@ -48,10 +52,10 @@ def test_multi_label_videos_get_average_precision_with_an_interval() -> None:
     labels = np.array([[1, 0], [0, 1], [1, 1]], dtype=np.float32)
     scores = [[0.9, 0.3], [0.1, 0.9], [0.7, 0.7]]
     records = {
-        number: {"scores": row, "clip_scores": [row], "indices": ["0"]}
+        number: {"scores": row, "clip_logits": packed(logits(row)), "indices": ["0"]}
         for number, row in enumerate(scores)
     }
-    found = summarise(records, samples(("x",), ("y",), ("x", "y")), labels, "xy", {})
+    found = gather_evaluation(records, samples(("x",), ("y",), ("x", "y")), labels, "xy", {})
     assert found.figures["video_mean_average_precision"] == 1.0
     assert found.intervals["video_mean_average_precision"] == (1.0, 1.0)
     assert [row["labels"] for row in found.to_json()["videos"]] == [["x"], ["y"], ["x", "y"]]
@@ -61,12 +65,14 @@ def test_multi_label_videos_get_average_precision_with_an_interval() -> None:
 def test_videos_of_one_group_have_no_interval() -> None:
     records = {0: record([0.4, 0.6], [0]), 1: record([0.7, 0.3], [1])}
     rows = samples(("yes",), ("yes",), group="one source")
-    assert summarise(records, rows, np.array([1, 1]), ("no", "yes"), {}).intervals == {}
+    assert gather_evaluation(records, rows, np.array([1, 1]), ("no", "yes"), {}).intervals == {}
 
 
 def test_nothing_evaluated_is_an_error() -> None:
     with pytest.raises(ArgumentError, match=r"none of the 1 videos.*/0\.mp4: torn"):
-        summarise({0: {"failure": "torn"}}, samples(("yes",)), np.array([1]), ("no", "yes"), {})
+        gather_evaluation(
+            {0: {"failure": "torn"}}, samples(("yes",)), np.array([1]), ("no", "yes"), {}
+        )
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def own(tmp_path: Path) -> Path:
 def test_what_a_checkpoint_is(own: Path) -> None:
     found = show(own)
     network = recogniser()
-    assert found.kind == "saved"
+    assert found.provenance == "saved"
     assert found.digest == sha256(own.read_bytes()).hexdigest()
     assert found.parameters == sum(each.numel() for each in network.parameters())
     assert found.classes == network.spec.classes
@@ -85,7 +85,7 @@ def test_weights_that_are_not_finite_are_named(own: Path) -> None:
 def test_a_trainers_own_file_and_one_that_does_not_fit(own: Path) -> None:
     content = torch.load(own, weights_only=True)
     torch.save({**content, "epoch": 3, "global_step": 120, "pytorch-lightning_version": "2"}, own)
-    assert (show(own).kind, show(own).summary) == ("trained", "trained by vidattn, 120 steps")
+    assert (show(own).provenance, show(own).summary) == ("trained", "trained by vidattn, 120 steps")
     content["state_dict"].pop("recogniser.head.bias")
     torch.save(content, own)
     with pytest.raises(CheckpointError, match=r"do not fit .*head\.bias"):
@@ -122,12 +122,12 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_another_projects_file_and_what_becomes_of_it(foreign: Path, tmp_path: Path) -> None:
     found = show(foreign)
-    assert (found.kind, found.layout) == ("other", "torchvision")
+    assert (found.provenance, found.layout) == ("other", "torchvision")
     assert found.networks == ("r3d_18",)
     assert found.hint == f"vidattn convert {foreign} --backbone r3d_18 --output FILE"
     convert(foreign, backbone="r3d_18", output=tmp_path / "own.ckpt")
     own = show(tmp_path / "own.ckpt")
-    assert (own.kind, own.layout, own.pooling) == ("converted", "torchvision", "source")
+    assert (own.provenance, own.layout, own.pooling) == ("converted", "torchvision", "source")
     assert "from torchvision" in own.summary
     assert "--protocol torchvision-5" in own.hint
     # Converting it once more would lose its classes.
@@ -166,5 +166,5 @@ def test_files_that_torch_wrote_and_nobody_knows(
 ) -> None:
     torch.save(content, tmp_path / "odd.pth")
     found = show(tmp_path / "odd.pth")
-    assert (found.kind, found.hint) == ("other", "")
+    assert (found.provenance, found.hint) == ("other", "")
     assert words in found.summary

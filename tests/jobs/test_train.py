@@ -15,28 +15,21 @@ import vidattn
 from vidattn.cli.entry import main
 from vidattn.data import UnreadableVideosError
 from vidattn.errors import ArgumentError
+from vidattn.jobs.train import train_with
 from vidattn.models import load
 from vidattn.training import RecognitionTask
-
-# Lightning remarks on resumed folders, few workers and its own dependencies.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning"),
-    pytest.mark.filterwarnings("ignore::UserWarning:lightning_utilities"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:pytorch_lightning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:pytorch_lightning"),
-]
 
 
 def run(path: Path, values: dict[str, object], *more: str) -> None:
     path.write_text(yaml.safe_dump(values))
-    vidattn.train(["--config", str(path), *more])
+    train_with(["--config", str(path), *more])
 
 
 def test_train_resume_and_load(folder: Path, configuration: Callable, tmp_path: Path) -> None:
     output = tmp_path / "run"
     values = configuration(folder, output)
     run(tmp_path / "train.yaml", values)
-    assert {"best.ckpt", "last.ckpt", "csv", "tensorboard"} <= {p.name for p in output.iterdir()}
+    assert {p.name for p in output.iterdir()} == {"best.ckpt", "last.ckpt", "csv", "config.yaml"}
     with (output / "csv" / "version_0" / "metrics.csv").open() as file:
         columns = next(csv.reader(file))
     assert {"train/loss", "validation/loss", "validation/top1"} <= set(columns)
@@ -45,11 +38,11 @@ def test_train_resume_and_load(folder: Path, configuration: Callable, tmp_path: 
     assert found.classes == ("early", "late")
     assert found.clip.frames == 8
     state = torch.load(output / "last.ckpt", weights_only=True)
-    assert json.loads(state["vidattn"])["recogniser"]["backbone"] == "slim"
+    assert json.loads(state["vidattn"])["spec"]["backbone"] == "slim"
     assert state["epoch"] == 2
 
     values["trainer"]["max_epochs"] = 5  # type: ignore[index]
-    run(tmp_path / "more.yaml", values, "--ckpt_path", str(output / "last.ckpt"))
+    run(tmp_path / "more.yaml", values, "--resume")
     assert torch.load(output / "last.ckpt", weights_only=True)["epoch"] == 4
 
 
@@ -93,8 +86,9 @@ def test_moving_average_mixup_and_a_frozen_stage_go_together(
             "init_args": {"decay": 0.5},
         }
     )
-    values["model"] |= {"frozen_stages": ["stem"], "layer_decay": 0.7}  # type: ignore[operator]
-    values["data"] |= {"mixup_alpha": 0.4, "class_weighted_sampling": True}  # type: ignore[operator]
+    values["optimisation"] |= {"frozen_stages": ["stem"], "layer_decay": 0.7}  # type: ignore[operator]
+    values["augmentation"] |= {"mixup_alpha": 0.4}  # type: ignore[operator]
+    values["data"] |= {"class_weighted_sampling": True}  # type: ignore[operator]
     run(tmp_path / "train.yaml", values)
     state = torch.load(output / "last.ckpt", weights_only=True)
     moved = [
@@ -111,7 +105,6 @@ def test_videos_left_out_of_training_are_said(
 ) -> None:
     (folder / "early" / "broken.mp4").write_bytes(b"broken")
     values = configuration(folder, tmp_path / "run", max_epochs=1)
-    values["trainer"]["callbacks"].pop(0)  # type: ignore[index]
     del values["data"]["validation_fraction"]  # type: ignore[attr-defined]
     run(tmp_path / "train.yaml", values)
     assert "vidattn: left out of training: " in (error := capsys.readouterr().err)
@@ -139,13 +132,12 @@ def test_multi_label_trains_validates_and_evaluates(
     annotations.write_text("\n".join(["path,label", *rows]))
     output = tmp_path / "run"
     values = configuration(folder, output, max_epochs=1)
-    values["trainer"]["callbacks"].pop(0)  # type: ignore[index]
     values["data"] |= {  # type: ignore[operator]
         "annotations": str(annotations),
         "multi_label": True,
-        "mixup_alpha": 0.4,
         "class_weighted_sampling": True,
     }
+    values["augmentation"] |= {"mixup_alpha": 0.4}  # type: ignore[operator]
     run(tmp_path / "train.yaml", values)
     with (output / "csv" / "version_0" / "metrics.csv").open() as file:
         assert "validation/mean_average_precision" in next(csv.reader(file))
@@ -198,7 +190,8 @@ def test_fine_tuning_says_what_it_took_over(
     first = load(tmp_path / "first" / "last.ckpt").recogniser.state_dict()
     (folder / "late").rename(folder / "tardy")
     values = configuration(folder, tmp_path / "second", max_epochs=1)
-    values["model"] |= {"learning_rate": 0.0, "weights": str(tmp_path / "first" / "last.ckpt")}
+    values["model"] |= {"weights": str(tmp_path / "first" / "last.ckpt")}
+    values["optimisation"] |= {"learning_rate": 0.0}
     capsys.readouterr()
     run(tmp_path / "tune.yaml", values)
     said = capsys.readouterr().err
@@ -223,7 +216,8 @@ def test_broken_videos_cost_no_more_than_themselves(
     for size, attention in ((1, "squeeze_excitation"), (2, "selective_kernel")):
         output = tmp_path / f"run{size}"
         values = configuration(folder, output, max_epochs=2, accumulate_grad_batches=3)
-        values["data"] |= {"batch_size": size, "mixup_alpha": 0.4, "validation": "val"}
+        values["data"] |= {"batch_size": size}
+        values["augmentation"] |= {"mixup_alpha": 0.4}
         values["data"]["validation"] = str(tmp_path / "val")
         del values["data"]["validation_fraction"]
         values["model"]["attention"] = [{"mechanism": attention, "stage": "layer1"}]
@@ -266,7 +260,7 @@ def test_a_loss_that_is_no_number_is_one_line(
     folder: Path, configuration: Callable, tmp_path: Path, capsys
 ) -> None:
     values = configuration(folder, tmp_path / "run", max_epochs=2, num_sanity_val_steps=0)
-    values["model"] |= {"optimizer": "sgd", "learning_rate": 1e20}
+    values["optimisation"] |= {"optimiser": "sgd", "learning_rate": 1e20}
     (tmp_path / "train.yaml").write_text(yaml.safe_dump(values))
     assert main(["train", "--config", str(tmp_path / "train.yaml")]) == 1
     line = capsys.readouterr().err.strip().splitlines()[-1]
@@ -290,18 +284,8 @@ def test_weights_that_became_nan_in_the_last_step_are_not_saved(
         output = tmp_path / f"{fraction}"
         values = configuration(folder, output, max_epochs=1)
         values["data"] |= {"validation_fraction": fraction, "batch_size": 6}
-        if fraction is None:
-            values["trainer"]["callbacks"].pop(0)
         (tmp_path / "train.yaml").write_text(yaml.safe_dump(values))
         assert main(["train", "--config", str(tmp_path / "train.yaml")]) == 1
         line = capsys.readouterr().err.strip().splitlines()[-1]
         assert ("class scores" in line) if fraction else ("weights after step 1" in line)
         assert not list(output.glob("*.ckpt"))
-
-
-def test_the_help_keeps_its_lines(capsys) -> None:
-    with pytest.raises(SystemExit):
-        vidattn.train(["--help"])
-    shown = capsys.readouterr().out
-    assert "\nexamples:\n  vidattn train --config configs/finetune.yaml\n" in shown
-    assert "--overwrite" in shown

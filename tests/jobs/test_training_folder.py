@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +12,9 @@ import pytest
 import torch
 import yaml
 
-import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import EarlierRunError
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning"),
-    pytest.mark.filterwarnings("ignore::UserWarning:lightning_utilities"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:pytorch_lightning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:pytorch_lightning"),
-]
+from vidattn.jobs.train import train_with
 
 MODEL_CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
 
@@ -99,12 +94,12 @@ def test_a_second_training_is_refused(settings, written, tmp_path: Path, capsys)
 
 def test_overwriting_leaves_the_second_one_alone(written, tmp_path: Path) -> None:
     top = [{"dirpath": "run", "filename": "best", **BEST}, {"dirpath": "run", "filename": "x"}]
-    vidattn.train(written(callbacks=top, logger=False))
+    train_with(written(callbacks=top, logger=False))
     (tmp_path / "run" / "best-v1.ckpt").write_bytes(b"of a run before that")
     (tmp_path / "run" / "notes.txt").write_text("a person's")
     (tmp_path / "run" / "bestfriend.ckpt").write_bytes(b"another name")
     first = torch.load(tmp_path / "run" / "best.ckpt", weights_only=True)["state_dict"]
-    vidattn.train([*written(callbacks=top, logger=False, seed=2), "--overwrite"])
+    train_with([*written(callbacks=top, logger=False, seed=2), "--overwrite"])
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "best.ckpt", "x.ckpt", "config.yaml", "notes.txt", "bestfriend.ckpt",
     }  # fmt: skip
@@ -118,21 +113,21 @@ def test_overwriting_leaves_the_second_one_alone(written, tmp_path: Path) -> Non
 def test_going_on_is_allowed_where_it_began_and_nowhere_else(written, tmp_path: Path) -> None:
     best = {"filename": "best", **BEST}
     one = [{"dirpath": "one", "filename": "last"}, {"dirpath": "two", **best}]
-    vidattn.train(written(callbacks=one, logger=False))
+    train_with(written(callbacks=one, logger=False))
     other = [{"dirpath": "three", "filename": "last"}]
-    vidattn.train(written(callbacks=other, logger=False))
+    train_with(written(callbacks=other, logger=False))
     with pytest.raises(EarlierRunError, match=r"three: .*last\.ckpt"):
-        vidattn.train(
+        train_with(
             [
                 *written(callbacks=other, logger=False),
-                "--ckpt_path",
+                "--resume",
                 str(tmp_path / "one/last.ckpt"),
             ]
         )
-    for given in ("one/last.ckpt", "last"):
-        more = "2" if given == "one/last.ckpt" else "3"
+    for given in (["one/last.ckpt"], []):
+        more = "2" if given else "3"
         arguments = written(callbacks=one, logger=False)
-        vidattn.train([*arguments, "--ckpt_path", given, "--trainer.max_epochs", more])
+        train_with([*arguments, "--resume", *given, "--trainer.max_epochs", more])
         assert torch.load("one/last.ckpt", weights_only=True)["epoch"] == int(more) - 1
         assert [path.name for path in Path("two").iterdir()] == ["best.ckpt"]
     # Each part of the training keeps its own configuration.
@@ -141,7 +136,7 @@ def test_going_on_is_allowed_where_it_began_and_nowhere_else(written, tmp_path: 
 
 def test_a_folder_that_was_moved_keeps_its_best(written, tmp_path: Path) -> None:
     both = [{"dirpath": "run", "filename": "best", **BEST}, {"dirpath": "run", "filename": "last"}]
-    vidattn.train(written(callbacks=both, logger=False))
+    train_with(written(callbacks=both, logger=False))
     shutil.move("run", "moved")
     state = torch.load("moved/last.ckpt", weights_only=True)
     name = next(key for key in state["callbacks"] if "validation/top1" in key)
@@ -153,7 +148,7 @@ def test_a_folder_that_was_moved_keeps_its_best(written, tmp_path: Path) -> None
     before = Path("moved/best.ckpt").read_bytes()
     moved = [each | {"dirpath": "moved"} for each in both]
     arguments = written(callbacks=moved, logger=False, max_epochs=2)
-    vidattn.train([*arguments, "--ckpt_path", "moved/last.ckpt"])
+    train_with([*arguments, "--resume", "moved/last.ckpt"])
     # No epoch can be better than two times everything.
     assert Path("moved/best.ckpt").read_bytes() == before
     assert sorted(path.name for path in Path("moved").glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]
@@ -164,20 +159,31 @@ def test_a_configuration_of_a_persons_is_not_touched(written, tmp_path: Path) ->
     shutil.move("train.yaml", "config.yaml")
     before = Path("config.yaml").read_bytes()
     for more in ([], ["--overwrite"]):
-        vidattn.train([arguments[0], "config.yaml", *more])
+        train_with([arguments[0], "config.yaml", *more])
         assert Path("config.yaml").read_bytes() == before
     assert Path("config-1.yaml").is_file()
 
 
 def test_the_place_of_the_checkpoints_is_said(written, tmp_path: Path, capsys) -> None:
     assert main(["train", *written()]) == 0
-    last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("vidattn: checkpoints: run/best.ckpt (best validation/top1: ")
-    assert last.endswith("), run/last.ckpt")
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    lines = shown.out.splitlines()
+    assert re.fullmatch(
+        r"trained 1 epochs, 3 steps: top-1 (0|50|100)\.0% on 2 validation videos after epoch 1 "
+        r"\(chance 50\.0%, most frequent class 50\.0%\)",
+        lines[0],
+    )
+    assert lines[1:3] == ["checkpoints: run/best.ckpt, run/last.ckpt", "next:"]
+    for line in lines[3:]:
+        command = shlex.split(line)
+        assert command[0] == "vidattn"
+        assert main(command[1:]) == 0
+    assert list((tmp_path / "run" / "keyframes").glob("*.json"))
 
 
 def test_nothing_is_deleted_for_a_training_that_cannot_begin(written, tmp_path: Path) -> None:
-    vidattn.train(written())
+    train_with(written())
     before = files_of(tmp_path / "run")
     for wrong in (["--data.annotations", "nowhere"], ["--model.backbone", "slimm"]):
         assert main(["train", *written(), "--overwrite", *wrong]) == 1

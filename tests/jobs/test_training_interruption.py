@@ -11,18 +11,11 @@ import pytest
 import torch
 import yaml
 
-import vidattn
 from vidattn.cli.entry import main
+from vidattn.jobs.train import train_with
 from vidattn.models import load
 from vidattn.training import RecognitionTask, VideoDataModule
 from vidattn.training.interruption import TrainingInterrupted
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning"),
-    pytest.mark.filterwarnings("ignore::UserWarning:lightning_utilities"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:pytorch_lightning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:pytorch_lightning"),
-]
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -44,7 +37,7 @@ def send_at(monkeypatch: pytest.MonkeyPatch, step: str, call: int, number: int) 
 
 def interrupted(arguments: list[str]) -> TrainingInterrupted:
     with pytest.raises(TrainingInterrupted) as caught:
-        vidattn.train(arguments)
+        train_with(arguments)
     return caught.value
 
 
@@ -54,7 +47,6 @@ def written(configuration: Callable, folder: Path, tmp_path: Path) -> Callable[.
         values = configuration(folder, tmp_path / output, max_epochs=2, num_sanity_val_steps=0)
         values["trainer"]["logger"] = False
         values["trainer"] |= changes
-        values["data"]["mixup_alpha"] = 0.0
         path = tmp_path / f"{output}.yaml"
         path.write_text(yaml.safe_dump(values))
         return ["--config", str(path)]
@@ -92,7 +84,7 @@ def test_it_goes_on_as_if_nothing_had_been(
 ) -> None:
     more = ["--trainer.callbacks+", yaml.safe_dump(AVERAGE, default_flow_style=True).strip()]
     more = more if average else []
-    vidattn.train([*written("whole"), *more])
+    train_with([*written("whole"), *more])
     with monkeypatch.context() as patch:
         send_at(patch, step, call, signal.SIGINT)
         interruption = interrupted([*written("parts"), *more])
@@ -101,20 +93,20 @@ def test_it_goes_on_as_if_nothing_had_been(
     steps_done = call + 1 if step == "training_step" else 3
     assert interruption.step == steps_done
     assert torch.load(stopped, weights_only=True)["global_step"] == steps_done
-    vidattn.train([*written("parts"), *more, "--ckpt_path", str(stopped)])
+    train_with([*written("parts"), *more, "--resume", str(stopped)])
     whole, parts = weights(tmp_path / "whole/last.ckpt"), weights(tmp_path / "parts/last.ckpt")
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
     assert (tmp_path / "parts" / "best.ckpt").is_file()
 
 
 def test_gathered_gradients_are_not_lost(written, tmp_path: Path, monkeypatch) -> None:
-    vidattn.train(written("whole", accumulate_grad_batches=2))
+    train_with(written("whole", accumulate_grad_batches=2))
     with monkeypatch.context() as patch:
         send_at(patch, "training_step", 0, signal.SIGTERM)
         interruption = interrupted(written("parts", accumulate_grad_batches=2))
     assert interruption.step == 1
     stopped = str(interruption.checkpoint)
-    vidattn.train([*written("parts", accumulate_grad_batches=2), "--ckpt_path", stopped])
+    train_with([*written("parts", accumulate_grad_batches=2), "--resume", stopped])
     whole, parts = weights(tmp_path / "whole/last.ckpt"), weights(tmp_path / "parts/last.ckpt")
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
 
@@ -128,10 +120,10 @@ def test_the_command_says_how_to_go_on(
     arguments = written("run")
     assert main(["train", *arguments, "--trainer.max_epochs=4", "--overwrite"]) == code
     last = capfd.readouterr().err.strip().splitlines()[-1]
-    stopped = tmp_path / "run" / "interrupted.ckpt"
+    assert (tmp_path / "run" / "interrupted.ckpt").is_file()
     assert last == (
         "vidattn: interrupted in epoch 0, after step 1; go on with: vidattn train "
-        f"--config {arguments[1]} --trainer.max_epochs=4 --ckpt_path {stopped}"
+        f"--config {arguments[1]} --trainer.max_epochs=4 --resume"
     )
     assert signal.getsignal(number) == before
 

@@ -28,7 +28,7 @@ def start(configuration: Callable, folder: Path, tmp_path: Path) -> Callable:
         values["trainer"]["logger"] = False
         values["trainer"] |= changes.pop("trainer", {})
         values["data"] |= {"batch_size": 1, **changes.pop("data", {})}
-        values["model"] |= changes
+        values["optimisation"] |= changes
         (tmp_path / "train.yaml").write_text(yaml.safe_dump(values))
         command = [
             str(Path(sys.executable).with_name("vidattn")),
@@ -72,7 +72,7 @@ def test_broken_videos_on_one_side(start, folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number(start, tmp_path: Path) -> None:
-    code, said = ended(start(optimizer="sgd", learning_rate=1e20))
+    code, said = ended(start(optimiser="sgd", learning_rate=1e20))
     assert code == 1, said
     assert "the loss is" in said or "class scores are" in said
     assert "Traceback" not in said

@@ -73,7 +73,7 @@ def test_a_class_path_in_a_checkpoint_is_not_followed(
     save(path, recogniser, ClipSpec())
     content = torch.load(path, weights_only=True)
     description = json.loads(content[KEY])
-    description["recogniser"]["backbone"] = "shutil.rmtree"
+    description["spec"]["backbone"] = "shutil.rmtree"
     torch.save({**content, KEY: json.dumps(description)}, path)
     with pytest.raises(ArgumentError, match="must be allowed"):
         load(path)

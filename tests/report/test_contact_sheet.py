@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from vidattn.errors import ArgumentError
-from vidattn.report.contact_sheet import KeyFrame, draw_contact_sheet
+from vidattn.report.contact_sheet import SheetFrame, draw_contact_sheet
 
 YELLOW = (255, 241, 47)
 BAR = (207, 52, 82)
 
 
-def frame(score: float = 1.0, boxes: object = (), shade: int = 90) -> KeyFrame:
+def frame(score: float = 1.0, boxes: object = (), shade: int = 90) -> SheetFrame:
     pixels = np.full((240, 320, 3), shade, np.uint8)
     kept = np.array(boxes, dtype=float).reshape(-1, 4)
-    return KeyFrame(pixels, index=7, seconds=0.28, score=score, boxes=kept)
+    return SheetFrame(pixels, index=7, seconds=0.28, score=score, boxes=kept)
 
 
 def extent(sheet: np.ndarray, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
@@ -66,8 +66,8 @@ def test_negative_scores_and_one_score_have_bars() -> None:
 
 
 def test_odd_sizes_names_and_columns() -> None:
-    tiny = KeyFrame(np.zeros((1, 1, 3), np.uint8), 0, 3725.5, 1e-9, [[0, 0, 1, 1]])
-    tall = KeyFrame(np.zeros((640, 90, 3), np.uint8), 10**7, -0.5, -1e9)
+    tiny = SheetFrame(np.zeros((1, 1, 3), np.uint8), 0, 3725.5, 1e-9, [[0, 0, 1, 1]])
+    tall = SheetFrame(np.zeros((640, 90, 3), np.uint8), 10**7, -0.5, -1e9)
     sheet = draw_contact_sheet([tiny, tall], title="\udce9 <b>" * 40, columns=1)
     assert sheet.dtype == np.uint8
     assert sheet.shape[1] == 2 * 24 + 320
@@ -80,6 +80,6 @@ def test_nonsense_is_refused() -> None:
     with pytest.raises(ArgumentError, match="score"):
         draw_contact_sheet([frame(float("nan"))])
     with pytest.raises(ArgumentError, match="pixels"):
-        draw_contact_sheet([KeyFrame(np.zeros((4, 4, 3)), 0, 0, 0)])  # type: ignore[arg-type]
+        draw_contact_sheet([SheetFrame(np.zeros((4, 4, 3)), 0, 0, 0)])  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="columns"):
         draw_contact_sheet([frame()], columns=-1)

@@ -69,7 +69,7 @@ def test_crops_are_as_many_as_said(name):
 
 
 @pytest.mark.parametrize("name", protocol_names())
-def test_whole_presets(name):
+def test_whole_protocols(name):
     asked = protocol(name)
     assert asked.crop_size <= asked.short_side
     assert asked.short_side == min(asked.resize_to or (asked.short_side,))
@@ -103,7 +103,7 @@ def test_refuses_what_it_cannot_know():
         protocol("mmaction2-10x3").for_clip(frames=0, stride=1).indices(10, 30.0)
 
 
-def test_presets_by_hand():
+def test_protocols_by_hand():
     # 300 frames at 30 fps: ten seconds of Kinetics.
     starts = {name: filled(name).indices(300, 30.0)[:, 0].tolist() for name in protocol_names()}
     ends = {name: filled(name).indices(300, 30.0)[:, -1].tolist() for name in protocol_names()}
@@ -141,7 +141,7 @@ def test_projects_disagree_where_it_is_said():
     )
 
 
-def test_the_document_has_every_preset_as_it_is():
+def test_the_document_has_every_protocol_as_it_is():
     from vidattn.cli.protocols import _row
 
     lines = DOCUMENT.read_text().splitlines()

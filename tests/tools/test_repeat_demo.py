@@ -15,7 +15,7 @@ def tool(monkeypatch: pytest.MonkeyPatch):
     import repeat_demo
 
     yield repeat_demo
-    for name in ("repeat_demo", "measure_localisation"):
+    for name in ("repeat_demo", "measure_attention"):
         sys.modules.pop(name, None)
 
 

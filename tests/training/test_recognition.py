@@ -9,7 +9,7 @@ import torch
 from vidattn.data import ClipBatch, ClipSpec
 from vidattn.errors import ArgumentError
 from vidattn.models import Recognition
-from vidattn.training import RecognitionTask
+from vidattn.training import Optimisation, RecognitionTask
 from vidattn.training.recognition import strongest_mean, warmup_cosine
 
 SLIM = {"widths": [4, 8], "spatial_strides": [2, 2], "temporal_strides": [1, 1]}
@@ -37,7 +37,10 @@ def test_the_strongest_mean_by_hand() -> None:
 
 def test_the_position_loss_is_added_with_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     task = RecognitionTask(
-        ["a", "b"], clip=ClipSpec(), backbone_settings=SLIM, position_loss=0.5, position_share=0.1
+        ["a", "b"],
+        clip=ClipSpec(),
+        backbone_settings=SLIM,
+        optimisation=Optimisation(position_loss=0.5, position_share=0.1),
     )
     monkeypatch.setattr(task, "log", lambda *_, **__: None)
     torch.manual_seed(0)
@@ -56,7 +59,10 @@ def test_the_position_loss_is_added_with_its_weight(monkeypatch: pytest.MonkeyPa
 
 def test_frozen_norms_stay_in_evaluation_mode() -> None:
     task = RecognitionTask(
-        ["a", "b"], clip=ClipSpec(), backbone_settings=SLIM, frozen_stages=["stem"]
+        ["a", "b"],
+        clip=ClipSpec(),
+        backbone_settings=SLIM,
+        optimisation=Optimisation(frozen_stages=["stem"]),
     )
     task.train()
     stem = task.recogniser.backbone.get_submodule("stem")
@@ -67,7 +73,12 @@ def test_frozen_norms_stay_in_evaluation_mode() -> None:
 
 
 def test_the_loss_is_the_cross_entropy_by_hand() -> None:
-    task = RecognitionTask(["a", "b"], clip=ClipSpec(), backbone_settings=SLIM, label_smoothing=0.2)
+    task = RecognitionTask(
+        ["a", "b"],
+        clip=ClipSpec(),
+        backbone_settings=SLIM,
+        optimisation=Optimisation(label_smoothing=0.2),
+    )
     logits = torch.tensor([[2.0, -1.0], [0.5, 0.0]])
     logs = logits.double().log_softmax(1)
     plain = -(logs[0, 1] + logs[1, 0]) / 2
@@ -96,14 +107,16 @@ def test_rates_and_shares_that_are_none_are_refused(name: str, value: float) -> 
     with pytest.raises(
         ArgumentError, match=f"^{name}: expected a number from 0 .*, got {value:g}$"
     ):
-        RecognitionTask(["a", "b"], clip=ClipSpec(), backbone_settings=SLIM, **{name: value})
+        Optimisation(**{name: value})
 
 
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ArgumentError, match="warmup_fraction"):
-        RecognitionTask(["a"], clip=ClipSpec(), backbone_settings=SLIM, warmup_fraction=1.0)
+        Optimisation(warmup_fraction=1.0)
     with pytest.raises(ArgumentError, match="position_share"):
-        RecognitionTask(["a", "b"], clip=ClipSpec(), backbone_settings=SLIM, position_share=0.0)
+        Optimisation(position_share=0.0)
+    with pytest.raises(ArgumentError, match="optimiser: expected one of"):
+        Optimisation(optimiser="adam")
     with pytest.raises(ArgumentError, match="classes: expected at least 2"):
         RecognitionTask(["a"], clip=ClipSpec(), backbone_settings=SLIM)
 

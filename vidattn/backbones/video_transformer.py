@@ -31,7 +31,7 @@ SHAPES = {
 }
 
 
-class SelfAttention(nn.Module):
+class TokenAttention(nn.Module):
     """Softmax attention among tokens, by heads. A bias of the keys would cancel in the softmax.
 
     Source: Vaswani et al., NeurIPS 2017, section 3.2.
@@ -58,7 +58,7 @@ class TransformerBlock(nn.Module):
     def __init__(self, width: int, *, heads: int, epsilon: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=epsilon)
-        self.attention = SelfAttention(width, heads=heads)
+        self.attention = TokenAttention(width, heads=heads)
         self.norm2 = nn.LayerNorm(width, eps=epsilon)
         self.perceptron = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)

@@ -5,6 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+# Command -> its options of earlier versions -> what these are called now.
+RENAMED = {
+    "evaluate": {"--gap": "--minimum-gap-seconds"},
+    "index": {"--workers": "--processes"},
+}
+
 
 def command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
@@ -19,7 +25,7 @@ def command(
         help=help_line,
         description=help_line,
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        renamed=RENAMED.get(name),
     )
 
 

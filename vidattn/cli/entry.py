@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from vidattn import __version__
+from vidattn.cli.libraries import library_trouble
+from vidattn.cli.parser import Parser
 from vidattn.cli.streams import make_lenient, silence
 from vidattn.errors import VidattnError
 
@@ -45,11 +47,10 @@ examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; nothing heavy is imported for it."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="vidattn",
         description="Video understanding with attention that selects key frames and key regions.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"vidattn {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -76,8 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads what is printed, such as `head`, has had enough
         silence()
         return FAILED
-    except OSError as error:  # a folder that cannot be written, a full disk
-        return _failed(_said(error))
+    except ImportError as error:
+        if trouble := library_trouble(error):
+            return _failed(trouble)
+        raise
+    except OSError as error:  # a folder that cannot be written, a full disk, a broken library
+        return _failed(library_trouble(error) or _said(error))
     except RuntimeError as error:  # PyTorch's own, over what a full disk made of a write
         from vidattn.files import system_error  # imports NumPy, which --help does without
 

@@ -22,10 +22,19 @@ TASKS = ("recognition", "keyframes", "regions")
 OPTIONS = {
     **{
         name: ("recognition", name)
-        for name in ("root", "folds", "protocol", "views", "crops", "batch_size", "workers")
+        for name in (
+            "root",
+            "folds",
+            "protocol",
+            "views",
+            "crops",
+            "batch_size",
+            "workers",
+            "clip_scores",
+        )
     },
     "count": ("keyframes", "count"),
-    "gap": ("keyframes", "minimum_gap_seconds"),
+    "minimum_gap_seconds": ("keyframes", "minimum_gap_seconds"),
 }
 SHARED = ("processes", "threads", "device", "decoder", "output", "overwrite")
 
@@ -51,9 +60,13 @@ examples:
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
     parser = command(commands, "evaluate", help_line=HELP, epilog=EPILOG)
-    parser.add_argument("checkpoint", type=Path, help="a trained model")
+    parser.add_argument("checkpoint", type=Path, help="a trained model, such as best.ckpt")
     parser.add_argument(
-        "--task", choices=TASKS, default="recognition", help="(default: recognition)"
+        "--task",
+        choices=TASKS,
+        default="recognition",
+        help="what is held against the truth: the class of each video, when the attention looks "
+        "(keyframes) or where (regions) (default: recognition)",
     )
     parser.add_argument(
         "--data",
@@ -64,9 +77,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     _add_recognition(parser.add_argument_group("recognition"))
     places = parser.add_argument_group("key frames")
-    places.add_argument("--count", type=int, metavar="N", help="key frames a video (default: 5)")
     places.add_argument(
-        "--gap", type=float, metavar="SECONDS", help="between key frames (default: 0.5)"
+        "--count", type=int, metavar="N", help="key frames of each video (default: 5)"
+    )
+    places.add_argument(
+        "--minimum-gap-seconds",
+        type=float,
+        metavar="S",
+        help="frames closer than this suppress each other, if enough are left (default: 0.5)",
     )
     add_processes(parser)
     add_device(parser)
@@ -89,24 +107,49 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--protocol", metavar="NAME", help="a published protocol: `vidattn protocols list`"
     )
-    group.add_argument("--views", type=int, help="clips over time (default: 1)")
-    group.add_argument("--crops", type=int, choices=(1, 3), help="(default: 1)")
-    group.add_argument("--batch-size", type=int, help="clips at once (default: 8)")
-    group.add_argument("--workers", type=int, help="decoding processes (default: 0)")
+    group.add_argument(
+        "--views", type=int, metavar="N", help="clips of each video, spread over time (default: 1)"
+    )
+    group.add_argument(
+        "--crops",
+        type=int,
+        choices=(1, 3),
+        help="squares of each clip: the middle, or 3 along the longer side (default: 1)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="clips that go through the network at once (default: 8)",
+    )
+    group.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that decode for each network; 0: the network's own (default: 0)",
+    )
+    group.add_argument(
+        "--clip-scores",
+        metavar="PLACE",
+        help="keep the scores of every clip: json (in evaluation.json), npz (in clip_scores.npz), "
+        "none (default: json up to a million numbers, else none)",
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Evaluate and print a short table."""
+    """Evaluate, print a short table, and say where all of it lies."""
+    from vidattn.cli.evaluation_figures import print_ending
+
     options = {name: getattr(parsed, name) for name in SHARED} | _own_options(parsed)
-    code = (_recognition if parsed.task == "recognition" else _localisation)(parsed, options)
+    code = (_recognition if parsed.task == "recognition" else _attention)(parsed, options)
     if code is None:
         print("this process's share is done; others are still at work", file=sys.stderr)
         return 0
-    written = parsed.output / "evaluation.json", parsed.output / "evaluation.html"
     if parsed.json:
-        print_json(json.loads(written[0].read_text(encoding="utf-8")))
+        record = (parsed.output / "evaluation.json").read_text(encoding="utf-8")
+        print_json(json.loads(record))
     else:
-        print(f"written: {' and '.join(str(path) for path in written if path.is_file())}")
+        print_ending(parsed.output)
     return code
 
 
@@ -122,18 +165,20 @@ def _own_options(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _recognition(parsed: argparse.Namespace, options: dict[str, Any]) -> int | None:
-    from vidattn.jobs import evaluate, print_figures
+    from vidattn.cli.evaluation_figures import print_evaluation
+    from vidattn.jobs import evaluate
 
     found = evaluate(parsed.checkpoint, parsed.data, **options)
     if found is not None and not parsed.json:
-        print_figures(found)
+        print_evaluation(found)
     return None if found is None else int(bool(found.failures))
 
 
-def _localisation(parsed: argparse.Namespace, options: dict[str, Any]) -> int | None:
-    from vidattn.jobs import evaluate_localisation, print_localisation
+def _attention(parsed: argparse.Namespace, options: dict[str, Any]) -> int | None:
+    from vidattn.cli.evaluation_figures import print_attention
+    from vidattn.jobs import evaluate_attention
 
-    found = evaluate_localisation(parsed.checkpoint, parsed.data, task=parsed.task, **options)
+    found = evaluate_attention(parsed.checkpoint, parsed.data, task=parsed.task, **options)
     if found is not None and not parsed.json:
-        print_localisation(found)
-    return None if found is None else int(bool(found["videos_failed"]))
+        print_attention(found)
+    return None if found is None else int(bool(found.failures))

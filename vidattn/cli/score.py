@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.arguments import add_json, add_overwrite, command
+from vidattn.cli.parser import Parser
 from vidattn.cli.streams import print_json
 from vidattn.evaluation.tasks.built_in import TASKS
 
@@ -33,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = command(commands, "score", help_line=HELP, epilog=EPILOG)
     parser.usage = "vidattn score TASK PREDICTIONS TRUTH [--protocol NAME] [options]"
     parser.add_argument("task", metavar="TASK", help="what the files are about")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="FILES", help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
 
@@ -65,11 +66,10 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _task_parser(task: ScoreTask) -> argparse.ArgumentParser:
     protocols = "\n".join(f"  {name}: {about}" for name, about in task.protocols.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"vidattn score {task.name}",
         description=task.summary,
         epilog=f"protocols:\n{protocols}\n\nexample:\n  vidattn score {task.example}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help=task.predictions)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help=task.truth)

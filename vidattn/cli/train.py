@@ -9,35 +9,102 @@ from typing import TYPE_CHECKING
 
 from vidattn.cli.waiting import wait_passively
 from vidattn.errors import NotFiniteError
+from vidattn.naming import choose
 
 if TYPE_CHECKING:
     from vidattn.training.interruption import TrainingInterrupted
 
-HELP = "train a recogniser from a YAML configuration (Lightning's own command-line conventions)"
+HELP = "train a model on your own videos"
+KINDS = ("recogniser",)
+WRONG_COMMAND_LINE = 2
+
+SHORT_HELP = """\
+usage: vidattn train [recogniser] [--config FILE] [options]
+
+Train a model that recognises what happens in a video, on your own labelled videos.
+
+  --config FILE                       YAML with any of the options; options given here win
+  --output DIR                        for checkpoints, configuration, logs (default: runs/train)
+  --resume                            go on with the training in DIR, after an interruption too
+  --overwrite                         delete the files of an earlier training in DIR
+  --threads N                         PyTorch's threads on the CPU (default: one a core)
+  --help-all                          show every option
+
+videos:
+  --data.annotations PATH             folder of class folders, `path label` list, or CSV
+  --data.validation PATH              videos to validate on, likewise
+  --data.validation_fraction SHARE    or this share of the training videos, such as 0.2
+  --data.batch_size N                 videos in a batch (default: 8)
+  --data.workers N                    processes that decode (default: 0, in the training's own)
+
+clips:
+  --clip.frames N                     frames in a clip (default: 16)
+  --clip.frame_stride N               frames of the video from one to the next (default: 1)
+  --clip.crop_size PIXELS             height and width that the network sees (default: 112)
+  --augmentation.flip false           where left and right differ (default: true)
+
+model:
+  --model.backbone NAME               see `vidattn backbones list` (default: slim)
+  --model.weights SOURCE              pretrained weights: a published name, or a checkpoint of yours
+  --model.attention LIST              mechanisms to insert, see `vidattn attention list`
+  --model.dropout P                   before the classifier (default: 0.0)
+
+optimisation:
+  --optimisation.learning_rate RATE   the highest (default: 0.001)
+  --optimisation.weight_decay DECAY   (default: 0.05)
+  --optimisation.frozen_stages LIST   first stages that keep their weights, such as [stem]
+  --trainer.max_epochs N              passes over the videos (default: 20)
+  --trainer.accelerator NAME          cpu, gpu … (default: auto)
+  --trainer.precision NAME            such as bf16-mixed (default: 32-true)
+
+Ctrl-C and SIGTERM leave interrupted.ckpt in DIR and end with exit code 130 and 143; the last line
+says how to go on. Files that no training wrote are never touched.
+
+examples:
+  vidattn train --data.annotations videos/ --data.validation_fraction 0.2 --output runs/mine
+  vidattn train --config configs/finetune.yaml --data.annotations videos.csv
+  vidattn train --config configs/finetune.yaml --resume
+"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """List the command; its options are parsed by Lightning, see `vidattn train --help`."""
+    """List the command; its options are parsed by Lightning's parser, see `run`."""
     commands.add_parser("train", help=HELP, add_help=False)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Train; `parsed.rest` holds everything after `train`."""
+    arguments = list(parsed.rest)
+    if arguments and not arguments[0].startswith("-"):
+        choose("kind of model", arguments.pop(0), KINDS)
+    if {"-h", "--help"} & set(arguments):
+        print(SHORT_HELP, end="")
+        return 0
     wait_passively()
-    from vidattn.jobs import train
+    from vidattn.jobs.train import train_with
+    from vidattn.training.command_line import SettingError, print_all_options
     from vidattn.training.interruption import TrainingInterrupted
 
+    if {"--help-all", "--help=all"} & set(arguments):
+        print_all_options()
+        return 0
     try:
-        train(parsed.rest)
+        training = train_with(arguments)
+    except SettingError as error:
+        print(f"vidattn: {error}", file=sys.stderr)
+        return WRONG_COMMAND_LINE
     except TrainingInterrupted as interruption:
         if _is_helper():
             return 0
         print(f"vidattn: {_way_on(interruption, parsed.rest)}", file=sys.stderr)
-        return 128 + interruption.number
+        return interruption.exit_code
     except NotFiniteError as error:
         if not _is_helper():
             raise
         print(f"vidattn: {error}", file=sys.stderr)
+    else:
+        if not _is_helper():
+            print(training)
     return 0
 
 
@@ -53,18 +120,20 @@ def _is_helper() -> bool:
 def _way_on(interruption: TrainingInterrupted, arguments: Sequence[str]) -> str:
     if interruption.checkpoint is None:
         return f"{interruption}; no checkpoint was written of it"
-    command = ["vidattn", "train", *_without_start(arguments)]
-    command += ["--ckpt_path", str(interruption.checkpoint)]
+    command = ["vidattn", "train", *_without_start(arguments), "--resume"]
     return f"{interruption}; go on with: {shlex.join(command)}"
 
 
 def _without_start(arguments: Sequence[str]) -> Iterator[str]:
     """The arguments without those that say how to begin."""
-    rest = iter(arguments)
-    for argument in rest:
-        if argument == "--ckpt_path":
-            next(rest, None)
-        elif argument != "--overwrite" and not argument.startswith(
-            ("--ckpt_path=", "--overwrite=")
-        ):
+    named = False
+    for argument in arguments:
+        if named and not argument.startswith("-"):
+            named = False  # the checkpoint that was resumed from
+        elif argument.startswith(("--resume=", "--overwrite=")) or argument == "--overwrite":
+            named = False
+        elif argument == "--resume":
+            named = True
+        else:
+            named = False
             yield argument

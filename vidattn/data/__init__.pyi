@@ -1,7 +1,7 @@
 from .annotations import Sample as Sample
 from .annotations import read_annotations as read_annotations
 from .collate import ClipBatch as ClipBatch
-from .collate import LabelledClip as LabelledClip
+from .collate import ClipWithTarget as ClipWithTarget
 from .collate import collate_clips as collate_clips
 from .dataset import ClipDataset as ClipDataset
 from .failures import UnreadableVideosError as UnreadableVideosError
@@ -9,6 +9,7 @@ from .loader import ClipLoader as ClipLoader
 from .loader import TrainingLoader as TrainingLoader
 from .mixing import Mixing as Mixing
 from .spec import ClipSpec as ClipSpec
+from .targets import RaggedTarget as RaggedTarget
 from .transforms import EvaluationTransform as EvaluationTransform
 from .transforms import TrainTransform as TrainTransform
 from .workers import WorkerError as WorkerError

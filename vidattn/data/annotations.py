@@ -18,7 +18,7 @@ class Sample:
 
     Attributes:
         path: the file, or the folder of frame images; absolute, symbolic links resolved.
-        labels: class names, at least one.
+        labels: class names; none where nobody has labelled it.
         video_id: the path under the data root, with `/`; of a part, `#t=start,end` follows (as in
             https://www.w3.org/TR/media-frags/#naming-time), so that each is told from the others.
         group: what must not be torn apart between training and validation, such as the source

@@ -10,6 +10,7 @@ from torch.utils.data import get_worker_info
 
 from vidattn.data.batch_memory import BatchMemory, received, rows_of
 from vidattn.data.failures import Failure
+from vidattn.data.targets import Target, stack_targets
 from vidattn.errors import ArgumentError
 from vidattn.video.clip import Clip, Geometry
 
@@ -18,15 +19,16 @@ _MEMORY = BatchMemory()
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledClip:
+class ClipWithTarget:
     """A clip and what it shows.
 
     Attributes:
-        labels: class index, int64 of shape (); or multi-hot, float32 (classes,).
+        target: its label: class index, int64 of shape (); or multi-hot, float32 (classes,). None
+            where nothing is known of it.
     """
 
     clip: Clip
-    labels: Tensor
+    target: Target
 
 
 @dataclass(eq=False)
@@ -36,7 +38,8 @@ class ClipBatch:
     Attributes:
         pixels: uint8 (N, 3, T, H, W), `channels_last_3d`; float and normalised once a device
             transform has run.
-        labels: int64 (N,); or float32 (N, classes), multi-hot or mixed.
+        target: of the clips: labels are int64 (N,), or float32 (N, classes), multi-hot or mixed;
+            None where nothing is known of them.
         valid: bool (N, T), False where a frame is padding.
         seconds: float64 (N, T), on each source's clock; stays on the CPU.
         indices: int64 (N, T), frame positions in each source; stays on the CPU.
@@ -47,7 +50,7 @@ class ClipBatch:
     """
 
     pixels: Tensor
-    labels: Tensor
+    target: Target
     valid: Tensor
     seconds: Tensor
     indices: Tensor
@@ -59,12 +62,25 @@ class ClipBatch:
     def __len__(self) -> int:
         return self.pixels.shape[0]
 
+    @property
+    def labels(self) -> Tensor:
+        """The target where it is labels.
+
+        Raises:
+            ArgumentError: the clips have none.
+        """
+        if not isinstance(self.target, Tensor):
+            raise ArgumentError(f"target: the clips of {', '.join(self.video_id)} have no labels")
+        return self.target
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> ClipBatch:
-        """The batch with pixels, labels and mask on a device."""
+        """The batch with pixels, target and mask on a device."""
         return replace(
             self,
             pixels=self.pixels.to(device, non_blocking=non_blocking),
-            labels=self.labels.to(device, non_blocking=non_blocking),
+            target=None
+            if self.target is None
+            else self.target.to(device, non_blocking=non_blocking),
             valid=self.valid.to(device, non_blocking=non_blocking),
         )
 
@@ -73,7 +89,7 @@ class ClipBatch:
         return replace(
             self,
             pixels=self.pixels.pin_memory(),
-            labels=self.labels.pin_memory(),
+            target=None if self.target is None else self.target.pin_memory(),
             valid=self.valid.pin_memory(),
         )
 
@@ -115,7 +131,7 @@ def _stored(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 2, 3, 4, 1)
 
 
-def collate_clips(items: Iterable[Sequence[LabelledClip] | Failure]) -> ClipBatch:
+def collate_clips(items: Iterable[Sequence[ClipWithTarget] | Failure]) -> ClipBatch:
     """Stack the clips of several videos, in order.
 
     Args:
@@ -125,7 +141,7 @@ def collate_clips(items: Iterable[Sequence[LabelledClip] | Failure]) -> ClipBatc
     Raises:
         ArgumentError: clips differ in size.
     """
-    clips: list[LabelledClip] = []
+    clips: list[ClipWithTarget] = []
     failures: list[Failure] = []
     for item in items:
         if isinstance(item, Failure):
@@ -135,7 +151,7 @@ def collate_clips(items: Iterable[Sequence[LabelledClip] | Failure]) -> ClipBatc
     if not clips:
         return _empty(failures)
     others: dict[str, Any] = {
-        "labels": torch.stack([item.labels for item in clips]),
+        "target": stack_targets([item.target for item in clips]),
         "valid": torch.stack([item.clip.valid for item in clips]),
         "seconds": torch.stack([item.clip.seconds for item in clips]),
         "indices": torch.stack([item.clip.indices for item in clips]),
@@ -169,7 +185,7 @@ def _rows(clips: list[Clip]) -> list[Tensor]:
 def _empty(failures: list[Failure]) -> ClipBatch:
     return ClipBatch(
         pixels=torch.zeros(0, 3, 0, 0, 0, dtype=torch.uint8),
-        labels=torch.zeros(0, dtype=torch.int64),
+        target=torch.zeros(0, dtype=torch.int64),
         valid=torch.zeros(0, 0, dtype=torch.bool),
         seconds=torch.zeros(0, 0, dtype=torch.float64),
         indices=torch.zeros(0, 0, dtype=torch.int64),

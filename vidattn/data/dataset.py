@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vidattn.data.annotations import Sample
-from vidattn.data.collate import LabelledClip
+from vidattn.data.collate import ClipWithTarget
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.data.failures import Failure, UnreadableVideosError
 from vidattn.data.framing import square_crop
@@ -45,7 +45,7 @@ class Draw:
     clips: int = 1
 
 
-class ClipDataset(Dataset[list[LabelledClip] | Failure]):
+class ClipDataset(Dataset[list[ClipWithTarget] | Failure]):
     """Clips of annotated videos; each item is the clips of one video, or why it has none.
 
     In training an item is the clips of a `Draw`, each at a random time; those of one draw come
@@ -61,7 +61,8 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
     Args:
         samples: what `read_annotations` gives.
         spec: what a clip is.
-        classes: names; a label's position is its class index.
+        classes: names; a label's position is its class index. None: labels are not looked at, and
+            clips have no target, as for prediction.
         training: random clips, else the test clips.
         views, crops: test clips a video, spread over time, and over the longer side (1 or 3).
         protocol: of a published evaluation, in place of views and crops: its frames, views,
@@ -78,7 +79,8 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         report: called with a sample's number before it is read, and with None afterwards.
 
     Raises:
-        ArgumentError: a label is not among the classes, or a setting is out of range.
+        ArgumentError: a sample has no label or one that is not among the classes, or a setting is
+            out of range.
         UnknownNameError, DecoderUnavailableError: the decoder cannot be used here.
     """
 
@@ -87,7 +89,7 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         samples: Sequence[Sample],
         *,
         spec: ClipSpec,
-        classes: Sequence[str],
+        classes: Sequence[str] | None,
         training: bool,
         views: int = 1,
         crops: int = 1,
@@ -107,7 +109,6 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         check_decoder(decoder)
         self.samples = list(samples)
         self.spec = spec
-        self.classes = list(classes)
         self.training = training
         self.evaluation_clips = EvaluationClips(spec, views, crops, protocol)
         self.multi_label = multi_label
@@ -122,12 +123,14 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         self.seed = seed
         self.failures: dict[str, str] = {}
         self.report: Callable[[int | None], None] = _nobody_asks
-        self.labels: Tensor = encode_labels(self.samples, self.classes, multi_label=multi_label)
+        self.targets: Tensor | None = None
+        if classes is not None:
+            self.targets = encode_labels(self.samples, classes, multi_label=multi_label)
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, draw: int | Draw) -> list[LabelledClip] | Failure:
+    def __getitem__(self, draw: int | Draw) -> list[ClipWithTarget] | Failure:
         """The clips of one video. A plain index is its first draw of epoch 0."""
         draw = draw if isinstance(draw, Draw) else Draw(range(len(self))[draw])
         sample = self.samples[draw.index]
@@ -143,15 +146,27 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
             self.failures[failure.path] = failure.reason
             self.report(None)
             return failure
-        return [LabelledClip(clip, self.labels[draw.index]) for clip in clips]
+        target = None if self.targets is None else self.targets[draw.index]
+        return [ClipWithTarget(clip, target) for clip in clips]
 
-    def __getitems__(self, draws: Sequence[int | Draw]) -> list[list[LabelledClip] | Failure]:
+    @property
+    def labels(self) -> Tensor:
+        """Of each sample: class indices, int64 (samples,), or multi-hot, (samples, classes).
+
+        Raises:
+            ArgumentError: there are no classes.
+        """
+        if self.targets is None:
+            raise ArgumentError("classes: expected names of classes, got None: there are no labels")
+        return self.targets
+
+    def __getitems__(self, draws: Sequence[int | Draw]) -> list[list[ClipWithTarget] | Failure]:
         """The items of a batch. In training another video takes the place of one that failed.
 
         So batches keep their size, and every process of a training takes as many steps. Failures
         are in the list too, before what stands in for them.
         """
-        items: list[list[LabelledClip] | Failure] = []
+        items: list[list[ClipWithTarget] | Failure] = []
         for draw in draws:
             items.append(self[draw])
             if self.training and isinstance(items[-1], Failure):
@@ -195,7 +210,7 @@ class ClipDataset(Dataset[list[LabelledClip] | Failure]):
         most = len(self) - 1
         return most if self.maximum_failures is None else min(self.maximum_failures, most)
 
-    def _in_place_of(self, draw: int | Draw) -> Iterator[list[LabelledClip] | Failure]:
+    def _in_place_of(self, draw: int | Draw) -> Iterator[list[ClipWithTarget] | Failure]:
         draw = draw if isinstance(draw, Draw) else Draw(draw)
         for other in stand_ins(self.samples, draw, self.seed):
             if len(self.failures) > self._allowed_failures:

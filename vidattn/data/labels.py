@@ -25,8 +25,10 @@ def encode_labels(
 
     Raises:
         UnknownNameError: a label is not among the classes.
-        ArgumentError: several labels where one is expected, or a class named twice.
+        ArgumentError: a sample without a label, several labels where one is expected, or a class
+            named twice.
     """
+    refuse_unlabelled(samples)
     if len(set(classes)) != len(classes):
         raise ArgumentError(f"classes: a name occurs twice in {list(classes)}")
     numbers = {name: number for number, name in enumerate(classes)}
@@ -46,13 +48,27 @@ def encode_labels(
     return encoded if multi_label else encoded.argmax(1)
 
 
+def refuse_unlabelled(samples: Iterable[Sample]) -> None:
+    """Raise ArgumentError for the first sample without a label, by its name."""
+    for sample in samples:
+        if not sample.labels:
+            raise ArgumentError(
+                f"{sample.name}: this video has no label, and training and evaluation need at "
+                "least one; only prediction does without"
+            )
+
+
 def balancing_weights(samples: Sequence[Sample]) -> np.ndarray:
     """How often to draw each sample so that every class comes up equally often.
 
     Returns:
         float64 (samples,), summing to 1: the inverse of how many samples share its label; of a
         sample with several labels, the mean over them.
+
+    Raises:
+        ArgumentError: a sample has no label.
     """
+    refuse_unlabelled(samples)
     counts: dict[str, int] = {}
     for sample in samples:
         for label in sample.labels:

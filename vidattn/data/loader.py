@@ -6,27 +6,28 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
-from vidattn.data.collate import ClipBatch, LabelledClip, collate_clips
+from vidattn.data.collate import ClipBatch, ClipWithTarget, collate_clips
 from vidattn.data.dataset import ClipDataset
 from vidattn.data.failures import Failure
 from vidattn.data.sampler import DrawSampler
-from vidattn.data.workers import Whereabouts, WorkerError, end, watch
+from vidattn.data.workers import CurrentSamples, WorkerError, end, watch
 from vidattn.errors import ArgumentError
 
 # Seconds without a batch after which the workers count as hung.
 TIMEOUT_SECONDS = 300.0
 
 
-class ClipLoader(DataLoader[Sequence[LabelledClip] | Failure]):
+class ClipLoader(DataLoader[Sequence[ClipWithTarget] | Failure]):
     """Batches of a `ClipDataset`; what its workers could not read is recorded in the dataset.
 
     Test batches shrink by the videos that failed, and one of which nothing is left is left out;
     in training other videos take their places.
 
-    Raises (while it is iterated over):
-        UnreadableVideosError: more videos failed than the dataset allows.
-        WorkerError: a worker died, or no batch came within `timeout` seconds. All workers are
-            ended then; iterating again starts new ones.
+    Raises:
+        UnreadableVideosError: while it is iterated over: more videos failed than the dataset
+            allows.
+        WorkerError: likewise: a worker died, or no batch came within `timeout` seconds. All
+            workers are ended then; iterating again starts new ones.
     """
 
     dataset: ClipDataset
@@ -41,7 +42,7 @@ class ClipLoader(DataLoader[Sequence[LabelledClip] | Failure]):
 
     def worker_error(self, *, timed_out: bool = False) -> WorkerError | None:
         """What is wrong with the workers; None if they all run and are in time."""
-        if not self._processes or not isinstance(self.worker_init_fn, Whereabouts):
+        if not self._processes or not isinstance(self.worker_init_fn, CurrentSamples):
             return None
         paths = [sample.name for sample in self.dataset.samples]
         states = self.worker_init_fn.states(self._processes, paths)
@@ -205,5 +206,5 @@ def _settings(workers: int, pin_memory: bool, timeout_seconds: float) -> dict[st
         "persistent_workers": workers > 0,
         "pin_memory": pin_memory,
         "timeout": timeout_seconds if workers else 0,
-        "worker_init_fn": Whereabouts(workers) if workers else None,
+        "worker_init_fn": CurrentSamples(workers) if workers else None,
     }

@@ -54,6 +54,6 @@ class Mixing(nn.Module):
         return replace(
             batch,
             pixels=pixels.contiguous(memory_format=torch.channels_last_3d),
-            labels=labels,
+            target=labels,
             valid=batch.valid | batch.valid.roll(1, 0),
         )

@@ -70,7 +70,7 @@ class WorkerError(VidattnError):
         return type(self), (self.problem, self.workers)
 
 
-class Whereabouts:
+class CurrentSamples:
     """Which sample each worker is at: written by the workers, read by the process they work for.
 
     Called in a worker, as its `worker_init_fn`, it makes the worker's dataset report there, and the

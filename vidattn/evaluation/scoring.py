@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.tasks.built_in import TASKS
+from vidattn.evaluation.tasks.built_in import RENAMED, TASKS
 from vidattn.evaluation.tasks.task import Option, Score, ScoreTask
 from vidattn.naming import choose
 
@@ -27,7 +27,7 @@ def task(name: str) -> ScoreTask:
     Raises:
         UnknownNameError: there is none; the message has close matches.
     """
-    found: ScoreTask = import_module(TASKS[choose("task", name, TASKS)]).TASK
+    found: ScoreTask = import_module(TASKS[choose("task", name, TASKS, renamed=RENAMED)]).TASK
     return found
 
 

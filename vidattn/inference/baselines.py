@@ -47,7 +47,7 @@ class Whereabouts:
         }
 
 
-def key_frame_figures(
+def keyframe_figures(
     scores: Sequence[Mapping[str, ArrayLike]], truths: Sequence[Truth], *, count: int, seed: int
 ) -> dict[str, Interval]:
     """Key-frame precision of each method, of uniform and of random frames.
@@ -61,11 +61,11 @@ def key_frame_figures(
     for own, truth in zip(scores, truths, strict=True):
         chosen = {m: selection.select_frames(own[m], count, minimum_gap=2) for m in METHODS}
         frame_count = len(np.asarray(own[METHODS[0]]))
-        _gather(gathered, key_frame_precisions(chosen, [truth], frame_count, count))
+        _gather(gathered, keyframe_precisions(chosen, [truth], frame_count, count))
     return _with_intervals(gathered, seed)
 
 
-def key_frame_precisions(
+def keyframe_precisions(
     chosen: Mapping[str, ArrayLike], actions: Sequence[Truth], frame_count: int, count: int
 ) -> dict[str, float]:
     """Share of the key frames of one video that are inside any of its actions.
@@ -89,7 +89,7 @@ def action_recalls(
     """Share of the actions of one video that a key frame is inside of.
 
     Args:
-        chosen, actions, frame_count, count: as in `key_frame_precisions`.
+        chosen, actions, frame_count, count: as in `keyframe_precisions`.
     """
     spans = [(action.start_frame, action.end_frame) for action in actions]
     found = {name: evaluation.action_recall(own, spans) for name, own in chosen.items()}

@@ -3,16 +3,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from vidattn.data import EvaluationTransform
-from vidattn.data.framing import fit
-from vidattn.errors import ArgumentError
+from vidattn.arrays import at_least
+from vidattn.inference.clip_runner import ClipRunner
 from vidattn.inference.windows import window_spacing
-from vidattn.models.checkpoint import LoadedRecogniser
+from vidattn.models import LoadedRecogniser
 from vidattn.naming import choose
-from vidattn.sampling import crop_positions
 from vidattn.video import VideoReader
 
 
@@ -61,18 +59,15 @@ class FeatureExtractor:
         hop: int | None = None,
         batch_size: int = 8,
     ) -> None:
-        if batch_size < 1:
-            raise ArgumentError(f"batch_size: expected at least 1, got {batch_size}")
-        if hop is not None and hop < 1:
-            raise ArgumentError(f"hop: expected at least 1, got {hop}")
+        if hop is not None:
+            at_least("hop", hop, 1)
         stages = {each.name: each for each in loaded.recogniser.backbone.stages}
         name = loaded.recogniser.stage.name if stage is None else stage
         self.stage = stages[choose("stage", name, stages)]
         self.loaded = loaded
         self.hop = hop
-        self.batch_size = batch_size
-        self._device = next(loaded.recogniser.parameters()).device
-        self._transform = EvaluationTransform(loaded.clip).to(self._device)
+        # In batches from the video's start, so that its features depend on nothing else.
+        self.runner = ClipRunner(loaded, self._means, batch_size=batch_size, whole_frames=False)
 
     def features(self, reader: VideoReader) -> WindowFeatures:
         """Features of all windows of an open video.
@@ -82,41 +77,18 @@ class FeatureExtractor:
             ArgumentError: the hop is longer than a window.
         """
         indices, valid = window_spacing(self.loaded.clip, reader).windows(self.hop)
-        # In batches from the video's start, so that its features depend on nothing else.
-        starts = range(0, len(indices), self.batch_size)
-        batches = [slice(start, start + self.batch_size) for start in starts]
-        parts = [self._batch(reader, indices[batch], valid[batch]) for batch in batches]
+        parts = [each.output for each in self.runner.windows(reader, indices, valid)]
         seconds = reader.frame_times.seconds
         ends = np.append(seconds[1:], max(seconds[-1], seconds[0] + reader.duration_seconds))
         return WindowFeatures(
             np.concatenate(parts), indices, seconds[indices[:, 0]], ends[indices[:, -1]]
         )
 
-    def _batch(
-        self, reader: VideoReader, indices: NDArray[np.int64], valid: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        union, places = np.unique(indices, return_inverse=True)
-        rows = self._squares(reader, union)[torch.from_numpy(places.reshape(indices.shape))]
-        pixels = rows.permute(0, 4, 1, 2, 3).to(self._device)
+    def _means(self, clips: Tensor, valid: Tensor) -> NDArray[np.float32]:
         recogniser, stage = self.loaded.recogniser, self.stage
-        with torch.inference_mode():
-            found = recogniser.backbone.features(self._transform(pixels), [stage.name])[stage.name]
-            kept = torch.from_numpy(valid).to(self._device)
-            steps = recogniser.valid_steps(kept, found.shape[2], stage).float()
-            means = (found.float().mean((3, 4)) * steps[:, None]).sum(2)
-            means = means / steps.sum(1, keepdim=True).clamp(min=1)
+        found = recogniser.backbone.features(clips, [stage.name])[stage.name]
+        steps = recogniser.valid_steps(valid, found.shape[2], stage).float()
+        means = (found.float().mean((3, 4)) * steps[:, None]).sum(2)
+        means = means / steps.sum(1, keepdim=True).clamp(min=1)
         result: NDArray[np.float32] = means.cpu().numpy()
         return result
-
-    def _squares(self, reader: VideoReader, indices: NDArray[np.int64]) -> torch.Tensor:
-        """Centre squares of frames, uint8 (T, side, side, 3)."""
-        clip = self.loaded.clip
-        frames = fit(
-            reader.frames_at(indices.tolist(), short_side=clip.short_side),
-            clip.short_side,
-            clip.aspect,
-            reader.path,
-        )
-        side = clip.crop_size
-        [[top, left]] = crop_positions(frames.size, (side, side)).tolist()
-        return frames.pixels[:, :, top : top + side, left : left + side].permute(0, 2, 3, 1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
 
 # Frames held at once while a video without a checkpoint is looked through.
-CHUNK = 64
+SKETCHED_FRAMES = 64
 # Frames at full resolution held at once.
 FULL_FRAMES = 8
 # Sides that the training-free score looks at: its description uses no more.
@@ -159,7 +159,10 @@ def _loaded(checkpoint: str | Path | LoadedRecogniser, device: str) -> LoadedRec
 
 def _by_coverage(reader: VideoReader, count: int, gap_seconds: float) -> KeyFrames:
     usable = _usable(reader)
-    sketch = selection.sketch_frames(_chunks(reader, usable))
+    chunks = reader.chunks(
+        usable.tolist(), frames_at_once=SKETCHED_FRAMES, short_side=SKETCH_SHORT_SIDE
+    )
+    sketch = selection.sketch_frames(frames.pictures() for frames in chunks)
     positions, gap = reader.frame_times.apart(gap_seconds)
     places = positions[usable]
     chosen = selection.cover_frames(sketch, count, minimum_gap=gap, positions=places)
@@ -180,13 +183,6 @@ def _usable(reader: VideoReader) -> NDArray[np.int64]:
     if not len(usable):
         raise DecodeError(reader.path, "no frame is left as it was encoded")
     return usable
-
-
-def _chunks(reader: VideoReader, usable: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-    for start in range(0, len(usable), CHUNK):
-        indices = usable[start : start + CHUNK].tolist()
-        frames = reader.frames_at(indices, short_side=SKETCH_SHORT_SIDE)
-        yield frames.pixels.permute(0, 2, 3, 1).numpy()
 
 
 def _by_attention(
@@ -267,6 +263,5 @@ def full_frames(
 ) -> Iterator[NDArray[np.uint8]]:
     """Selected frames at full resolution, one by one: uint8 (H, W, 3). A few are held at once."""
     with open_video(path, decoder=decoder, salvage=salvage) as reader:
-        for start in range(0, len(indices), FULL_FRAMES):
-            frames = reader.frames_at(indices[start : start + FULL_FRAMES])
-            yield from frames.pixels.permute(0, 2, 3, 1).numpy()
+        for frames in reader.chunks(indices, frames_at_once=FULL_FRAMES):
+            yield from frames.pictures()

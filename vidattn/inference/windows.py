@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vidattn import sampling, selection
-from vidattn.data import ClipSpec, EvaluationTransform
-from vidattn.data.framing import fit
-from vidattn.errors import ArgumentError
-from vidattn.models.checkpoint import LoadedRecogniser
+from vidattn.data import ClipSpec
+from vidattn.inference.clip_runner import ClipRunner
+from vidattn.models import LoadedRecogniser
 from vidattn.models.locate import Locator
-from vidattn.video import Frames, Geometry, VideoReader
+from vidattn.video import Geometry, VideoReader
 
 # A model trained on clips that span whole videos sees a longer video this much at a time.
 WHOLE_VIDEO_SECONDS = 10.0
@@ -117,81 +115,53 @@ class WindowedRecogniser:
     def __init__(
         self, loaded: LoadedRecogniser, reader: VideoReader, *, batch_size: int = 4
     ) -> None:
-        if batch_size < 1:
-            raise ArgumentError(f"batch_size: expected at least 1, got {batch_size}")
         self.loaded = loaded
         self.reader = reader
         self.batch_size = batch_size
-        self._device = next(loaded.recogniser.parameters()).device
-        self._transform = EvaluationTransform(loaded.clip).to(self._device)
+        self.runner = ClipRunner(loaded, self._recognise, batch_size=batch_size)
         self.spacing = window_spacing(loaded.clip, reader)
 
     def windows(self) -> Iterator[Window]:
         """Half-overlapping windows that cover the video to its last frame, in order."""
-        yield from self._in_batches(*self.spacing.windows())
+        yield from self._seen(*self.spacing.windows())
 
     def around(self, frame_indices: NDArray[np.int64]) -> Iterator[Window]:
         """A window centred on each of the given frames, as far as the video reaches."""
-        yield from self._in_batches(*self.spacing.around(frame_indices))
+        yield from self._seen(*self.spacing.around(frame_indices))
 
-    def _in_batches(self, indices: NDArray[np.int64], valid: NDArray[np.bool_]) -> Iterator[Window]:
-        for start in range(0, len(indices), self.batch_size):
-            batch = slice(start, start + self.batch_size)
-            yield from self._recognise(indices[batch], valid[batch])
-
-    def _recognise(self, indices: NDArray[np.int64], valid: NDArray[np.bool_]) -> Iterator[Window]:
-        unique, places = np.unique(indices, return_inverse=True)
-        places = places.reshape(indices.shape)
-        clip = self.loaded.clip
-        frames = fit(
-            self.reader.frames_at(unique.tolist(), short_side=clip.short_side),
-            clip.short_side,
-            clip.aspect,
-            self.reader.path,
+    def _recognise(self, clips: Tensor, valid: Tensor) -> tuple[Tensor, ...]:
+        recogniser = self.loaded.recogniser
+        found = recogniser(clips, valid)
+        steps = recogniser.valid_steps(valid, found.frame_scores.shape[1])
+        return (
+            class_probabilities(found.logits, multi_label=recogniser.spec.multi_label),
+            found.frame_scores,
+            found.frame_weights,
+            found.region_weights,
+            steps.sum(1),
         )
-        # (B, T, H, W, 3) storage seen as (B, 3, T, H, W): channels_last_3d.
-        rows = frames.pixels.permute(0, 2, 3, 1)[torch.from_numpy(places)]
-        pixels = rows.permute(0, 4, 1, 2, 3)
-        kept = torch.from_numpy(valid).to(self._device)
-        with torch.inference_mode():
-            recognition = self.loaded.recogniser(self._transform(pixels.to(self._device)), kept)
-            steps = self.loaded.recogniser.valid_steps(kept, recognition.frame_scores.shape[1])
-            multi_label = self.loaded.recogniser.spec.multi_label
-            logits = recognition.logits.float()
-            probabilities = logits.sigmoid() if multi_label else logits.softmax(1)
-        outputs = (
-            probabilities,
-            recognition.frame_scores,
-            recognition.frame_weights,
-            recognition.region_weights,
-        )
-        counts = steps.sum(1).tolist()
-        yield from self._split(indices, places, frames, pixels, outputs, counts)
 
-    def _split(
-        self,
-        indices: NDArray[np.int64],
-        places: NDArray[np.int64],
-        frames: Frames,
-        pixels: Tensor,
-        outputs: tuple[Tensor, ...],
-        counts: Sequence[int],
-    ) -> Iterator[Window]:
-        locator = self.loaded.recogniser.locator(pixels)
-        geometry = Geometry.whole(frames.source_size, frames.size)
-        parts = [part.float().cpu().numpy() for part in outputs]
-        seconds = frames.seconds.numpy()
-        for number, (probabilities, scores, weights, regions) in enumerate(
-            zip(*parts, strict=True)
-        ):
-            count = counts[number]  # padding comes last
-            yield Window(
-                indices=indices[number],
-                seconds=seconds[places[number]],
-                probabilities=probabilities,
-                frame_scores=scores[:count],
-                frame_weights=weights[:count],
-                region_weights=regions[:count],
-                locator=locator,
-                geometry=geometry,
-            )
+    def _seen(self, indices: NDArray[np.int64], valid: NDArray[np.bool_]) -> Iterator[Window]:
+        for batch in self.runner.windows(self.reader, indices, valid):
+            *outputs, counts = batch.output
+            parts = [part.float().cpu().numpy() for part in outputs]
+            for number, (probabilities, scores, weights, regions) in enumerate(
+                zip(*parts, strict=True)
+            ):
+                count = int(counts[number])  # padding comes last
+                yield Window(
+                    indices=batch.indices[number],
+                    seconds=batch.seconds[number],
+                    probabilities=probabilities,
+                    frame_scores=scores[:count],
+                    frame_weights=weights[:count],
+                    region_weights=regions[:count],
+                    locator=batch.locator,
+                    geometry=batch.geometry,
+                )
+
+
+def class_probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
+    """(N, classes) logits -> a softmax, or sigmoids where several classes may hold at once."""
+    values = logits.float()
+    return values.sigmoid() if multi_label else values.softmax(1)

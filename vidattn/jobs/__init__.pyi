@@ -1,7 +1,8 @@
 from .attention import attention_facts as attention_facts
 from .attention import attention_list as attention_list
-from .attention_page import print_localisation as print_localisation
-from .attention_run import evaluate_localisation as evaluate_localisation
+from .attention_record import AttendedVideo as AttendedVideo
+from .attention_record import AttentionEvaluation as AttentionEvaluation
+from .attention_record import AttentionFigure as AttentionFigure
 from .backbones import BackboneFacts as BackboneFacts
 from .backbones import backbone_facts as backbone_facts
 from .backbones import backbone_list as backbone_list
@@ -11,7 +12,7 @@ from .convert import ConvertedCheckpoint as ConvertedCheckpoint
 from .convert import convert as convert
 from .demo import demo as demo
 from .evaluate import evaluate as evaluate
-from .evaluation_page import print_figures as print_figures
+from .evaluate_attention import evaluate_attention as evaluate_attention
 from .evaluation_record import Evaluation as Evaluation
 from .explain import Explanation as Explanation
 from .explain import explain as explain

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vidattn import evaluation
-from vidattn.data import ClipBatch, ClipDataset, EvaluationTransform, Sample
+from vidattn.data import ClipBatch, ClipDataset, Sample
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.data.loader import evaluation_loader
 from vidattn.errors import ArgumentError
+from vidattn.inference.clip_runner import ClipRunner
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.run_network import loaded_in
 from vidattn.runs.shards import Shard
@@ -23,7 +25,7 @@ Aggregation = Literal["probabilities", "logits"]
 
 
 @dataclass(frozen=True, eq=False)
-class Recognition:
+class EvaluationWork:
     """The work of an evaluation: what a model says of each video.
 
     Attributes:
@@ -37,6 +39,7 @@ class Recognition:
         workers: processes that decode; 0 decodes in this one.
         device: where the network runs.
         decoder: see `vidattn.open_video`.
+        keep_clips: note the logits of every clip, too, and not only of each video.
     """
 
     model: str | LoadedRecogniser
@@ -48,6 +51,7 @@ class Recognition:
     workers: int = 0
     device: str = "cpu"
     decoder: str = "pyav"
+    keep_clips: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -83,7 +87,14 @@ class Recognition:
 
     def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record] | float]:
         """Scores of each video of the groups, or why it has none; see `Work`."""
-        network = _Network(loaded_in(shard, self.model, self.device), self.batch_size)
+        loaded = loaded_in(shard, self.model, self.device)
+
+        def logits(clips: Tensor, valid: Tensor) -> NDArray[np.float32]:
+            found: Tensor = loaded.recogniser(clips, valid).logits
+            own: NDArray[np.float32] = found.float().cpu().numpy()
+            return own
+
+        network = ClipRunner(loaded, logits, batch_size=self.batch_size)
         dataset = self.dataset()
         loader = evaluation_loader(dataset, batches=groups, workers=self.workers)
         numbers = {sample.video_id: number for number, sample in enumerate(self.samples)}
@@ -94,7 +105,7 @@ class Recognition:
                 rows.setdefault(numbers[name], []).append(row)
             parts = []
             with self._named_sizes(batch):
-                for part in network.logits(batch):
+                for part in network.clips(batch.pixels, batch.valid):
                     parts.append(part)
                     yield len(part) / self.clips.count
             found = self._scored(dataset, batch, rows, np.concatenate(parts))
@@ -144,12 +155,13 @@ class Recognition:
             scores = (
                 clips.mean(0) if self.aggregation == "probabilities" else 1 / (1 + np.exp(-mean))
             )
-            return {"scores": scores.tolist(), "clip_scores": clips.tolist()}
+            return {"scores": scores.tolist(), "clip_logits": packed(logits)}
         _, [scores] = evaluation.average_views(logits, [0] * len(logits), method=self.aggregation)
         if self.aggregation == "logits":
             scores = evaluation.softmax(scores)
         ranks = evaluation.true_class_ranks(logits, np.repeat(label, len(logits)))
-        return {"scores": scores.tolist(), "clip_ranks": ranks.tolist()}
+        kept = {"clip_logits": packed(logits)} if self.keep_clips else {}
+        return {"scores": scores.tolist(), "clip_ranks": ranks.tolist(), **kept}
 
     def _with_failures(
         self, dataset: ClipDataset, numbers: Sequence[int], found: Mapping[int, Record]
@@ -163,24 +175,18 @@ class Recognition:
         }
 
 
-class _Network:
-    """A recogniser that takes a batch of clips in chunks of one size."""
+def packed(logits: NDArray[np.float32]) -> str:
+    """(clips, classes) as text: a third of the numbers' own, and the same bits."""
+    return b64encode(np.ascontiguousarray(logits, "<f4").tobytes()).decode("ascii")
 
-    def __init__(self, loaded: LoadedRecogniser, batch_size: int) -> None:
-        self.recogniser = loaded.recogniser
-        self.device = next(loaded.recogniser.parameters()).device
-        self.transform = EvaluationTransform(loaded.clip).to(self.device)
-        self.batch_size = batch_size
 
-    def logits(self, batch: ClipBatch) -> Iterator[NDArray[np.float32]]:
-        """(n, classes) of so many clips at a time, in order; (N, classes) in all."""
-        for pixels, valid in zip(
-            batch.pixels.split(self.batch_size), batch.valid.split(self.batch_size), strict=True
-        ):
-            with torch.inference_mode():
-                clips = self.transform(pixels.to(self.device))
-                logits = self.recogniser(clips, valid.to(self.device)).logits
-            yield logits.float().cpu().numpy()
+def unpacked(text: str, class_count: int) -> NDArray[np.float32]:
+    """The (clips, classes) that `packed` put into a text.
+
+    >>> unpacked(packed(np.array([[0.5, 2.0]], np.float32)), 2).tolist()
+    [[0.5, 2.0]]
+    """
+    return np.frombuffer(b64decode(text), "<f4").reshape(-1, class_count).astype(np.float32)
 
 
 def compact(indices: Sequence[int]) -> str:

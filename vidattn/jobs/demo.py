@@ -18,8 +18,8 @@ from vidattn import evaluation, models
 from vidattn.data.actions import Truth
 from vidattn.errors import AnnotationError, ArgumentError, VidattnError, VideoError
 from vidattn.evaluation import Interval
-from vidattn.files import write_json, write_text
-from vidattn.inference.baselines import METHODS, Whereabouts, key_frame_figures
+from vidattn.files import write_json
+from vidattn.inference.baselines import METHODS, Whereabouts, keyframe_figures
 from vidattn.inference.baselines import region_figures as figures_of_regions
 from vidattn.jobs.demo_material import TRAINING_LIST, Material, make_actions, own_videos
 from vidattn.jobs.demo_page import comparisons, write_demo_page
@@ -33,11 +33,15 @@ from vidattn.video import open_video
 
 # Clips that training goes over, however few or many videos there are: it is the same time then.
 CLIPS_TO_LEARN_FROM = 14_400
+# Clips an epoch, at least: the time between epochs would be most of the time of very short ones.
+CLIPS_PER_EPOCH = 1_200
+# Below this number of test videos, resampling them makes intervals that are too narrow.
+FEW_VIDEOS = 50
 KEY_FRAMES = 3
-CONFIGURATION, CHECKPOINT, PREDICTIONS = "training.yaml", "model.ckpt", "predictions.json"
+CONFIGURATION, CHECKPOINT, PREDICTIONS = "config.yaml", "model.ckpt", "predictions.json"
 FILES = (
     *("report.html", PREDICTIONS, CHECKPOINT, INTERRUPTED, CONFIGURATION),
-    *("csv/", "tensorboard/"),
+    "csv/",
 )
 
 
@@ -123,7 +127,7 @@ def train_on(
     model: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Train as the demo does; `output` gets `model.ckpt` and the whole `training.yaml`.
+    """Train as the demo does; `output` gets `model.ckpt` and the whole `config.yaml`.
 
     Args:
         output: made if need be.
@@ -140,19 +144,16 @@ def train_on(
         "seed": seed,
     }
     trainer = values["trainer"]
-    trainer["max_epochs"] = epochs(material.training_count)
-    for logger in trainer["logger"]:
-        logger["init_args"]["save_dir"] = str(output)
+    trainer["max_epochs"], values["data"]["repeat"] = epochs_and_passes(material.training_count)
     trainer["callbacks"][0]["init_args"]["dirpath"] = str(output)
-    output.mkdir(parents=True, exist_ok=True)
-    configuration = output / CONFIGURATION
-    write_text(configuration, yaml.safe_dump(values, sort_keys=False))
-    train(["--config", str(configuration), *(["--overwrite"] if overwrite else [])])
+    train(values, output=output, overwrite=overwrite)
 
 
-def epochs(training_count: int) -> int:
-    """Passes over the training videos: as many as fit the time, at least one."""
-    return max(round(CLIPS_TO_LEARN_FROM / max(training_count, 1)), 1)
+def epochs_and_passes(training_count: int) -> tuple[int, int]:
+    """Epochs, and passes over the training videos in each: as many as fit the time."""
+    passes = max(round(CLIPS_PER_EPOCH / max(training_count, 1)), 1)
+    epochs = round(CLIPS_TO_LEARN_FROM / (passes * max(training_count, 1)))
+    return max(epochs, 1), passes
 
 
 def predict(
@@ -214,13 +215,18 @@ def summarise(predictions: dict[str, Any]) -> dict[str, Any]:
         "seed": seed,
         "top1": float(right.mean()),
         "chance": 1 / len(classes),
+        "majority": float(np.bincount(labels).max() / len(labels)),
         "confusion_matrix": evaluation.confusion_matrix(
             scores.argmax(1), labels, len(classes)
         ).tolist(),
         "intervals_95": {},
     }
-    if len(rows) > 1:
-        _put(summary, "top1", evaluation.bootstrap_mean(right, seed=seed, resamples=2000))
+    interval = (
+        evaluation.wilson_interval(int(right.sum()), len(rows))
+        if len(rows) < FEW_VIDEOS
+        else evaluation.bootstrap_mean(right, seed=seed, resamples=2000)
+    )
+    _put(summary, "top1", interval)
     known = [row for row in rows if row["truth"] is not None]
     if len(known) > 1:
         _put_whereabouts(summary, known, predictions["key_frames"])
@@ -233,7 +239,7 @@ def _put_whereabouts(
     seed = summary["seed"]
     truths = [Truth(**row["truth"]) for row in rows]
     scores = [{method: row[method]["scores"] for method in METHODS} for row in rows]
-    figures = key_frame_figures(scores, truths, count=key_frames, seed=seed)
+    figures = keyframe_figures(scores, truths, count=key_frames, seed=seed)
     _put_all(summary, "keyframe_precision", figures)
     places = [
         {

@@ -35,7 +35,7 @@ def comparisons(summary: dict[str, Any]) -> dict[str, dict[str, float]]:
                 for name, value in summary.items()
                 if name.startswith(start)
             }
-    found["top1"] = {"chance": summary["chance"]}
+    found["top1"] = {"chance": summary["chance"], "most frequent class": summary["majority"]}
     return found
 
 
@@ -55,13 +55,9 @@ def write_demo_page(
         sections.append(report.Table("Videos that could not be read", ["video", "reason"], rows))
     seconds = summary["seconds"]
     text = report.render_page(
-        "Attention that finds actions",
+        "Attention that finds actions" if "videos_with_truth" in summary else "Your own videos",
         sections,
-        summary=(
-            f"A recogniser learned {len(summary['classes'])} classes from their names alone, in "
-            f"{seconds['training']:.0f} seconds. Nobody told it when or where anything happens; "
-            f"its attention says so on {summary['videos']} test videos."
-        ),
+        summary=_claim(summary),
         facts={
             "seed": str(summary["seed"]),
             "checkpoint": predictions["checkpoint_sha256"][:12],
@@ -70,6 +66,26 @@ def write_demo_page(
         },
     )
     write_text(path, text)
+
+
+def _claim(summary: dict[str, Any]) -> str:
+    """What was done, and no more than what was measured."""
+    low, high = summary["intervals_95"]["top1"]
+    done = (
+        f"A recogniser learned {len(summary['classes'])} classes from their names alone, in "
+        f"{summary['seconds']['training']:.0f} seconds."
+    )
+    if "videos_with_truth" in summary:
+        return (
+            f"{done} Nobody told it when or where anything happens; "
+            f"its attention says so on {summary['videos']} test videos."
+        )
+    return (
+        f"{done} It recognises {summary['top1']:.0%} of {summary['videos']} test videos (95 % "
+        f"interval {low:.0%} to {high:.0%}; chance {summary['chance']:.0%}, always the most "
+        f"frequent class {summary['majority']:.0%}). Nobody knows when and where these videos "
+        "show their classes, so the pictures below are not measured."
+    )
 
 
 def _headline(summary: dict[str, Any]) -> report.Figures:

@@ -12,9 +12,14 @@ from vidattn.arrays import at_least
 from vidattn.data import Sample, read_annotations
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.errors import ArgumentError
-from vidattn.jobs.clip_scores import Recognition
-from vidattn.jobs.evaluation_folder import evaluation_folder
-from vidattn.jobs.evaluation_record import Evaluation, summarise
+from vidattn.jobs.clip_score_files import (
+    CLIP_SCORE_FILE,
+    place_of_clip_scores,
+    write_clip_scores,
+)
+from vidattn.jobs.clip_scores import EvaluationWork
+from vidattn.jobs.evaluation_folder import evaluation_folder, refuse_folder_among_classes
+from vidattn.jobs.evaluation_record import Evaluation, gather_evaluation
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.provenance import times, versions
 from vidattn.runs.results import ResultFolder
@@ -43,6 +48,7 @@ def evaluate(
     threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
+    clip_scores: str | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -67,6 +73,9 @@ def evaluate(
         threads: of torch in each process; by default the machine's, shared out. Figures are
             the same to the last digit however the run is shared out, where this is.
         decoder: see `vidattn.open_video`.
+        clip_scores: where the scores of every clip are kept: "json" (in `evaluation.json`), "npz"
+            (in `clip_scores.npz` beside it, see `clip_score_files.write_clip_scores`) or "none";
+            by default in the JSON file where they are at most a million numbers, else nowhere.
         output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
         overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
 
@@ -75,27 +84,34 @@ def evaluate(
 
     Raises:
         CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or the
-            folder holds an unfinished run with other settings.
+            folder holds an unfinished run with other settings, or lies among the class folders.
     """
     started = time.perf_counter()
     at_least("workers", workers, 0)
+    refuse_folder_among_classes(output, data)
     loaded = loaded_here(checkpoint, device, processes)
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
     chosen = named(protocol) if isinstance(protocol, str) else protocol
-    work = Recognition(
+    clips = EvaluationClips(loaded.clip, views, crops, chosen)
+    numbers = len(samples) * clips.count * len(loaded.classes)
+    place = place_of_clip_scores(clip_scores, numbers)
+    work = EvaluationWork(
         to_share(checkpoint, loaded, processes),
         samples,
         loaded.classes,
         loaded.recogniser.spec.multi_label,
-        EvaluationClips(loaded.clip, views, crops, chosen),
+        clips,
         batch_size=batch_size,
         workers=workers,
         device=device,
         decoder=decoder,
+        keep_clips=place != "none",
     )
     warnings = _warnings(work, loaded)
     settings = _settings(work, loaded, data, folds, thread_count(threads, processes))
-    results = evaluation_folder(output, overwrite=overwrite)
+    settings["clip_scores"] = place
+    archive = [CLIP_SCORE_FILE] if place == "npz" else []
+    results = evaluation_folder(output, overwrite=overwrite, files=archive)
     records = work_through(
         work,
         work.groups(),
@@ -109,14 +125,16 @@ def evaluate(
     if records is None:
         return None
     labels = work.dataset().labels.numpy()
-    found = summarise(records, samples, labels, loaded.classes, settings | {"warnings": warnings})
+    found = gather_evaluation(
+        records, samples, labels, loaded.classes, settings | {"warnings": warnings}
+    )
     found.times.update(times(started))
     if results is not None:
         _write(results, found)
     return found
 
 
-def _warnings(work: Recognition, loaded: LoadedRecogniser) -> list[str]:
+def _warnings(work: EvaluationWork, loaded: LoadedRecogniser) -> list[str]:
     """What is doubtful about this evaluation; said once, however many processes share it."""
     protocol = work.clips.protocol
     line = protocol and suitability.warning(
@@ -130,7 +148,7 @@ def _warnings(work: Recognition, loaded: LoadedRecogniser) -> list[str]:
 
 
 def _settings(
-    work: Recognition,
+    work: EvaluationWork,
     loaded: LoadedRecogniser,
     data: str | Path | Sequence[Sample],
     folds: Sequence[int] | None,
@@ -161,7 +179,11 @@ def _write(results: ResultFolder, found: Evaluation) -> None:
     from vidattn.jobs.evaluation_page import write_evaluation_page
 
     write_evaluation_page(results.folder / "evaluation.html", found)
-    results.finish(found.to_json(), ["evaluation.html"])
+    files = ["evaluation.html"]
+    if found.settings["clip_scores"] == "npz":
+        write_clip_scores(results.folder / CLIP_SCORE_FILE, found)
+        files.append(CLIP_SCORE_FILE)
+    results.finish(found.to_json(), files)
 
 
 def _samples(

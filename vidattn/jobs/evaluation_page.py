@@ -51,29 +51,6 @@ def write_evaluation_page(path: Path, found: Evaluation) -> None:
     write_text(path, page)
 
 
-def print_figures(found: Evaluation) -> None:
-    """The figures as a table on the terminal, with what went wrong below."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("figure", "value", "95 % interval")
-    for name, value in found.figures.items():
-        bounds = found.intervals.get(name)
-        interval = f"{bounds[0]:.1%} – {bounds[1]:.1%}" if bounds else ""
-        table.add_row(name.replace("_", " "), f"{value:.1%}", interval)
-    console = Console()
-    console.print(table)
-    first, *others = found.indices[0]
-    more = f", and {len(others)} more views" if others else ""
-    frames = f"frames of {found.video_ids[0]}: {first}{more}"
-    beside = [f"{name} {value:.1%}" for name, value in found.beside_top1.items()]
-    lines = [f"beside video top1: {', '.join(beside)}"] if beside else []
-    for line in (*lines, clips_in_words(found), frames):
-        console.print(line, markup=False, highlight=False)
-    for path, reason in found.failures.items():
-        console.print(f"not evaluated: {path}: {reason}", style="red", markup=False)
-
-
 def clips_in_words(found: Evaluation) -> str:
     """How many videos, and what of each, in a sentence."""
     settings = found.settings
@@ -90,8 +67,8 @@ def _figures(found: Evaluation) -> report.Table:
     for name, value in found.figures.items():
         bounds = found.intervals.get(name)
         rows.append([name.replace("_", " "), Interval(value, *bounds) if bounds else value])
-    for name, value in found.beside_top1.items():
-        rows.append([f"{name} (beside video top1)", value])
+    for name, value in found.beside.items():
+        rows.append([f"{name} (without a model, {found.main_figure.replace('_', ' ')})", value])
     return report.Table("Figures", ["figure", "value"], rows, percent=True)
 
 

@@ -11,6 +11,7 @@ from vidattn import evaluation
 from vidattn.data import Sample
 from vidattn.errors import ArgumentError
 from vidattn.evaluation import Interval
+from vidattn.jobs.clip_scores import unpacked
 from vidattn.runs.work import Record
 
 BOOTSTRAP_SEED = 0
@@ -34,6 +35,8 @@ class Evaluation:
         failures: videos that were not evaluated, by path -> why.
         settings: protocol, versions, checkpoint.
         times: when, and how long it took.
+        clip_scores: float32 (videos, clips, classes), probabilities of each clip; None where
+            they are not kept.
     """
 
     classes: tuple[str, ...]
@@ -46,6 +49,7 @@ class Evaluation:
     failures: dict[str, str]
     settings: dict[str, Any]
     times: dict[str, Any] = field(default_factory=dict)
+    clip_scores: NDArray[np.float32] | None = None
 
     @property
     def video_ids(self) -> list[str]:
@@ -65,10 +69,24 @@ class Evaluation:
         return evaluation.confusion_matrix(self.scores.argmax(1), self.labels, len(self.classes))
 
     @property
-    def beside_top1(self) -> dict[str, float]:
-        """What needs no model: guessing, and always the most frequent class; in [0, 1]."""
+    def main_figure(self) -> str:
+        """The name of the figure that tells models apart."""
+        return "video_mean_average_precision" if self.multi_label else "video_top1"
+
+    @property
+    def beside(self) -> dict[str, float]:
+        """What the main figure is without a model, in [0, 1].
+
+        "chance" is guessing: the expectation of a random order where videos have several labels.
+        "majority" always names the most frequent class.
+        """
         if self.multi_label:
-            return {}
+            positives = self.labels.sum(0).astype(int)
+            chances = [
+                evaluation.random_average_precision(int(count), len(self.labels))
+                for count in positives[positives > 0]
+            ]
+            return {"chance": float(np.mean(chances))}
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return {"chance": 1 / len(self.classes), "majority": float(counts.max() / counts.sum())}
 
@@ -98,8 +116,8 @@ class Evaluation:
             "classes": list(self.classes),
             "class_table": self.class_table,
         }
+        record[f"beside_{self.main_figure.removeprefix('video_')}"] = self.beside
         if not self.multi_label:
-            record["beside_top1"] = self.beside_top1
             record["confusion_matrix"] = self.confusion.tolist()
         record["videos"] = [self._video(number) for number in range(len(self.samples))]
         return record | {"times": self.times}
@@ -111,13 +129,13 @@ class Evaluation:
             record["group"] = sample.group
         if not self.multi_label:
             record["predicted"] = self.classes[int(scores.argmax())]
-        return record | {
-            "scores": [round(float(score), 6) for score in scores],
-            "indices": self.indices[number],
-        }
+        record["scores"] = _rounded(scores)
+        if self.clip_scores is not None and self.settings["clip_scores"] == "json":
+            record["clip_scores"] = [_rounded(clip) for clip in self.clip_scores[number]]
+        return record | {"indices": self.indices[number]}
 
 
-def summarise(
+def gather_evaluation(
     records: Mapping[int, Record],
     samples: Sequence[Sample],
     labels: NDArray[Any],
@@ -127,7 +145,7 @@ def summarise(
     """What was found of each video -> figures with intervals.
 
     Args:
-        records: number of the sample -> its scores, or why it has none; see `Recognition`.
+        records: number of the sample -> its scores, or why it has none; see `EvaluationWork`.
         samples: all that were expected.
         labels: of each sample: class numbers, or multi-hot.
 
@@ -145,19 +163,41 @@ def summarise(
         raise ArgumentError(f"data: none of the {len(samples)} videos can be read ({reasons})")
     own = labels[known]
     found = [records[number] for number in known]
+    several = labels.ndim == 2
+    kept = settings.get("clip_scores", "none") != "none"
+    clips = np.array(
+        [_clip_scores(each, len(classes), several) for each in found] if several or kept else []
+    )
     scores = np.array([record["scores"] for record in found])
     groups = [samples[number].group or samples[number].video_id for number in known]
-    figures = _multi_label_figures if labels.ndim == 2 else _single_label_figures
+    figures = (
+        _multi_label_figures(clips, scores, own, groups)
+        if several
+        else _single_label_figures(found, scores, own, groups)
+    )
     return Evaluation(
         tuple(classes),
-        *figures(found, scores, own, groups),
+        *figures,
         [samples[number] for number in known],
         own,
         scores,
         [record["indices"] for record in found],
         failures,
         settings,
+        clip_scores=clips.astype(np.float32, copy=False) if kept else None,
     )
+
+
+def _clip_scores(record: Record, class_count: int, several: bool) -> NDArray[Any]:
+    """(clips, classes), probabilities; in single precision where no figure is made of them."""
+    logits = unpacked(record["clip_logits"], class_count).astype(np.float64)
+    if several:
+        return 1 / (1 + np.exp(-logits))
+    return evaluation.softmax(logits).astype(np.float32)
+
+
+def _rounded(scores: NDArray[Any]) -> list[float]:
+    return [round(float(score), 6) for score in scores]
 
 
 Figures = tuple[dict[str, float], dict[str, tuple[float, float]]]
@@ -194,16 +234,14 @@ def _single_label_figures(
 
 
 def _multi_label_figures(
-    found: Sequence[Record],
+    clips: NDArray[np.float64],
     scores: NDArray[np.float64],
     labels: NDArray[np.float32],
     groups: Sequence[str],
 ) -> Figures:
-    clip_scores = np.concatenate([record["clip_scores"] for record in found])
-    counts = [len(record["clip_scores"]) for record in found]
     figures = {
         "clip_mean_average_precision": evaluation.mean_average_precision(
-            clip_scores, np.repeat(labels, counts, axis=0)
+            clips.reshape(-1, labels.shape[1]), np.repeat(labels, clips.shape[1], axis=0)
         ),
         "video_mean_average_precision": evaluation.mean_average_precision(scores, labels),
     }

@@ -22,7 +22,7 @@ from vidattn.video.sound import kept_sound
 from vidattn.video.span import ReaderSpan
 
 # Full-resolution frames held at once.
-CHUNK = 32
+FULL_FRAMES = 32
 SHEET_PANEL_WIDTH = 240
 RECORD, FILES = "explanation.json", ("overlay.mp4", "overlay.png")
 # Of x264: a third of the default's time for files of the same size, 0.4 dB further from the frames.
@@ -227,11 +227,9 @@ class Painter:
         return regions * self.frame_weights[index]
 
 
-def _frames(reader: VideoReader) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    for start in range(0, len(reader), CHUNK):
-        indices = range(start, min(start + CHUNK, len(reader)))
-        pixels = reader.frames_at(indices).pixels.permute(0, 2, 3, 1).numpy()
-        yield from zip(indices, pixels, strict=True)
+def _pictures(reader: VideoReader) -> Iterator[NDArray[np.uint8]]:
+    for frames in reader.chunks(frames_at_once=FULL_FRAMES):
+        yield from frames.pictures()
 
 
 def _write_video(path: Path, reader: ReaderSpan, painter: Painter, progress: bool) -> str:
@@ -247,7 +245,7 @@ def _write_video(path: Path, reader: ReaderSpan, painter: Painter, progress: boo
         tick = stack.enter_context(waiting("painting", len(reader), "frames", progress=progress))
         tick(0)
         writer: VideoWriter | None = None
-        for index, frame in _frames(reader):
+        for index, frame in enumerate(_pictures(reader)):
             picture = painter.paint(index, frame)
             if writer is None:
                 writer = stack.enter_context(
@@ -273,7 +271,7 @@ def overlay_sheet(reader: VideoReader, painter: Painter, frames: int) -> bytes:
     scores = painter.attention.frame_scores[usable]
     indices = usable[selection.select_frames(scores, frames, minimum_gap=gap)]
     shown = reader.frames_at(indices.tolist())
-    pixels = shown.pixels.permute(0, 2, 3, 1).numpy()
+    pixels = shown.pictures()
     # Captions need room: tiny videos are shown several times as large.
     times = max(round(SHEET_PANEL_WIDTH / pixels.shape[2]), 1)
     panels = [

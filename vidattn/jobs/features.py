@@ -81,7 +81,7 @@ def write_features(
         },
     )
     records = work_through(
-        _Extraction(model, paths, names, results.folder, own, device, decoder),
+        _FeatureWork(model, paths, names, results.folder, own, device, decoder),
         [[number] for number in range(len(paths))],
         paths,
         output=results,
@@ -132,7 +132,7 @@ def _ledger(
 
 
 @dataclass(frozen=True, eq=False)
-class _Extraction:
+class _FeatureWork:
     """The work of a feature run; see `vidattn.runs.work.Work`."""
 
     model: str | LoadedRecogniser

@@ -95,7 +95,7 @@ def write_keyframes(
         pattern=PICTURES,
         overwrite=overwrite,
     )
-    work = _Extraction(names, folders, results, model, device, own)
+    work = _KeyFrameWork(names, folders, results, model, device, own)
     records = work_through(
         work,
         [[number] for number in range(len(names))],
@@ -137,7 +137,7 @@ def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, An
 
 
 @dataclass(frozen=True, eq=False)
-class _Extraction:
+class _KeyFrameWork:
     """The work of such a run; see `vidattn.runs.work.Work`."""
 
     videos: Sequence[str]
@@ -207,7 +207,7 @@ def contact_sheet(
     """
     width = found.details["size"][1]
     tiles = [
-        report.KeyFrame(
+        report.SheetFrame(
             picture,
             frame.frame_index,
             frame.seconds,

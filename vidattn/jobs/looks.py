@@ -18,7 +18,7 @@ from vidattn.video import Geometry, VideoReader
 # single pixels flicker.
 DIFFERENCE_CELL = 1 / 16
 # Full-resolution frames held at once.
-CHUNK = 4
+FULL_FRAMES = 4
 
 
 def look(
@@ -107,9 +107,7 @@ def _times(scores: FloatArray) -> Whereabouts:
 
 
 def _chunks(reader: VideoReader) -> Iterator[NDArray[np.uint8]]:
-    for start in range(0, len(reader), CHUNK):
-        frames = reader.frames_at(range(start, min(start + CHUNK, len(reader))))
-        yield frames.pixels.permute(0, 2, 3, 1).numpy()
+    return (frames.pictures() for frames in reader.chunks(frames_at_once=FULL_FRAMES))
 
 
 def _region(picture: ArrayLike) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from vidattn.models import Recogniser
 from vidattn.models.checkpoint import KEY, CheckpointContent, fill, read
 from vidattn.sampling.suitability import suitable
 
-Kind = Literal["trained", "converted", "saved", "other"]
+Provenance = Literal["trained", "converted", "saved", "other"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class CheckpointFacts:
     Attributes:
         path: the file.
         digest: SHA-256 of it, hexadecimal.
-        kind: "trained" by vidattn, "converted" from another project, "saved" by
+        provenance: "trained" by vidattn, "converted" from another project, "saved" by
             `vidattn.models.save`; or "other", not one of ours.
         summary: that, in a sentence.
+        kind: of the model, such as "recogniser"; None where the file is not one of ours.
         hint: a command that helps, or "".
         layout: whose names it has, of a converted file or another project's; else None.
         networks: our names of the networks that another project's file may hold.
@@ -46,8 +47,9 @@ class CheckpointFacts:
 
     path: str
     digest: str
-    kind: Kind
+    provenance: Provenance
     summary: str
+    kind: str | None = None
     hint: str = ""
     layout: str | None = None
     networks: tuple[str, ...] = ()
@@ -100,12 +102,13 @@ def _own(content: CheckpointContent) -> CheckpointFacts:
         per_frame = recogniser.per_frame
         parameters = sum(value.numel() for value in recogniser.parameters())
     layout = content.origin.get("layout")
-    kind, summary = _kind(content)
+    provenance, summary = _provenance(content)
     return CheckpointFacts(
         path=content.path,
         digest=content.digest,
-        kind=kind,
+        provenance=provenance,
         summary=summary,
+        kind=content.kind,
         hint=_hint(content),
         layout=layout,
         parameters=parameters,
@@ -123,7 +126,7 @@ def _own(content: CheckpointContent) -> CheckpointFacts:
     )
 
 
-def _kind(content: CheckpointContent) -> tuple[Kind, str]:
+def _provenance(content: CheckpointContent) -> tuple[Provenance, str]:
     layout = content.origin.get("layout")
     if content.progress:
         steps = content.progress.get("global_step")

@@ -10,43 +10,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vidattn import __version__
 from vidattn.backbones.checkpoint_file import DESCRIPTION_KEY, unwrap
 from vidattn.backbones.conversion import find_layout
 from vidattn.backbones.tensor_file import read_tensor_file
 from vidattn.data import ClipSpec
 from vidattn.errors import ArgumentError, CheckpointError, VidattnError
 from vidattn.files import written_whole
+from vidattn.models.loaded import RECOGNISER, LoadedRecogniser
 from vidattn.models.recogniser import Recogniser
 from vidattn.models.spec import RecogniserSpec
 
 # The key under which a checkpoint describes itself, as JSON text: a trainer's own file carries
 # it too, so one file serves to resume, to evaluate and to extract.
 KEY = DESCRIPTION_KEY
-VERSION = 1
-PREFIX = "recogniser."
+VERSION = 2
+# What a checkpoint may hold; the names of its tensors begin with it, as in "recogniser.head.bias".
+KINDS = (RECOGNISER,)
+PREFIX = f"{RECOGNISER}."
 PROGRESS = ("epoch", "global_step")
-
-
-@dataclass(frozen=True)
-class LoadedRecogniser:
-    """A recogniser with all that is needed to use it.
-
-    Attributes:
-        recogniser: in evaluation mode.
-        clip: how clips are made for it.
-        path: the file it came from.
-        digest: SHA-256 of that file, hexadecimal.
-    """
-
-    recogniser: Recogniser
-    clip: ClipSpec
-    path: str
-    digest: str
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names in the order of the logits."""
-        return self.recogniser.spec.classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +38,7 @@ class CheckpointContent:
     Attributes:
         path: the file.
         digest: SHA-256 of it, hexadecimal.
+        kind: of the model, one of `KINDS`.
         spec: of the recogniser.
         clip: how clips are made for it.
         origin: what a converted checkpoint was made of, JSON types; empty for others.
@@ -66,6 +49,7 @@ class CheckpointContent:
 
     path: str
     digest: str
+    kind: str
     spec: RecogniserSpec
     clip: ClipSpec
     origin: dict[str, Any]
@@ -75,7 +59,13 @@ class CheckpointContent:
 
 def describe(spec: RecogniserSpec, clip: ClipSpec, origin: Mapping[str, Any] | None = None) -> str:
     """The JSON text that makes a checkpoint self-contained."""
-    description = {"version": VERSION, "recogniser": spec.to_json(), "clip": clip.to_json()}
+    description = {
+        "kind": RECOGNISER,
+        "version": VERSION,
+        "vidattn": __version__,
+        "spec": spec.to_json(),
+        "clip": clip.to_json(),
+    }
     return json.dumps(description | ({"origin": dict(origin)} if origin else {}))
 
 
@@ -140,6 +130,7 @@ def read(path: str | Path) -> CheckpointContent:
     return CheckpointContent(
         str(path),
         sha256(Path(path).read_bytes()).hexdigest(),
+        RECOGNISER,
         spec,
         clip,
         dict(json.loads(content[KEY]).get("origin") or {}),
@@ -206,17 +197,34 @@ def description_of(content: dict[str, Any], path: str | Path) -> tuple[Recognise
     """
     try:
         description: dict[str, Any] = json.loads(content[KEY])
-        if description["version"] != VERSION:
-            raise CheckpointError(
-                f"{path}: expected checkpoint version {VERSION}, got {description['version']}"
-            )
-        spec = RecogniserSpec.from_json(description["recogniser"])
+        spec = RecogniserSpec.from_json(_spec_values(description, path))
         clip = ClipSpec.from_json(description["clip"])
     except VidattnError:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a vidattn checkpoint ({error!r})") from error
     return spec, clip
+
+
+def _spec_values(description: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    """The recogniser's spec as JSON types, wherever this version of the format keeps it."""
+    version = description["version"]
+    if version == 1:  # held a recogniser, and did not say so
+        return dict(description[RECOGNISER])
+    writer = description.get("vidattn")
+    source = f"vidattn {writer}, which wrote it," if writer else "a later version of vidattn"
+    if version != VERSION:
+        raise CheckpointError(
+            f"{path}: this is checkpoint format {version!r}, and vidattn {__version__} reads "
+            f"formats 1 to {VERSION}; {source} may read it"
+        )
+    kind = description["kind"]
+    if kind not in KINDS:
+        raise CheckpointError(
+            f"{path}: this holds a model of the kind {kind!r}, and vidattn {__version__} knows "
+            f"only {', '.join(KINDS)}; {source} may know it"
+        )
+    return dict(description["spec"])
 
 
 def _first_line(error: Exception) -> str:

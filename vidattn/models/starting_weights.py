@@ -32,6 +32,7 @@ class TakenOver:
         total: tensors of the recogniser.
         kept_classes: names in both, whose rows of the head were taken over.
         new_classes: names whose rows start afresh.
+        dropped_classes: names of the checkpoint that the recogniser has not got.
         new: parts that start afresh: "head", "pooling", "self_attention at layer3".
         left: parts of the checkpoint that are not used.
         differences: backbone settings that are not those of the checkpoint, though all fits.
@@ -42,6 +43,7 @@ class TakenOver:
     total: int
     kept_classes: tuple[str, ...]
     new_classes: tuple[str, ...]
+    dropped_classes: tuple[str, ...]
     new: tuple[str, ...]
     left: tuple[str, ...]
     differences: tuple[str, ...]
@@ -54,6 +56,8 @@ class TakenOver:
             new.append(f"rows of the head for {_names(self.new_classes)}")
         if new:
             parts.append("new: " + ", ".join(new))
+        if self.kept_classes and self.dropped_classes:
+            parts.append(f"classes of the checkpoint dropped: {_names(self.dropped_classes)}")
         if self.left:
             parts.append("not used: " + ", ".join(self.left))
         if self.differences:
@@ -147,6 +151,7 @@ class _Transfer:
             total=len(self.own),
             kept_classes=kept if heads else (),
             new_classes=others if heads else self.ours.classes,
+            dropped_classes=tuple(n for n in self.theirs.classes if n not in self.ours.classes),
             new=tuple(sorted(new)),
             left=tuple(sorted(left - new)),
             differences=self._differences(),

@@ -1,4 +1,4 @@
-from .contact_sheet import KeyFrame as KeyFrame
+from .contact_sheet import SheetFrame as SheetFrame
 from .contact_sheet import draw_contact_sheet as draw_contact_sheet
 from .overlay import draw_overlay as draw_overlay
 from .overlay import draw_overlay_sheet as draw_overlay_sheet

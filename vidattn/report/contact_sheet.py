@@ -22,7 +22,7 @@ _GAP = 18
 
 
 @dataclass(frozen=True, eq=False)
-class KeyFrame:
+class SheetFrame:
     """One selected frame.
 
     Attributes:
@@ -41,7 +41,7 @@ class KeyFrame:
 
 
 def draw_contact_sheet(
-    frames: Sequence[KeyFrame],
+    frames: Sequence[SheetFrame],
     *,
     title: str = "",
     columns: int | None = None,
@@ -99,7 +99,7 @@ def _columns(count: int) -> int:
     return count if count <= 3 else min(8, max(4, math.ceil(math.sqrt(count * 1.3))))
 
 
-def _tile(frame: KeyFrame, size: tuple[int, int]) -> Image.Image:
+def _tile(frame: SheetFrame, size: tuple[int, int]) -> Image.Image:
     image = Image.fromarray(frame.pixels)
     scale = min(size[0] / image.width, size[1] / image.height)
     shown = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -139,7 +139,7 @@ def _draw_header(pen: ImageDraw.ImageDraw, title: str, note: str, width: int) ->
 
 
 def _draw_caption(
-    pen: ImageDraw.ImageDraw, frame: KeyFrame, share: float, corner: tuple[int, int], width: int
+    pen: ImageDraw.ImageDraw, frame: SheetFrame, share: float, corner: tuple[int, int], width: int
 ) -> None:
     size = max(12, round(width * 0.05))
     x, y = corner

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vidattn.errors import ArgumentError
 from vidattn.runs.shards import Shard, shard_from_environment
+from vidattn.threads import limit_torch
 
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
@@ -49,6 +50,7 @@ def device_kind(model: str | LoadedRecogniser | None, device: str) -> str:
 
 
 def _load(checkpoint: str | Path, device: str) -> LoadedRecogniser:
-    from vidattn import models  # not needed, and not imported, where a run has no network
+    from vidattn.models import load  # not needed, and not imported, where a run has no network
 
-    return models.load(checkpoint, device=device)
+    limit_torch()
+    return load(checkpoint, device=device)

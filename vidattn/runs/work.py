@@ -6,14 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-import torch
-
 from vidattn.errors import ArgumentError
 from vidattn.runs.journal import Journal
 from vidattn.runs.processes import in_processes
 from vidattn.runs.results import JOURNAL_FOLDER, ResultFolder
 from vidattn.runs.shards import Shard, shard_from_environment
 from vidattn.runs.waiting import Tick, waiting
+from vidattn.threads import limited_threads, threads_in_use
 
 Record = dict[str, Any]
 Groups = Sequence[Sequence[int]]
@@ -93,7 +92,7 @@ def thread_count(threads: int | None, processes: int) -> int:
     if processes < 1:
         raise ArgumentError(f"processes: expected at least 1, got {processes}")
     if threads is None:
-        return max(torch.get_num_threads() // processes, 1)
+        return max(threads_in_use() // processes, 1)
     if threads < 1:
         raise ArgumentError(f"threads: expected at least 1, got {threads}")
     return threads
@@ -116,7 +115,7 @@ def _share(
     tick(sum(map(len, mine)) - sum(map(len, left)))
     if not left:
         return
-    with journal.writer() as writer, _threads(settings["threads"]):
+    with journal.writer() as writer, limited_threads(settings["threads"]):
         shown = 0.0
         for records in work.records(left, shard):
             if isinstance(records, float):
@@ -152,13 +151,3 @@ def _journal_folder(output: ResultFolder | None) -> Iterator[Path]:
         return
     with TemporaryDirectory(prefix="vidattn-") as folder:
         yield Path(folder) / JOURNAL_FOLDER
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import typing
 
 from vidattn.sampling import views
-from vidattn.sampling.evaluation_protocol import Protocol
-from vidattn.sampling.presets import PRESETS
+from vidattn.sampling.protocols.evaluation_protocol import Protocol
+from vidattn.sampling.protocols.published import PROTOCOLS
 
 # Of videos that are not known yet.
 NOMINAL_FPS = 30.0
@@ -84,8 +84,8 @@ def mismatches(protocol: Protocol, clip: TrainedClip, *, per_frame: bool = False
 
 
 def suitable(clip: TrainedClip, *, per_frame: bool = False) -> dict[str, list[str]]:
-    """Name of every preset -> why it does not suit; an empty list where it does."""
-    return {each.name: mismatches(each, clip, per_frame=per_frame) for each in PRESETS}
+    """Name of every published protocol -> why it does not suit; an empty list where it does."""
+    return {each.name: mismatches(each, clip, per_frame=per_frame) for each in PROTOCOLS}
 
 
 def warning(protocol: Protocol, clip: TrainedClip, *, per_frame: bool = False) -> str | None:

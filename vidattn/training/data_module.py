@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from vidattn.data.spec import ClipSpec
 from vidattn.data.split import split_by_fold, split_by_group
 from vidattn.data.transforms import EvaluationTransform, TrainTransform
 from vidattn.errors import ArgumentError
+from vidattn.training.settings import Augmentation
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class VideoDataModule(LightningDataModule):
         validation_fraction: share of the training videos to validate on; groups stay whole.
         test_folds: folds to leave out of training and to test on.
         clip: what a clip is.
+        augmentation: how training clips are varied.
         batch_size: videos a batch; in training each gives `clips_per_video` clips.
         workers: processes that decode; 0 decodes in this one.
         repeat: passes over the videos in an epoch: small data sets spend their time in what
@@ -62,10 +63,6 @@ class VideoDataModule(LightningDataModule):
         multi_label: videos have any number of labels.
         cache_frames: decode every video once, before training, and keep its frames in memory.
         decoder: see `vidattn.open_video`.
-        flip: mirror half of the training clips; off where classes differ by direction.
-        crop_scale, crop_ratio: share of the area, and width / height, of random crops.
-        colour_jitter: 0 to 1; see `TrainTransform`.
-        mixup_alpha, cutmix_alpha: see `Mixing`; 0 is off.
         maximum_failures: unreadable videos allowed in training; others take their places.
         worker_timeout_seconds: without a batch, after which workers count as hung and training
             ends with a `WorkerError` that names the videos they are at.
@@ -85,6 +82,7 @@ class VideoDataModule(LightningDataModule):
         validation_fraction: float | None = None,
         test_folds: list[int] | None = None,
         clip: ClipSpec = ClipSpec(),  # noqa: B008 - frozen
+        augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
         batch_size: int = 8,
         workers: int = 0,
         repeat: int = 1,
@@ -93,12 +91,6 @@ class VideoDataModule(LightningDataModule):
         multi_label: bool = False,
         cache_frames: bool = False,
         decoder: str = "pyav",
-        flip: bool = True,
-        crop_scale: tuple[float, float] = (0.5, 1.0),
-        crop_ratio: tuple[float, float] = (0.75, 4 / 3),
-        colour_jitter: float = 0.0,
-        mixup_alpha: float = 0.0,
-        cutmix_alpha: float = 0.0,
         maximum_failures: int = 10,
         worker_timeout_seconds: float = TIMEOUT_SECONDS,
         seed: int = 0,
@@ -137,17 +129,19 @@ class VideoDataModule(LightningDataModule):
         self._augmentation = torch.Generator().manual_seed(seed)
         self.train_transform = TrainTransform(
             clip,
-            crop_scale=crop_scale,
-            crop_ratio=crop_ratio,
-            flip=flip,
-            colour_jitter=colour_jitter,
+            crop_scale=augmentation.crop_scale,
+            crop_ratio=augmentation.crop_ratio,
+            flip=augmentation.flip,
+            colour_jitter=augmentation.colour_jitter,
             generator=self._augmentation,
         )
         self.evaluation_transform = EvaluationTransform(clip)
         self.mixing: Mixing | None = None
-        if mixup_alpha or cutmix_alpha:
+        if augmentation.mixup_alpha or augmentation.cutmix_alpha:
             self.mixing = Mixing(
-                len(self.classes), mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha
+                len(self.classes),
+                mixup_alpha=augmentation.mixup_alpha,
+                cutmix_alpha=augmentation.cutmix_alpha,
             )
 
     @cached_property
@@ -180,6 +174,7 @@ class VideoDataModule(LightningDataModule):
             elif self.splits.test:
                 self.test_dataset = self._dataset(self.splits.test, training=False)
             self._warn_of_overlap()
+            self._warn_of_unlearned_classes()
         if self.cache_frames:
             for dataset in self._datasets_of(stage):
                 dataset.fill_cache(threads=max(self.workers, os.cpu_count() or 1))
@@ -263,6 +258,19 @@ class VideoDataModule(LightningDataModule):
             if line := describe_overlap(self.splits.training, samples, side):
                 logger.warning("vidattn: %s", line)
 
+    def _warn_of_unlearned_classes(self) -> None:
+        if self.trainer is not None and not self.trainer.is_global_zero:
+            return
+        learned = set(class_names(self.splits.training))
+        missing = [name for name in self.classes if name not in learned]
+        if missing:
+            shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+            logger.warning(
+                "vidattn: no training video has these classes of the held-out videos, so they "
+                "cannot be learned: %s",
+                shown,
+            )
+
     def _datasets_of(self, stage: str) -> list[ClipDataset]:
         wanted: dict[str, list[Any]] = {
             "fit": [self.train_dataset, self.val_dataset],
@@ -273,8 +281,6 @@ class VideoDataModule(LightningDataModule):
 
     def _evaluation_loader(self, dataset: ClipDataset | None) -> ClipLoader | list[ClipLoader]:
         if dataset is None:
-            # Lightning asks whether this was intended: it was.
-            warnings.filterwarnings("ignore", "Total length of `list` across ranks is zero")
             return []
         return evaluation_loader(
             dataset,

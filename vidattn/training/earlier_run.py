@@ -11,9 +11,12 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, OnExceptionCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
-from vidattn.errors import EarlierRunError
+from vidattn.errors import CheckpointError, EarlierRunError
+from vidattn.models.checkpoint import read_checkpoint
+from vidattn.training.run_files import LAST
 
 INTERRUPTED = "interrupted.ckpt"
+LATEST = f"{LAST}.ckpt"
 _VERSION = r"(-v\d+)?"
 _METRICS = "metrics.csv"
 _LOGS = (_METRICS, "hparams.yaml", "events.out.tfevents*")
@@ -39,12 +42,41 @@ def refuse_earlier_run(found: Sequence[Path], *, resumes: bool) -> None:
     checkpoints = [file for file in found if file.suffix == ModelCheckpoint.FILE_EXTENSION]
     going_on = ""
     if checkpoints and not resumes:
-        newest = max(checkpoints, key=lambda file: file.lstat().st_mtime)
-        going_on = f"go on with it (--ckpt_path {shown(newest)}), "
+        going_on = "go on with it (--resume), "
     raise EarlierRunError(
         f"{shown(found[0].parent)}: files of an earlier training are there ({names}{more}): "
-        f"{going_on}write to another folder, or let them be deleted (--overwrite)"
+        f"{going_on}write to another folder (--output), or let them be deleted (--overwrite)"
     )
+
+
+def resumed_path(trainer: Trainer, given: bool | str) -> Path | None:
+    """The checkpoint that a training goes on from.
+
+    Args:
+        trainer: with its callbacks.
+        given: a path; True: the one that the training in its folder came furthest to; False: none.
+
+    Raises:
+        CheckpointError: there is none where this training writes.
+    """
+    if given is False or given is None:
+        return None
+    if given is not True:
+        return Path(given)
+    there = [file for file in earlier_files(trainer) if file.suffix == ".ckpt"]
+    if not there:
+        raise CheckpointError(
+            f"{shown(checkpoint_folder(trainer) or Path())}: found no checkpoint of an earlier "
+            "training to resume; leave --resume out to begin one"
+        )
+    named = [file for file in there if file.name in (INTERRUPTED, LATEST)] or there
+    return named[0] if len(named) == 1 else max(named, key=_progress)
+
+
+def _progress(path: Path) -> tuple[int, float]:
+    """Steps done, and when it was written: times alone are lost by copying."""
+    steps = read_checkpoint(path).get("global_step")
+    return (steps if isinstance(steps, int) else 0), path.stat().st_mtime
 
 
 def foreign_files(
@@ -105,11 +137,13 @@ def earlier_configurations(trainer: Trainer, inputs: Iterable[Path]) -> list[Pat
 
 
 def configuration_folder(trainer: Trainer) -> Path | None:
-    """Where the configuration belongs: to the logs, or else to the checkpoints."""
+    """Where the configuration belongs: to the checkpoints, or else to the logs."""
+    if (folder := checkpoint_folder(trainer)) is not None:
+        return folder
     for logger in trainer.loggers:
         if isinstance(logger, CSVLogger | TensorBoardLogger):
             return Path(logger.log_dir)
-    return checkpoint_folder(trainer)
+    return None
 
 
 def checkpoint_folder(trainer: Trainer) -> Path | None:

@@ -103,7 +103,7 @@ def check_weights(state: Mapping[str, Any], what: str) -> None:
         )
 
 
-_ADVICE = "try a lower model.learning_rate"
+_ADVICE = "try a lower optimisation.learning_rate"
 
 
 def _place(module: lightning.LightningModule) -> str:

@@ -39,6 +39,11 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.checkpoint = checkpoint
         super().__init__(f"interrupted in epoch {epoch}, after step {step}")
 
+    @property
+    def exit_code(self) -> int:
+        """130 for SIGINT and 143 for SIGTERM, as shells have it."""
+        return 128 + self.number
+
 
 class StepReached(Exception):  # noqa: N818 - carries the interruption through the trainer
     """Raised between two steps; the trainer would end the program on a `KeyboardInterrupt`."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import pytorch_lightning as lightning
 import torch
@@ -19,7 +19,8 @@ from vidattn.models import InsertionSpec, RecogniserSpec, Recognition
 from vidattn.models.checkpoint import KEY, describe
 from vidattn.models.starting_weights import start_recogniser
 from vidattn.training.finiteness import check_gradients, check_loss, check_scores, check_weights
-from vidattn.training.parameters import freeze, parameter_groups, refuse_out_of_range
+from vidattn.training.parameters import freeze, parameter_groups
+from vidattn.training.settings import Optimisation
 
 
 class RecognitionTask(lightning.LightningModule):
@@ -34,18 +35,7 @@ class RecognitionTask(lightning.LightningModule):
         attention: what is inserted into the backbone.
         pooling, pooling_settings, stage, dropout: see `RecogniserSpec`.
         multi_label: sigmoids and binary cross-entropy; linked from the data.
-        optimizer: "adamw", or "sgd" with Nesterov momentum 0.9.
-        learning_rate: the highest, reached after the warm-up.
-        weight_decay: of weights; norms and biases do not decay.
-        layer_decay: factor on the rate for each stage further from the head.
-        warmup_fraction: share of all steps in which the rate rises linearly; after it, it falls
-            along a cosine to 0.
-        label_smoothing: of the cross-entropy.
-        position_loss: weight of a second loss, on the mean of each class's highest logits over
-            single positions; see `strongest_mean`. It teaches features to tell classes apart
-            before the attention knows where to look, and so gives it something to find.
-        position_share: share of the positions of a clip that this mean is over.
-        frozen_stages: the backbone's first stages, kept as they are.
+        optimisation: how it learns.
         channels_last: lay weights out as `channels_last_3d`, as batches are: faster on CPUs.
         compiled: run the network through `torch.compile`.
     """
@@ -64,30 +54,11 @@ class RecognitionTask(lightning.LightningModule):
         stage: str | None = None,
         dropout: float = 0.0,
         multi_label: bool = False,
-        optimizer: Literal["adamw", "sgd"] = "adamw",
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.05,
-        layer_decay: float = 1.0,
-        warmup_fraction: float = 0.1,
-        label_smoothing: float = 0.0,
-        position_loss: float = 0.0,
-        position_share: float = 0.025,
-        frozen_stages: Sequence[str] = (),
+        optimisation: Optimisation = Optimisation(),  # noqa: B008 - frozen
         channels_last: bool = True,
         compiled: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 <= warmup_fraction < 1:
-            raise ArgumentError(f"warmup_fraction: expected [0, 1), got {warmup_fraction}")
-        if not 0 < position_share <= 1:
-            raise ArgumentError(f"position_share: expected (0, 1], got {position_share}")
-        refuse_out_of_range(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            layer_decay=layer_decay,
-            position_loss=position_loss,
-            label_smoothing=label_smoothing,
-        )
         if len(classes) < 2:
             raise ArgumentError(f"classes: expected at least 2, got {list(classes)}")
         self.spec = RecogniserSpec(
@@ -102,19 +73,12 @@ class RecognitionTask(lightning.LightningModule):
             multi_label=multi_label,
         )
         self.clip = clip
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.layer_decay = layer_decay
-        self.warmup_fraction = warmup_fraction
-        self.label_smoothing = label_smoothing
-        self.position_loss = position_loss
-        self.position_share = position_share
+        self.optimisation = optimisation
         # The configuration is the user's own, so a class path in it may be followed.
         self.recogniser, self.taken_over = start_recogniser(
             self.spec, weights=weights, allow=self.spec.class_paths
         )
-        self.frozen_norms = freeze(self.recogniser, frozen_stages)
+        self.frozen_norms = freeze(self.recogniser, optimisation.frozen_stages)
         if channels_last:
             self.recogniser.to(memory_format=torch.channels_last_3d)
         if compiled:
@@ -212,16 +176,17 @@ class RecognitionTask(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Groups by depth, a linear warm-up, then a cosine to 0."""
+        settings = self.optimisation
         groups = parameter_groups(
             self.recogniser,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            layer_decay=self.layer_decay,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            layer_decay=settings.layer_decay,
         )
         optimizer: torch.optim.Optimizer = (
             torch.optim.AdamW(groups)
-            if self.optimizer == "adamw"
-            else torch.optim.SGD(groups, lr=self.learning_rate, momentum=0.9, nesterov=True)
+            if settings.optimiser == "adamw"
+            else torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True)
         )
         steps = self.trainer.estimated_stepping_batches
         if math.isinf(steps):
@@ -229,7 +194,7 @@ class RecognitionTask(lightning.LightningModule):
                 "trainer: expected max_epochs or max_steps: the learning rate falls until the end"
             )
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, partial(warmup_cosine, steps=int(steps), warmup=self.warmup_fraction)
+            optimizer, partial(warmup_cosine, steps=int(steps), warmup=settings.warmup_fraction)
         )
         return {
             "optimizer": optimizer,
@@ -247,7 +212,7 @@ class RecognitionTask(lightning.LightningModule):
         checkpoint[KEY] = describe(self.spec, self.clip)
 
     def _loss(self, batch: ClipBatch) -> Tensor:
-        everywhere = self.position_loss > 0
+        everywhere = self.optimisation.position_loss > 0
         try:
             recognition = self(batch.pixels, batch.valid, position_logits=everywhere)
         except ValueError as error:
@@ -259,16 +224,17 @@ class RecognitionTask(lightning.LightningModule):
             ) from error
         loss = self._classification_loss(recognition.logits, batch.labels, training=True)
         if recognition.position_logits is not None:
-            strongest = strongest_mean(recognition.position_logits, self.position_share)
+            settings = self.optimisation
+            strongest = strongest_mean(recognition.position_logits, settings.position_share)
             second = self._classification_loss(strongest, batch.labels, training=True)
-            loss = loss + self.position_loss * second
+            loss = loss + settings.position_loss * second
         return loss
 
     def _classification_loss(self, logits: Tensor, labels: Tensor, *, training: bool) -> Tensor:
         logits = logits.float()
         if self.spec.multi_label:
             return F.binary_cross_entropy_with_logits(logits, labels.float())
-        smoothing = self.label_smoothing if training else 0.0
+        smoothing = self.optimisation.label_smoothing if training else 0.0
         return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 
@@ -43,7 +45,7 @@ def check_resumption(path: Path, task: RecognitionTask, trainer: Trainer) -> dic
     """
     content = read_checkpoint(path)
     spec, clip = description_of(content, path)
-    afresh = f"to start from its weights instead, give --model.weights {path} and no --ckpt_path"
+    afresh = f"to start from its weights instead, give --model.weights {path} and no --resume"
     missing = [key for key in _STATE if not content.get(key)]
     if missing:
         raise CheckpointError(
@@ -61,7 +63,28 @@ def check_resumption(path: Path, task: RecognitionTask, trainer: Trainer) -> dic
         raise CheckpointError(
             f"{path}: cannot go on with another training: {'; '.join(found)}; {afresh}"
         )
+    _refuse_finished(content, path, trainer)
     return content
+
+
+def _refuse_finished(content: Mapping[str, Any], path: Path, trainer: Trainer) -> None:
+    """Refuse a training that has reached its end already: nothing would be learned."""
+    loop = content["loops"]["fit_loop"]
+    epochs = loop["epoch_progress"]["current"]
+    # Written behind the last batch of an epoch, by a checkpoint of the validation.
+    behind = loop["epoch_loop.batch_progress"]["is_last_batch"]
+    done = epochs["processed"] + (behind and epochs["ready"] > epochs["processed"])
+    most, steps = trainer.max_epochs, trainer.max_steps
+    for option, reached, end in (
+        ("max_epochs", done, -1 if most is None else most),
+        ("max_steps", content["global_step"], steps),
+    ):
+        if 0 <= end <= reached:
+            raise CheckpointError(
+                f"{path}: this training is finished ({option.removeprefix('max_')} done: "
+                f"{reached}, trainer.{option}: {end}), so nothing is left to train; give a larger "
+                f"--trainer.{option} to go on"
+            )
 
 
 def follow_moved_folder(checkpoint: dict[str, Any], path: Path, trainer: Trainer) -> None:
@@ -118,7 +141,7 @@ def _spec_differences(there: RecogniserSpec, here: RecogniserSpec) -> list[str]:
 
 
 def _clip_differences(there: ClipSpec, here: ClipSpec) -> list[str]:
-    return _differences(_plain(asdict(there)), _plain(asdict(here)), "data.clip")
+    return _differences(_plain(asdict(there)), _plain(asdict(here)), "clip")
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], where: str) -> list[str]:
@@ -132,18 +155,32 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any], where: str) 
 def _optimiser_differences(content: Mapping[str, Any], task: RecognitionTask) -> list[str]:
     groups = content["optimizer_states"][0]["param_groups"]
     kind = "adamw" if "betas" in groups[0] else "sgd"
-    if kind != task.optimizer:
-        return [f"model.optimizer is {kind} there, {task.optimizer} here"]
+    settings = task.optimisation
+    if kind != settings.optimiser:
+        return [f"optimisation.optimiser is {kind} there, {settings.optimiser} here"]
     own = parameter_groups(
         task.recogniser,
-        learning_rate=task.learning_rate,
-        weight_decay=task.weight_decay,
-        layer_decay=task.layer_decay,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        layer_decay=settings.layer_decay,
     )
     sizes = [[len(group["params"]) for group in each] for each in (groups, own)]
     if sizes[0] != sizes[1]:
-        return ["other parts of the network learn there (model.frozen_stages)"]
-    return []
+        return ["other parts of the network learn there (optimisation.frozen_stages)"]
+    return _rate_differences(groups, own)
+
+
+def _rate_differences(there: Sequence[Any], here: Sequence[Any]) -> list[str]:
+    """The optimiser's state holds the rates of before, so others would be passed over."""
+    rates = [[group.get("initial_lr", group["lr"]) for group in there], [g["lr"] for g in here]]
+    decays = [[group["weight_decay"] for group in groups] for groups in (there, here)]
+    found = []
+    for name, (before, now) in (("learning_rate", rates), ("weight_decay", decays)):
+        if not math.isclose(max(before), max(now), rel_tol=1e-6):
+            found.append(f"optimisation.{name} is {max(before):g} there, {max(now):g} here")
+    if not found and not np.allclose(rates[0], rates[1], rtol=1e-6, atol=0):
+        found.append("optimisation.layer_decay is another one there")
+    return found
 
 
 def _average_differences(content: Mapping[str, Any], trainer: Trainer) -> list[str]:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vidattn.errors import ArgumentError
+from vidattn.video.timed_pixels import TimedPixels, given_as_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,12 @@ class Geometry:
         return boxes
 
 
-@dataclass(frozen=True, eq=False)
-class Clip:
+@given_as_tensors
+@dataclass(frozen=True, eq=False, repr=False)
+class Clip(TimedPixels):
     """Frames made ready for a network, and all that maps a weight back to seconds and pixels.
+
+    Held as NumPy arrays and given as tensors, as `Frames` are.
 
     Attributes:
         pixels: uint8 RGB, shape (T, 3, H, W), stored T·H·W·3.
@@ -102,27 +108,8 @@ class Clip:
     view: int = 0
 
     def __post_init__(self) -> None:
-        if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4 or self.pixels.shape[1] != 3:
+        self._check_arrays()
+        if self.size != tuple(self.geometry.size):
             raise ArgumentError(
-                "pixels: expected uint8 of shape (T, 3, H, W), "
-                f"got {self.pixels.dtype} of shape {tuple(self.pixels.shape)}"
+                f"geometry: size {self.geometry.size} is not that of the pixels, {self.size}"
             )
-        for name, kind in (
-            ("seconds", torch.float64),
-            ("indices", torch.int64),
-            ("valid", torch.bool),
-        ):
-            value: Tensor = getattr(self, name)
-            if value.dtype != kind or value.shape != self.pixels.shape[:1]:
-                raise ArgumentError(
-                    f"{name}: expected {kind} of shape ({len(self)},), "
-                    f"got {value.dtype} of shape {tuple(value.shape)}"
-                )
-        if tuple(self.pixels.shape[2:]) != tuple(self.geometry.size):
-            raise ArgumentError(
-                f"geometry: size {self.geometry.size} is not that of the pixels, "
-                f"{tuple(self.pixels.shape[2:])}"
-            )
-
-    def __len__(self) -> int:
-        return self.pixels.shape[0]

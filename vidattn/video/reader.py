@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from vidattn.errors import DecodeError
+from vidattn.errors import ArgumentError, DecodeError
 from vidattn.sampling.times import FrameTimes
 from vidattn.video.frames import Frames
 
@@ -110,6 +110,26 @@ class VideoReader(ABC):
         frames = self.frames_at([index for clip in clips for index in clip], short_side=short_side)
         ends = accumulate(map(len, clips), initial=0)
         return [frames.part(slice(start, end)) for start, end in pairwise(ends)]
+
+    def chunks(
+        self,
+        indices: Sequence[int] | None = None,
+        *,
+        frames_at_once: int = 32,
+        short_side: int | None = None,
+    ) -> Iterator[Frames]:
+        """Frames in order, a few at a time: a film of any length in bounded memory.
+
+        Args:
+            indices: as in `frames_at`; every frame where None.
+            frames_at_once: frames of each chunk, at least 1; the last one may have fewer.
+            short_side: as in `frames_at`.
+        """
+        if frames_at_once < 1:
+            raise ArgumentError(f"frames_at_once: expected at least 1, got {frames_at_once}")
+        wanted = range(len(self)) if indices is None else indices
+        for start in range(0, len(wanted), frames_at_once):
+            yield self.frames_at(wanted[start : start + frames_at_once], short_side=short_side)
 
     def close(self) -> None:  # noqa: B027 - most readers hold a file, a folder of images does not
         """Release the file. Closing twice is harmless."""

@@ -3,8 +3,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 from vidattn.errors import ArgumentError
 from vidattn.video.frames import Frames
@@ -68,7 +66,7 @@ class ReaderSpan(VideoReader):
         if wrong := [index for index in indices if not 0 <= index < self._count]:
             raise IndexError(f"{self.path}: frame {wrong[0]} is not below {self._count}")
         shifted = [index + self.first for index in indices]
-        return self._own(self.reader.frames_at(shifted, short_side=short_side))
+        return self.reader.frames_at(shifted, short_side=short_side).counted_from(self.first)
 
     def frames_between(
         self, start_seconds: float, end_seconds: float, *, short_side: int | None = None
@@ -99,6 +97,3 @@ class ReaderSpan(VideoReader):
 
     def _inside(self, indices: list[int]) -> list[int]:
         return [i - self.first for i in indices if 0 <= i - self.first < self._count]
-
-    def _own(self, frames: Any) -> Frames:
-        return replace(frames, indices=frames.indices - self.first)

@@ -64,3 +64,11 @@ def test_new_words_and_smoothing_are_drawn_as_in_the_paper():
     assert module.codewords.abs().max() <= bound
     assert module.codewords.abs().max() > 0.9 * bound
     assert ((module.smoothing >= -1) & (module.smoothing <= 0)).all()
+
+
+def test_what_is_encoded_is_no_padding(randomise):
+    module = randomise(build("encnet", 8, spatial_dims=1)).double().eval()
+    x = torch.randn(2, 8, 6, dtype=torch.float64)
+    mask = torch.tensor([1, 0, 1, 1, 0, 1]).bool().reshape(1, 1, 6)
+    found = module.encode(x.masked_fill(~mask, torch.nan), mask)
+    torch.testing.assert_close(found, module.encode(x[:, :, mask[0, 0]]))

@@ -68,6 +68,21 @@ def test_lowest_frequency_alone_is_squeeze_excitation_of_the_mean_times_the_root
     torch.testing.assert_close(module(x), expected, atol=1e-12, rtol=1e-12)
 
 
+def test_real_positions_stand_for_all():
+    """So many times as the frame has positions for each of them; a frame of T is their mean."""
+    module = build("fca", 8, frequencies=1, reduction=2).double()
+    x = torch.randn(3, 8, 2, 7, 7, dtype=torch.float64)
+    kept = torch.rand(3, 1, 2, 7, 7, generator=torch.Generator().manual_seed(0)) < 0.5
+    kept[1] = False
+    kept[1, 0, 1, 3, 4] = True
+    for index in range(3):
+        real = x[index, :, kept[index, 0]]
+        hidden = F.relu(module.squeeze(real.mean(1) * 7))
+        expected = real * module.excite(hidden).sigmoid()[:, None]
+        found = module(x, mask=kept)[index, :, kept[index, 0]]
+        torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+
+
 def test_own_pairs(randomise):
     pairs = [(3, 2), (0, 6)]
     module = build("fca", 8, spatial_dims=2, frequencies=pairs, reduction=2)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -17,17 +19,31 @@ def normalise(x: np.ndarray, norm, *, training: bool) -> np.ndarray:
     return centred * state["weight"][:, None] + state["bias"][:, None]
 
 
-def reference(x: np.ndarray, module, *, training: bool, compat: bool) -> np.ndarray:
-    """x (N, C, T, H, W)."""
+def cell_means(z: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """(d, T, H, W), (T, H, W) -> (d, T, 8, 8): of what is real in each cell, 0 where nothing is."""
+    means = np.zeros((*z.shape[:2], 8, 8))
+    spans = [
+        [slice(i * size // 8, -(-(i + 1) * size // 8)) for i in range(8)] for size in z.shape[2:]
+    ]
+    for t, (i, rows), (j, columns) in itertools.product(range(z.shape[1]), *map(enumerate, spans)):
+        inside = real[t, rows, columns]
+        if inside.any():
+            means[:, t, i, j] = z[:, t, rows, columns][:, inside].mean(1)
+    return means
+
+
+def reference(x: np.ndarray, module, *, training: bool, compat: bool, real=None) -> np.ndarray:
+    """x (N, C, T, H, W), real (T, H, W)."""
+    real = np.ones(x.shape[2:], dtype=bool) if real is None else real
     state = {name: value.numpy() for name, value in module.state_dict().items()}
     flat = x.reshape(*x.shape[:2], -1)
     z = np.einsum("dc,ncl->ndl", state["reduce.weight"], flat) + state["reduce.bias"][:, None]
     z = normalise(z, module.norm, training=training).reshape(len(x), -1, *x.shape[2:])
-    batch, width, frames = z.shape[:3]
+    batch = len(z)
     matrix = np.empty((batch, 64, 64))
     for n in range(batch):
-        pooled = F.adaptive_avg_pool2d(torch.from_numpy(z[n]), 8).numpy()
-        seen = pooled.reshape(width * frames, 64)  # one row an observation
+        pooled = cell_means(z[n], real)[:, real.any((1, 2))]
+        seen = pooled.reshape(-1, 64)  # one row an observation
         if compat:
             size, samples = 64, seen.shape[0]
             centring = np.eye(samples) / size - np.ones((samples, samples)) / size**2
@@ -66,3 +82,15 @@ def test_a_frame_of_padding_is_no_observation(randomise):
     kept = torch.tensor([True, False, True, True])
     out = module(x, mask=kept.reshape(1, 1, 4, 1, 1))
     torch.testing.assert_close(out[:, :, kept], module(x[:, :, kept]), atol=1e-12, rtol=1e-10)
+
+
+@pytest.mark.parametrize("compat", [True, False])
+def test_cells_are_means_of_what_is_real(compat, randomise):
+    module = build("gsop_position", 6, hidden_channels=5, compat=compat)
+    randomise(module).double().eval()
+    x = torch.randn(2, 6, 3, 9, 11, dtype=torch.float64)
+    mask = torch.rand(3, 9, 11) < 0.3
+    mask[1] = False
+    expected = reference(x.numpy(), module, training=False, compat=compat, real=mask.numpy())
+    out = module(x, mask=mask[None, None])
+    torch.testing.assert_close(out, torch.from_numpy(expected) * mask, atol=1e-12, rtol=1e-10)

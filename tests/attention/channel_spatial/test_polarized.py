@@ -110,3 +110,19 @@ def test_half_precision_survives_large_features():
 def test_settings_are_checked(settings, message):
     with pytest.raises(ValueError, match=message):
         build("polarized", **{"channels": 16, **settings})
+
+
+@pytest.mark.parametrize(
+    ("arrangement", "compat", "fewest"),
+    [
+        ("parallel", False, 2),
+        ("parallel", True, 2),
+        ("sequential", False, 2),
+        ("sequential", True, 8),
+    ],
+)
+def test_fewest_channels(arrangement, compat, fewest):
+    settings = {"arrangement": arrangement, "compat": compat}
+    build("polarized", fewest, **settings)
+    with pytest.raises(ValueError, match=f"channels: expected at least {fewest}, got {fewest - 1}"):
+        build("polarized", fewest - 1, **settings)

@@ -87,7 +87,9 @@ def reference(x, real, w, depth, *, training):
 
 @pytest.mark.parametrize("grid", [(7, 10), (3, 5, 6)])
 @pytest.mark.parametrize("depth", [1, 3])
-@pytest.mark.parametrize(("padded", "training"), [(True, False), (False, False), (False, True)])
+@pytest.mark.parametrize(
+    ("padded", "training"), [(True, False), (False, False), (False, True), (True, True)]
+)
 def test_equals_formula(grid, depth, padded, training, randomise):
     module = build("residual_attention", 8, spatial_dims=len(grid), depth=depth)
     module = randomise(module).double().train(training).requires_grad_(False)

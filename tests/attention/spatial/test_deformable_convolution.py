@@ -17,8 +17,12 @@ def bilinear(image, row, column):
     return total
 
 
-def reference(module, image):
-    """One image (C, H, W), output position by output position; and where it was read."""
+def reference(module, image, real):
+    """One image (C, H, W), output position by output position; and where it was read.
+
+    `real` (H, W) is 0 at padding, and 1 elsewhere.
+    """
+    image = image * real
     rows, columns = module.kernel
     taps, groups = rows * columns, module.groups
     padding = (rows // 2, columns // 2)
@@ -41,8 +45,8 @@ def reference(module, image):
                     place = (r + step[0] + down, c + step[1] + right)
                     share = modulation[group, tap, r, c]
                     out[:, r, c] += weight[:, part, tap] @ (bilinear(image[part], *place) * share)
-                    heat[group] += bilinear(ones, *place).reshape(heat.shape[1:]) * share
-    return out, heat / heat[0].numel()
+                    heat[group] += bilinear(ones, *place).reshape(real.shape) * share * real[r, c]
+    return out * real, heat * real / real.sum()
 
 
 @pytest.mark.parametrize("settings", [{}, {"kernel": (1, 3), "offset_groups": 2}])
@@ -51,10 +55,13 @@ def test_equals_tap_by_tap(settings, training, randomise):
     module = build("dcn", 4, spatial_dims=2, **settings)
     module = randomise(module).double().train(training)
     x = torch.randn(2, 4, 5, 4, dtype=torch.float64)
+    mask = torch.ones(2, 1, 5, 4, dtype=torch.bool)
+    mask[1, 0, :, :3] = False
+    mask[1, 0, 1:, 3] = False  # one position alone
     with record_maps(module) as maps:
-        out = module(x)
+        out = module(x, mask=mask)
     for index in range(2):
-        expected, heat = reference(module, x[index])
+        expected, heat = reference(module, x[index], mask[index, 0].double())
         torch.testing.assert_close(out[index], expected, atol=1e-10, rtol=1e-10)
         found = maps[0].values[index, :, 0]
         torch.testing.assert_close(found, heat.detach(), atol=1e-10, rtol=1e-10)

@@ -77,6 +77,17 @@ def test_forward_leaves_the_bases_alone_and_the_update_moves_them(randomise):
     np.testing.assert_allclose(module.bases.numpy(), expected, atol=1e-12)
 
 
+def test_nine_tenths_of_the_old_bases_stay(randomise):
+    module = made(randomise)
+    w = numbers(module)
+    x = torch.randn(3, 8, 3, 4, 5, dtype=torch.float64)
+    *_, mean = reference(x.numpy(), w, 3, training=True)
+    module.update_bases(x)
+    np.testing.assert_allclose(module.bases.numpy(), 0.9 * w["bases"] + 0.1 * mean, atol=1e-12)
+    with pytest.raises(ValueError, match="ExpectationMaximisationAttention: expected x of shape"):
+        module.update_bases(x.flatten(1))
+
+
 def test_update_does_not_see_padding(randomise):
     module = made(randomise)
     twin = copy.deepcopy(module)

@@ -168,6 +168,21 @@ def test_padding_on_all_sides_is_not_there(gather, extent, randomise):
     )
 
 
+def test_means_are_those_of_the_real_positions_of_each_window():
+    """Of one alone in the first sample's windows."""
+    module = build("ge", 8, spatial_dims=2, gather="mean", extent=(2, 3), reduction=None).double()
+    x = torch.randn(2, 8, 5, 7, dtype=torch.float64)
+    mask = torch.rand(2, 1, 5, 7, generator=torch.Generator().manual_seed(0)) < 0.6
+    mask[0] = False
+    mask[0, 0, 2::4, 3::6] = True
+    kept = mask.expand_as(x).numpy()
+    zeroed = np.where(kept, x.numpy(), 0)
+    shares = mean_cells(kept * 1.0, (2, 3))
+    cells = mean_cells(zeroed, (2, 3)) / np.where(shares == 0, 1, shares)
+    expected = np.where(kept, excite(zeroed, cells, (2, 3)), 0)
+    np.testing.assert_allclose(module(x, mask=mask), expected, atol=1e-12, rtol=1e-12)
+
+
 @pytest.mark.parametrize("gather", ["mean", "convolutions"])
 def test_forms_with_regions_compile_export_and_run_in_half_precision(gather, randomise):
     module = randomise(build("ge", 8, gather=gather, extent=2, reduction=4)).eval()

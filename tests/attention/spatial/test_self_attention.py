@@ -75,3 +75,17 @@ def torch_twin(ours, channels: int, heads: int) -> nn.MultiheadAttention:
         theirs.out_proj.weight.copy_(ours.output.weight)
         theirs.out_proj.bias.copy_(ours.output.bias)
     return theirs
+
+
+def test_registers_take_their_share_and_are_not_in_the_map(randomise):
+    ours = build("self_attention", 8, spatial_dims=1, heads=2, registers=3)
+    randomise(ours).double().eval()
+    x = torch.randn(2, 8, 5, dtype=torch.float64)
+    with torch.no_grad(), record_maps(ours) as maps:
+        ours(x)
+        tokens = torch.cat((x.transpose(1, 2), ours.registers.expand(2, -1, -1)), 1)
+        query, key, _ = ours.query_key_value(ours.norm(tokens)).chunk(3, 2)
+    for head in range(2):
+        part = slice(4 * head, 4 * head + 4)
+        shares = (query[:, :5, part] @ key[..., part].transpose(1, 2) / 2).softmax(2)
+        torch.testing.assert_close(maps[0].values[:, head].flatten(1), shares.mean(1)[:, :5])

@@ -30,33 +30,38 @@ def normalised(images, w, name, training):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_equals_formula(training, randomise, slow, close):
+@pytest.mark.parametrize("padded", [True, False])
+def test_equals_formula(training, padded, randomise, slow, close):
     module = randomise(build("interpretable_space_time_pooling", 8)).double().train(training)
     w = {name: value.clone() for name, value in module.state_dict().items()}
-    x = torch.randn(2, 8, 3, 4, 5, dtype=torch.float64)
-    images = x.transpose(1, 2).flatten(0, 1)
+    x = torch.randn(2, 8, 4, 4, 5, dtype=torch.float64)
+    real = torch.rand(2, 4, 4, 5) < (0.6 if padded else 2)
+    real[1, 2] &= not padded
+    images, inside = (x * real[:, None]).transpose(1, 2).flatten(0, 1), real.reshape(8, 1, 4, 5)
     for index in (0, 3):
         images = torch.stack([convolved(one, w[f"mask.{index}.weight"]) for one in images])
-        images = normalised(images, w, f"mask.{index + 1}", training).clamp(min=0)
+        images = normalised(images, w, f"mask.{index + 1}", training).clamp(min=0) * inside
     masks = torch.stack([convolved(one, w["mask.6.weight"])[0] for one in images])
-    masks = (1 / (1 + (-masks).exp())).reshape(2, 3, 4, 5)
-    out = module(x)
+    masks = (1 / (1 + (-masks).exp())).reshape(2, 4, 4, 5) * real
+    out = module(x, mask=real[:, None] if padded else None)
     for n in range(2):
         hidden = cell = torch.zeros(8, 4, 5, dtype=torch.float64)
         states = []
-        for t in range(3):
+        frames = [t for t in range(4) if real[n, t].any()]
+        for t in frames:
             gates = convolved(torch.cat((x[n, :, t] * masks[n, t], hidden)), w["memory.weight"])
             i, f, g, o = (gates + w["memory.bias"][:, None, None]).chunk(4)
-            cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+            cell = (torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)) * real[n, t]
             hidden = torch.sigmoid(o) * torch.tanh(cell)
-            states.append(hidden.mean((1, 2)))
+            states.append(hidden[:, real[n, t]].mean(1))
         states = torch.stack(states)
         logits = slow.linear(states, w, "moment")[:, 0]
         moments = slow.softmax(logits)
         close(out.features[n], moments @ states)
-        close(out.weights[n], moments[:, None, None] * masks[n])
-    close(out.frame_scores[1], logits)
-    close(out.region_weights, masks / masks.sum((2, 3), keepdim=True))
+        close(out.weights[n, frames], moments[:, None, None] * masks[n, frames])
+        close(out.frame_scores[n, frames], logits)
+    shares = masks / masks.sum((2, 3), keepdim=True).clamp(min=1e-30)
+    close(out.region_weights, shares)
 
 
 def test_memory_goes_forward_only(randomise, close):

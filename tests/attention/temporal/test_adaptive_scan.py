@@ -41,6 +41,11 @@ def test_order_matters(randomise):
     assert not torch.allclose(module(x).features, module(x.flip(2)).features)
 
 
+def test_both_widths_can_be_chosen():
+    module = build("adascan", 8, spatial_dims=1, hidden_channels=(6, 3))
+    assert (module.wide.out_features, module.narrow.out_features) == (6, 3)
+
+
 def test_default_widths_are_those_of_the_authors_at_their_size():
     module = build("adascan", 64, spatial_dims=1)
     assert (module.wide.out_features, module.narrow.out_features) == (32, 8)

@@ -39,6 +39,19 @@ def test_padded_frames_match_nothing(randomise):
     torch.testing.assert_close(module(x, mask=mask).features, module(x[:, :, kept]).features)
 
 
+def test_padded_frames_match_nothing_where_real_ones_match_less_than_nothing():
+    """A zero in their place would be a better match than every real frame."""
+    module = build("atp", 8, spatial_dims=1).double()
+    with torch.no_grad():
+        module.match.weight.copy_(-torch.eye(8))
+    x = torch.rand(2, 8, 6, dtype=torch.float64) / 4 + 0.01
+    mask = torch.tensor([1, 0, 1, 1, 0, 0]).bool().reshape(1, 1, 6)
+    padded, alone = module(x, mask=mask), module(x[:, :, mask[0, 0]])
+    assert (alone.scores < 0).all()
+    torch.testing.assert_close(padded.scores[:, mask[0, 0]], alone.scores)
+    torch.testing.assert_close(padded.features, alone.features)
+
+
 def test_both_sides_of_a_pair_share_one_matrix(randomise):
     one, other = (build("atp", 8, spatial_dims=1).double() for _ in range(2))
     randomise(one)

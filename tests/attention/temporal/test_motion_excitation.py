@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vidattn.attention import build, record_maps
+from vidattn.attention.temporal.motion_excitation import FrameChange
 
 
 @pytest.mark.parametrize("grid", [(5,), (5, 4, 3), (1, 4, 3)])
@@ -39,6 +40,25 @@ def test_padding_is_no_motion(randomise):
         module(x[:, :, :2])
     # Frame 1 is before padding as it is last in the short clip: no difference in both.
     torch.testing.assert_close(maps[0].values[:, :, :2], maps[1].values)
+
+
+@pytest.mark.parametrize("grid", [(6,), (6, 2, 3)])
+def test_change_from_or_to_padding_is_none(grid, randomise):
+    module = randomise(FrameChange(4, 2, spatial_dims=len(grid))).double().eval()
+    x = torch.randn(2, 4, *grid, dtype=torch.float64)
+    real = torch.tensor([1, 1, 0, 1, 1, 1]).bool()
+    mask = real.reshape(1, 1, 6, *[1] * (len(grid) - 1))
+    changes = module(x.masked_fill(~mask, 0), mask, steps=(1, -1))
+    for step, change in zip((1, -1), changes, strict=True):
+        for frame in range(6):
+            there = frame + step
+            if 0 <= there < 6 and real[frame] and real[there]:
+                pair = x[:, :, [frame, there]] if step == 1 else x[:, :, [there, frame]]
+                (expected,) = module(pair, None, steps=(step,))
+                expected = expected[:, :, 0 if step == 1 else 1]
+                torch.testing.assert_close(change[:, :, frame], expected)
+            else:
+                assert (change[:, :, frame] == 0).all()
 
 
 def reference(state, x, normalise, *, training):

@@ -47,3 +47,13 @@ def test_temperature_of_the_paper_is_five_and_scales_the_gradient(randomise):
         share = 1 / (1 + (-drawn / temperature).exp())
         expected = (x.sum(1) * share * (1 - share) / temperature).sum()
         torch.testing.assert_close(module.score.bias.grad[0], expected, atol=1e-12, rtol=1e-10)
+
+
+def test_a_position_without_evidence_is_dropped():
+    """Evaluation keeps where s > 0: here s is b."""
+    module = build("adaptive_token", 5, spatial_dims=1).eval()
+    x = torch.ones(1, 5, 3)
+    for bias, kept in ((0.0, 0.0), (1e-6, 1.0)):
+        torch.nn.init.zeros_(module.score.weight)
+        torch.nn.init.constant_(module.score.bias, bias)
+        assert (module(x) == kept).all()

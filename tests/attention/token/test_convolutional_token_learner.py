@@ -45,6 +45,7 @@ def test_equals_reference(grid, pooling, training, randomise):
     x = torch.randn(2, 6, *grid, dtype=torch.float64)
     mask = torch.rand(2, 1, *grid) < 0.7
     mask[..., 0] = True
+    mask[1] = torch.arange(mask[1].numel()).eq(3).reshape(1, *grid)  # one alone
     kernels = [layer.weight for layer in module.convolutions]
     for given in (mask, None):
         out = module(x, mask=given)

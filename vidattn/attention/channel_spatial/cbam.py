@@ -57,7 +57,7 @@ class ConvolutionalBlockAttention(Gate):
         x = zero_padding(x, mask)
         channel = self._channel_weights(x, mask)
         x = x * channel
-        position = zero_padding(self._position_weights(x, mask), mask)
+        position = zero_padding(self._position_weights(x), mask)
         if self.observer.recording:
             self.observer(channel.detach() * position.detach(), x.shape[2:])
         return x * position
@@ -67,6 +67,6 @@ class ConvolutionalBlockAttention(Gate):
         hidden = F.relu(self.squeeze(mean)), F.relu(self.squeeze(largest))
         return self.per_channel((self.excite(hidden[0]) + self.excite(hidden[1])).sigmoid(), x)
 
-    def _position_weights(self, x: Tensor, mask: Tensor | None) -> Tensor:
+    def _position_weights(self, x: Tensor) -> Tensor:
         seen = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], dim=1)
-        return self.norm(self.convolution(zero_padding(seen, mask))).sigmoid()
+        return self.norm(self.convolution(seen)).sigmoid()

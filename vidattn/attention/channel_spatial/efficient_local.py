@@ -3,8 +3,8 @@ from __future__ import annotations
 from math import gcd
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vidattn.attention.channel_spatial.axes import axis_masks, axis_means, product
 from vidattn.attention.channel_spatial.deviations import deviations, variance
@@ -79,7 +79,8 @@ def _group_norm(norm: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
     """`norm` of (N, C, L), whose statistics see no padding."""
     assert isinstance(norm, nn.GroupNorm)
     if mask is None:
-        return F.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
+        # That of `torch.nn.functional` refuses groups of one value, which are brought to 0.
+        return torch.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
     grouped = x.unflatten(1, (norm.num_groups, -1))  # (N, groups, C / groups, L)
     kept = mask.unsqueeze(2).expand(-1, 1, grouped.shape[2], -1)
     deviation, count = deviations(zero_padding(grouped, kept), kept)

@@ -61,4 +61,4 @@ class AttentionGate(Gate):
         return self._resize(self.score(F.relu(seen + signal)).sigmoid(), x)
 
     def _resize(self, y: Tensor, like: Tensor) -> Tensor:
-        return F.interpolate(y, size=like.shape[2:], mode=self.mode, align_corners=False)
+        return F.interpolate(y, size=like.shape[2:], mode=self.mode)

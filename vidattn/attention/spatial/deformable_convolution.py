@@ -71,13 +71,12 @@ class DeformableConvolution(Mechanism):
         modulation = modulation.sigmoid()
         if self.observer.recording:
             self._show(offsets.detach(), modulation.detach(), mask)
-        with torch.autocast(x.device.type, enabled=False):
-            weights = self.convolution.parameters()
-            out: Tensor = deform_conv2d(
-                *(single_precision(part) for part in (x, offsets, *weights)),
-                padding=self.padding,
-                mask=single_precision(modulation),
-            )
+        weights = self.convolution.parameters()
+        out: Tensor = deform_conv2d(
+            *(single_precision(part) for part in (x, offsets, *weights)),
+            padding=self.padding,
+            mask=single_precision(modulation),
+        )
         return stored_like(layout, zero_padding(out.to(modulation.dtype), mask))
 
     def _show(self, offsets: Tensor, modulation: Tensor, mask: Tensor | None) -> None:

@@ -67,7 +67,7 @@ class NeighbourhoodAttention(Mixer):
     ) -> Tensor:
         """See `Mixer.change`."""
         projected = self.query_key_value(self.norm(tokens)).unflatten(1, grid)
-        blocks = self._blocks(grid, mask, tokens.device)
+        blocks = self._blocks(grid, tokens.device, padded=mask is not None)
         parts = projected.chunk(3, dim=-1)
         pieces = (blocks.queries(parts[0]), blocks.keys(parts[1]), blocks.keys(parts[2]))
         # (N, G, Q, C) -> (N, G, heads, Q, d)
@@ -81,11 +81,11 @@ class NeighbourhoodAttention(Mixer):
         mixed = attend_in_groups(query, key, value, allowed)
         return self.output(blocks.join(mixed.transpose(2, 3).flatten(3)).flatten(1, -2))
 
-    def _blocks(self, grid: tuple[int, ...], mask: Tensor | None, device: torch.device) -> Blocks:
+    def _blocks(self, grid: tuple[int, ...], device: torch.device, *, padded: bool) -> Blocks:
         """Padding may move a window back by nearly its size, as the end of x does for others."""
         axes = []
         for size, kernel, step in zip(grid, self.kernel, self.dilation, strict=True):
-            exact = mask is None and step == 1
+            exact = step == 1 and not padded
             left = kernel // 2 if exact else kernel - 1
             axes.append(Axis.cut(size, kernel, left, device, inside=True, dilation=step))
         return Blocks(axes)

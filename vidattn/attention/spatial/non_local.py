@@ -179,7 +179,7 @@ def rectified_sum(left: Tensor, right: Tensor, value: Tensor) -> Tensor:
     right, order = right.sort(dim=1, descending=True)
     value = value.gather(1, order.unsqueeze(2).expand_as(value))
     sums = F.pad(torch.cat([value, right.unsqueeze(2) * value], dim=2).cumsum(1), (0, 0, 1, 0))
-    count = torch.searchsorted((-right).detach(), left.detach().contiguous())
+    count = torch.searchsorted(-right, left.contiguous())
     sums = sums.gather(1, count.unsqueeze(2).expand(-1, -1, sums.shape[2]))
     of_value, of_product = sums.chunk(2, dim=2)
     return left.unsqueeze(2) * of_value + of_product

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from vidattn.attention.masking import masked_softmax, single_precision, zero_padding
@@ -63,11 +62,11 @@ class BottomUpAttentionPooling(Mechanism):
         return Pooled(features, weights, lowest_at_padding(scores, kept).unflatten(1, x.shape[2:]))
 
     def weigh(self, scores: Tensor, kept: Tensor | None) -> Tensor:
-        """(N, L) -> (N, L): 0 at padding."""
+        """(N, L), 0 at padding -> (N, L), 0 at padding."""
         if self.normalisation == "softmax":
             return masked_softmax(scores, kept, dim=1)
         scores = scores.relu() if self.normalisation == "relu" else scores
         if kept is None:
             return scores / scores.shape[1]
         count = kept.sum(1, keepdim=True).clamp(min=1)
-        return torch.where(kept, scores, 0) / count
+        return scores / count

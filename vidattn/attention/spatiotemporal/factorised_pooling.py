@@ -7,7 +7,7 @@ from torch import Tensor
 from vidattn.attention.masking import zero_padding
 from vidattn.attention.mechanism import Kind, Mechanism, Pooled
 from vidattn.attention.observe import MapKind, Observer
-from vidattn.attention.pooling import PositionScore, lowest_at_padding, pool
+from vidattn.attention.pooling import PositionScore, pool
 from vidattn.attention.views import fold_frames, fold_mask, unfold_frames
 
 
@@ -60,7 +60,7 @@ class FactorisedAttentionPooling(Mechanism):
         shape = (batch, frames, *x.shape[3:])
         log_regions = regions.scores.flatten(1).log_softmax(1).reshape(shape)
         weights = moments.weights[..., None, None] * regions.weights.reshape(shape)
+        # At padding one of the two is the lowest number, and what is added to that is rounded away.
         scores = moments.scores[..., None, None] + log_regions
-        scores = lowest_at_padding(scores, None if kept is None else kept.squeeze(1))
         self.observer(weights.unsqueeze(1), x.shape[2:])
         return Pooled(moments.features, weights, scores)

@@ -153,11 +153,10 @@ class PoolingAttention(Mixer):
         """(N, *grid) -> (N, L'): a key is real where anything in its cell is."""
         kept = mask
         for axis, stride in enumerate(self.stride, start=1):
-            if stride > 1:
-                count = (kept.shape[axis] + stride - 1) // stride
-                missing = count * stride - kept.shape[axis]
-                sides = [0, 0] * (kept.ndim - axis - 1) + [0, missing]
-                kept = F.pad(kept, sides).unflatten(axis, (count, stride)).amax(axis + 1)
+            count = (kept.shape[axis] + stride - 1) // stride
+            missing = count * stride - kept.shape[axis]
+            sides = [0, 0] * (kept.ndim - axis - 1) + [0, missing]
+            kept = F.pad(kept, sides).unflatten(axis, (count, stride)).amax(axis + 1)
         return kept.flatten(1)
 
     @torch.no_grad()

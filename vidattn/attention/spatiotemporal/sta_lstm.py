@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vidattn.attention.masking import masked_softmax, single_precision, zero_padding
+from vidattn.attention.masking import masked_softmax, zero_padding
 from vidattn.attention.mechanism import Kind, Mechanism, Pooled
 from vidattn.attention.observe import MapKind, Observer
 from vidattn.attention.pooling import lowest_at_padding
@@ -74,7 +74,6 @@ class GatedRecurrentPooling(Mechanism):
             shares = masked_softmax(logits, here, dim=1)
             summary = summaries[:, step]
             opening = self.moment(torch.cat((summary, moment[0]), 1))
-            opening = single_precision(opening)
             gate = unless_padding(opening.relu(), torch.zeros_like(opening), there)
             read = (shares.to(items.dtype).unsqueeze(1) @ items[:, step]).squeeze(1)
             region = advance(self.region_memory, summary, region, there)

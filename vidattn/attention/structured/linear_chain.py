@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from vidattn.attention.masking import masked_mean, single_precision, zero_padding
+from vidattn.attention.masking import masked_mean, single_precision
 from vidattn.attention.mechanism import Gate
 from vidattn.attention.pooling import PositionScore
 from vidattn.attention.views import fold_frames, fold_mask, unfold_frames
@@ -51,11 +51,11 @@ class LinearChainAttention(Gate):
 
 
 def frame_means(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """(N, C, T, *rest) -> the means of the frames (N, C, T), and which are real, (N, T)."""
+    """x, 0 at padding -> the means of its frames, (N, C, T), and which are real, (N, T)."""
     batch, frames = x.shape[0], x.shape[2]
     if x.ndim == 3:
         kept = None if mask is None else mask.expand(batch, 1, frames).squeeze(1)
-        return zero_padding(x, mask), kept
+        return x, kept
     if mask is None:
         return unfold_frames(masked_mean(fold_frames(x), None), frames), None
     folded = fold_mask(mask, batch, frames)

@@ -102,7 +102,7 @@ def sinkhorn(
         balanced = _without(balanced, left_out).log_softmax(2)
     if constant_columns:
         # Its value is that of the scores moved, its gradient theirs: rows are normalised below.
-        balanced = scores + (balanced - scores).detach()
+        balanced = scores + (balanced - scores.detach())
     affinity = _without(balanced, left_out).softmax(3)
     return affinity if left_out is None else affinity.masked_fill(left_out, 0)
 

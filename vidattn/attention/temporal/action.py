@@ -14,7 +14,7 @@ from vidattn.attention.temporal.frames import (
     check_temporal,
     frame_mean,
     like_frames,
-    real_in_both,
+    real_with_next,
     unless_padding,
 )
 from vidattn.attention.temporal.motion_excitation import FrameChange
@@ -87,7 +87,7 @@ class ActionExcitation(Mechanism):
 
     def _motion_weights(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(N, C, T)."""
-        (change,) = self.change(x, mask, steps=(1,))
-        means = frame_mean(change, real_in_both(mask, x, step=1))
+        (change,) = self.change(x, mask)
+        means = frame_mean(change, real_with_next(mask, x))
         weights: Tensor = self.motion_excite(means).sigmoid()
         return weights

@@ -10,7 +10,7 @@ from vidattn.attention.mechanism import Kind, Mechanism
 from vidattn.attention.observe import MapKind, Observer
 from vidattn.attention.temporal.frames import (
     RANKS,
-    between_frames,
+    change_to_next,
     filter_axis,
     filter_matrix,
     frame_mean,
@@ -78,10 +78,9 @@ class EnhancementInteraction(Mechanism):
     def _weights(self, x: Tensor, mask: Tensor | None, frames: Tensor | None) -> Tensor:
         """(N, C, T)."""
         means = frame_mean(x, mask)
-        change = -between_frames(self.squeeze(means), self.squeeze_next(means), step=1)
+        change = -change_to_next(self.squeeze(means), self.squeeze_next(means))
         weights: Tensor = self.excite(change).sigmoid()
-        time = torch.arange(x.shape[2], device=x.device)
-        moves = (time < x.shape[2] - 1).reshape(1, 1, -1)
-        if frames is not None:
-            moves = moves & frames & nn.functional.pad(frames[:, :, 1:], (0, 1))
-        return weights.where(moves, 1)
+        if frames is None:
+            frames = torch.ones_like(means[:, :1], dtype=torch.bool)
+        followed = nn.functional.pad(frames[:, :, 1:], (0, 1))
+        return weights.where(followed, 1)

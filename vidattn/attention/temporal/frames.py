@@ -75,21 +75,21 @@ def like_frames(values: Tensor, x: Tensor) -> Tensor:
     return values.reshape(*values.shape, *[1] * (x.ndim - 3))
 
 
-def between_frames(here: Tensor, there: Tensor, *, step: int) -> Tensor:
-    """there[t + step] - here[t] for a step of 1 or -1; 0 where there is no such frame."""
+def change_to_next(here: Tensor, there: Tensor, *, backwards: bool = False) -> Tensor:
+    """there[t + 1] - here[t], backwards there[t - 1] - here[t]; 0 where there is no such frame."""
     nothing = torch.zeros_like(here[:, :, :1])
-    if step > 0:
-        return torch.cat([there[:, :, 1:] - here[:, :, :-1], nothing], 2)
-    return torch.cat([nothing, there[:, :, :-1] - here[:, :, 1:]], 2)
+    if backwards:
+        return torch.cat([nothing, there[:, :, :-1] - here[:, :, 1:]], 2)
+    return torch.cat([there[:, :, 1:] - here[:, :, :-1], nothing], 2)
 
 
-def real_in_both(mask: Tensor | None, x: Tensor, *, step: int) -> Tensor | None:
-    """(N, 1, *positions): real at t and at t + step, for a step of 1 or -1."""
+def real_with_next(mask: Tensor | None, x: Tensor, *, backwards: bool = False) -> Tensor | None:
+    """(N, 1, *positions): real at t and at t + 1, or backwards at t and at t - 1."""
     mask = full_mask(mask, x)
     if mask is None:
         return None
     both, nothing = mask[:, :, 1:] & mask[:, :, :-1], torch.zeros_like(mask[:, :, :1])
-    return torch.cat([both, nothing] if step > 0 else [nothing, both], 2)
+    return torch.cat([nothing, both] if backwards else [both, nothing], 2)
 
 
 def filter_axis(x: Tensor, kernel: Tensor, *, axis: int = 2) -> Tensor:

@@ -68,7 +68,6 @@ class GlobalLocalTemporal(Mechanism):
         self.check_rank(x)
         narrow = zero_padding(self.narrow(zero_padding(x, mask)), mask)
         near = torch.cat([narrow, *(layer(narrow) for layer in self.pyramid)], 1)
-        near = zero_padding(near, mask)
         return unless_padding(near + self._from_all(near, mask), x, mask)
 
     def _from_all(self, near: Tensor, mask: Tensor | None) -> Tensor:

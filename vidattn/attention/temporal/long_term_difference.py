@@ -52,7 +52,7 @@ class LongTermDifference(Gate):
             raise ArgumentError(
                 f"LongTermDifference: expected H and W of at least 2, got {tuple(x.shape[3:])}"
             )
-        forward, backward = self.change(x, mask, steps=(1, -1))
+        forward, backward = self.change(x, mask, backwards=(False, True))
         change = self._gate(forward) + self._gate(backward)
         return 0.5 + change / 2
 

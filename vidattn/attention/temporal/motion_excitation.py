@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -9,19 +10,19 @@ from vidattn.attention.masking import zero_padding
 from vidattn.attention.mechanism import Gate
 from vidattn.attention.temporal.frames import (
     RANKS,
-    between_frames,
+    change_to_next,
     check_temporal,
     frame_convolution,
     frame_mean,
     like_frames,
-    real_in_both,
+    real_with_next,
 )
 
 
 class FrameChange(nn.Module):
     """What changes from each frame to its neighbour, in few channels.
 
-    b = BN(W x), d[t] = (D ∗ b)[t + step] - b[t], D one 3 × 3 filter for each channel; 0 where
+    b = BN(W x), d[t] = (D ∗ b)[t ± 1] - b[t], D one 3 × 3 filter for each channel; 0 where
     there is no such frame, or one of the two is padding.
 
     Args:
@@ -38,15 +39,21 @@ class FrameChange(nn.Module):
             hidden, hidden, size=3, groups=hidden, spatial_dims=spatial_dims
         )
 
-    def forward(self, x: Tensor, mask: Tensor | None, *, steps: tuple[int, ...]) -> list[Tensor]:
-        """x, 0 at padding -> for each step (1 or -1) the changes, (N, hidden, *positions)."""
+    def forward(
+        self, x: Tensor, mask: Tensor | None, *, backwards: Sequence[bool] = (False,)
+    ) -> list[Tensor]:
+        """x, 0 at padding -> the changes to the next frame or to the one before, as asked for.
+
+        Each is (N, hidden, *positions).
+        """
         squeezed = zero_padding(self.norm(self.squeeze(x)), mask)
         transformed = self.transform(squeezed)
         return [
             zero_padding(
-                between_frames(squeezed, transformed, step=step), real_in_both(mask, x, step=step)
+                change_to_next(squeezed, transformed, backwards=each),
+                real_with_next(mask, x, backwards=each),
             )
-            for step in steps
+            for each in backwards
         ]
 
 
@@ -83,6 +90,6 @@ class MotionExcitation(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, T, 1, …)."""
-        (change,) = self.change(x, mask, steps=(1,))
-        means = frame_mean(change, real_in_both(mask, x, step=1))
+        (change,) = self.change(x, mask)
+        means = frame_mean(change, real_with_next(mask, x))
         return like_frames(0.5 + self.norm(self.excite(means)).sigmoid(), x)

@@ -10,9 +10,9 @@ from vidattn.attention.masking import zero_padding
 from vidattn.attention.mechanism import Kind, Mechanism
 from vidattn.attention.observe import MapKind, Observer
 from vidattn.attention.temporal.frames import (
-    between_frames,
+    change_to_next,
     frame_convolution,
-    real_in_both,
+    real_with_next,
     unless_padding,
 )
 from vidattn.attention.temporal.long_term_difference import halved
@@ -70,7 +70,7 @@ class ShortTermDifference(Mechanism):
 
     def _changes(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x, 0 at padding -> (N, 4 · C, T, H, W)."""
-        change = between_frames(x, x, step=1)
-        change = zero_padding(change, real_in_both(mask, x, step=1))
+        change = change_to_next(x, x)
+        change = zero_padding(change, real_with_next(mask, x))
         padded = F.pad(change, [0, 0, 0, 0, REACH, REACH])
         return torch.cat([padded.narrow(2, start, x.shape[2]) for start in range(2 * REACH)], 1)

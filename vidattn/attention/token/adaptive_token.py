@@ -34,10 +34,11 @@ class AdaptiveToken(Gate):
         self.score = nn.Linear(channels, 1)
         self.temperature = temperature
 
-    def weights(
-        self, x: Tensor, mask: Tensor | None, context: Any, noise: Tensor | None = None
-    ) -> Tensor:
+    def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, 1, *positions)."""
+        return self._choice(x, None)
+
+    def _choice(self, x: Tensor, noise: Tensor | None) -> Tensor:
         score = single_precision(self.score(x.movedim(1, -1))).movedim(-1, 1)
         if not self.training:
             return (score > 0).to(x.dtype)
@@ -59,4 +60,4 @@ class AdaptiveToken(Gate):
         """
         self.check_rank(x)
         x = zero_padding(x, mask)
-        return self.multiplied(x, self.weights(x, mask, context, noise), mask)
+        return self.multiplied(x, self._choice(x, noise), mask)

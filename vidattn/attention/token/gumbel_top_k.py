@@ -58,8 +58,8 @@ class GumbelTopK(TopK):
             raise ArgumentError(f"noise: expected {tuple(scores.shape)}, got {tuple(noise.shape)}")
         perturbed = scores + noise
         soft = relaxed_top_k(perturbed, self.tokens, kept, temperature=self.temperature)
-        index = best_positions(perturbed.detach(), self.tokens, kept)
-        soft = soft.gather(1, draw_order(perturbed.detach(), index).expand_as(soft))
+        index = best_positions(perturbed, self.tokens, kept)
+        soft = soft.gather(1, draw_order(perturbed, index).expand_as(soft))
         if not self.hard:
             return soft
         hard = one_hot(index, scores.shape[1]).to(soft.dtype)

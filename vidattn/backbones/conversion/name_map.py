@@ -42,7 +42,7 @@ class Conversion:
         settings: of our backbone, which make it compute what the source's network computes.
         clip: fields of a `ClipSpec`, as in the source's configuration.
         figure: published for these weights, with the protocol that it belongs to; "" for none.
-        protocol: name of the preset for it.
+        protocol: name of the protocol for it.
         prepare: changes values, under the source's names, before these are mapped: tensors that
             the source splits or orders otherwise. Names that it cannot use it leaves.
         configuration: dotted names in the configuration that the file may carry -> the value

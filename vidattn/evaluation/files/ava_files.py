@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import MalformedFileError
-from vidattn.evaluation.files.tables import Table, read_rows, read_table
+from vidattn.evaluation.files.tables import TextTable, read_rows, read_table
 from vidattn.evaluation.files.text_files import read_text, shown
 
 FrameKey = tuple[str, str]
@@ -84,7 +84,7 @@ def read_boxes(path: Path, *, whole_seconds: bool, empty_frames: bool) -> BoxRow
         expected = f"{', '.join(map(str, allowed))} cells ({', '.join(_BOX)}, score)"
         got = f"{lengths[row]}: {shown(','.join(rows[row]))}"
         raise MalformedFileError(path, lines[row], expected, got)
-    stamps = Table(path, _columns(rows, 0, 2), lines)
+    stamps = TextTable(path, _columns(rows, 0, 2), lines)
     frames, frame = _frames(stamps, whole_seconds=whole_seconds)
     full = np.flatnonzero(lengths > 2)
     if len(full) < len(rows):
@@ -96,7 +96,7 @@ def read_boxes(path: Path, *, whole_seconds: bool, empty_frames: bool) -> BoxRow
     cells = _columns(rows, 2, 7)
     if lengths.max() > 7:
         cells["score"] = [row[7] if len(row) > 7 else "1" for row in rows]
-    table = Table(path, cells, lines)
+    table = TextTable(path, cells, lines)
     boxes = np.stack([table.floats(name) for name in _BOX[2:6]], axis=1)
     _refuse_reversed(table, boxes)
     classes = table.integers("action", low=1)
@@ -140,7 +140,7 @@ def read_exclusions(path: Path, *, whole_seconds: bool) -> set[FrameKey]:
     return set(_frames(table, whole_seconds=whole_seconds)[0])
 
 
-def _frames(table: Table, *, whole_seconds: bool) -> tuple[list[FrameKey], NDArray[np.int64]]:
+def _frames(table: TextTable, *, whole_seconds: bool) -> tuple[list[FrameKey], NDArray[np.int64]]:
     """Keys of the frames in the order in which they come first, and each row's position."""
     table.names("video")
     pairs = zip(table.columns["video"], table.columns["timestamp"], strict=True)
@@ -165,7 +165,7 @@ def _decimal(text: str) -> float:
     return float(number)
 
 
-def _refuse_reversed(table: Table, boxes: NDArray[np.float64]) -> None:
+def _refuse_reversed(table: TextTable, boxes: NDArray[np.float64]) -> None:
     turned = (boxes[:, :2] > boxes[:, 2:]).any(1)
     if turned.any():
         row = int(turned.argmax())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import MalformedFileError
 from vidattn.evaluation.files.documents import Document
-from vidattn.evaluation.files.tables import Table, read_rows
+from vidattn.evaluation.files.tables import TextTable, read_rows
 from vidattn.evaluation.files.text_files import shown
 
 Place = tuple[str | int, ...]
@@ -46,12 +46,12 @@ class Boxes:
     scores: NDArray[np.float64]
     areas: NDArray[np.float64]
     crowd: NDArray[np.bool_]
-    source: Table | tuple[Document, Place]
+    source: TextTable | tuple[Document, Place]
     classes: dict[Any, str] | None = None
 
     def refuse(self, row: int, expected: str, got: str) -> NoReturn:
         """Raise for one box."""
-        if isinstance(self.source, Table):
+        if isinstance(self.source, TextTable):
             self.source.refuse(row, expected, got)
         document, top = self.source
         document.refuse((*top, row), expected, got)
@@ -102,7 +102,7 @@ def _folder(folder: Path, *, scored: bool, corners: bool) -> Boxes:
         raise MalformedFileError(folder, 0, "boxes in .txt files, one file a frame", "none")
     frame = np.repeat(np.arange(len(files)), counts)
     cells_ = dict(zip(columns, (list(own) for own in zip(*rows, strict=True)), strict=True))
-    table = Table(folder, cells_, lines, [files[place] for place in frame])
+    table = TextTable(folder, cells_, lines, [files[place] for place in frame])
     low = -np.inf if corners else 0.0
     sides = [table.floats(name) for name in columns[-4:-2]]
     sides += [table.floats(name, low=low) for name in columns[-2:]]

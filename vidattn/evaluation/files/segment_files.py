@@ -20,7 +20,7 @@ Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class Places:
+class SegmentPlaces:
     """Where each segment stands in its document, put together when asked for.
 
     Attributes:
@@ -57,7 +57,7 @@ class Segments:
     labels: list[str]
     times: NDArray[np.float64]
     scores: NDArray[np.float64]
-    places: Places
+    places: SegmentPlaces
     document: Document
     subset: str | None = None
 
@@ -69,7 +69,7 @@ class Segments:
             [self.labels[row] for row in rows],
             self.times[rows],
             self.scores[rows],
-            Places(self.places.lists, self.places.video[rows], self.places.number[rows]),
+            SegmentPlaces(self.places.lists, self.places.video[rows], self.places.number[rows]),
             self.document,
             self.subset,
         )
@@ -190,7 +190,7 @@ def _rows(
     counts = [len(own) for _, own in lists.values()]
     video = np.repeat(np.arange(len(counts)), counts)
     number = np.arange(len(entries)) - np.repeat(np.cumsum(counts) - counts, counts)
-    places = Places([place for place, _ in lists.values()], video, number)
+    places = SegmentPlaces([place for place, _ in lists.values()], video, number)
     try:
         labels = [entry["label"] for entry in entries] if labelled else [""] * len(entries)
         scores = [entry["score"] for entry in entries] if scored else [1.0] * len(entries)
@@ -218,7 +218,7 @@ def _rows(
 
 
 def _refuse_first(
-    document: Document, entries: list[Any], places: Places, *, labelled: bool, scored: bool
+    document: Document, entries: list[Any], places: SegmentPlaces, *, labelled: bool, scored: bool
 ) -> None:
     for row, entry in enumerate(entries):
         _refuse(document, entry, places[row], labelled=labelled, scored=scored)

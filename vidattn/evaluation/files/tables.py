@@ -20,7 +20,7 @@ from vidattn.evaluation.files.text_files import read_text, shown
 _PLAIN_INTEGER = re.compile(r"[+-]?\d{1,18}")
 
 
-class Table:
+class TextTable:
     """Cells of a text file by column, each row with the line that it came from.
 
     Attributes:
@@ -113,7 +113,7 @@ def read_table(
     optional: Sequence[str] = (),
     header: bool | None = False,
     separator: str | None = ",",
-) -> Table:
+) -> TextTable:
     """A CSV file, or one separated by other characters. Blank lines are passed over.
 
     Args:
@@ -143,7 +143,7 @@ def read_table(
     found = {
         name: [cell.strip() for cell in column] for name, column in cells.items() if name in wanted
     }
-    return Table(path, found, lines)
+    return TextTable(path, found, lines)
 
 
 def read_rows(

@@ -184,6 +184,27 @@ def mean_average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
     return float(np.nanmean(precisions))
 
 
+def random_average_precision(positives: int, items: int) -> float:
+    """The expected average precision of a class whose items come in a random order.
+
+    Args:
+        positives: items of the class, at least one.
+        items: N, all of them.
+
+    Source: Bestgen, "Exact Expected Average Precision of the Random Baseline for System
+    Evaluation" (Prague Bulletin of Mathematical Linguistics 103, 2015).
+
+    >>> random_average_precision(1, 2)
+    0.75
+    """
+    at_least("positives", positives, 1)
+    at_least("items", items, positives)
+    if items == 1:
+        return 1.0
+    harmonic = float((1 / np.arange(1, items + 1)).sum())
+    return (harmonic + (positives - 1) / (items - 1) * (items - harmonic)) / items
+
+
 class ConfidenceBins(NamedTuple):
     """How often a classifier is right where it is about equally sure; arrays (B,).
 

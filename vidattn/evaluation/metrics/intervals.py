@@ -67,6 +67,30 @@ def bootstrap_mean(
     return Interval(float(items.mean()), float(low), float(high))
 
 
+def wilson_interval(count: int, total: int) -> Interval:
+    """95 % interval of a share: it holds for few items, and for all or none of them too.
+
+    A bootstrap of ten right answers in ten says 100 to 100 %; this says 72 to 100 %.
+
+    Args:
+        count: items that have the property, from 0 to `total`.
+        total: items, at least 1.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference" (1927).
+
+    >>> wilson_interval(15, 148).low.__round__(4)
+    0.0624
+    """
+    at_least("total", total, 1)
+    if not 0 <= count <= total:
+        raise ArgumentError(f"count: expected 0 to {total}, got {count}")
+    z, share = 1.959963984540054, count / total
+    scale = 1 + z**2 / total
+    middle = (share + z**2 / (2 * total)) / scale
+    half = z / scale * (share * (1 - share) / total + z**2 / (4 * total**2)) ** 0.5
+    return Interval(share, max(middle - half, 0.0), min(middle + half, 1.0))
+
+
 def paired_difference(
     first: ArrayLike,
     second: ArrayLike,

@@ -10,10 +10,9 @@ import numpy as np
 
 from vidattn.arrays import FloatArray, IntArray
 from vidattn.errors import ArgumentError, MalformedFileError
+from vidattn.evaluation.files.answer_files import Answers, read_answers
 from vidattn.evaluation.files.recognition_files import (
-    Answers,
     VideoLabels,
-    read_answers,
     read_class_names,
     read_labels,
 )
@@ -206,7 +205,8 @@ TASK = ScoreTask(
     name="recognition",
     summary="Score classes of videos: top 1, top 5, mean class accuracy, calibration; mAP.",
     predictions="CSV with a header `video,CLASS,CLASS,…` and scores, or `video,label[,score]`; or "
-    "JSON: video -> scores, labels from the likeliest down, or {label, score} objects",
+    "JSON: video -> scores, labels from the likeliest down, or {label, score} objects; or "
+    "evaluation.json or clip_scores.npz of `vidattn evaluate`",
     truth="Kinetics CSV (label, youtube_id, time_start, time_end, split), or a list of "
     "`path,label` or `path label`",
     protocols={

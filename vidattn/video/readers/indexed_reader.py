@@ -4,7 +4,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from vidattn.errors import ArgumentError, DecodeError
 from vidattn.sampling.times import FrameTimes
@@ -55,13 +54,13 @@ class IndexedReader(VideoReader):
             rows = self._decode(wanted, short_side)
         else:
             rows = np.empty((0, *resized_size(self.size, short_side), 3), np.uint8)
-        return Frames.from_rows(
-            torch.from_numpy(rows),
-            seconds=torch.from_numpy(self._seconds[wanted]),
-            indices=torch.from_numpy(wanted),
+        return Frames.from_array(
+            rows,
+            seconds=self._seconds[wanted],
+            indices=wanted,
             source_size=self.size,
             timestamps_made_up=self.timestamps_made_up,
-            valid=None if self._valid is None else torch.from_numpy(self._valid[wanted]),
+            valid=None if self._valid is None else self._valid[wanted],
         )
 
     def frames_between(

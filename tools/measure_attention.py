@@ -6,8 +6,8 @@ frames with the highest scores, true boxes outlined), keyframes.png (attention's
 regions) and keyframes_coverage.png. Writes result.json too.
 
 Example:
-  python tools/measure_localisation.py runs/demo/model.ckpt data/boxes.json \\
-      --source '.*_g[0-9]+' --output runs/localisation
+  python tools/measure_attention.py runs/demo/model.ckpt data/boxes.json \\
+      --source '.*_g[0-9]+' --output runs/attention
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ from rich.table import Table
 
 import vidattn
 from vidattn import models
+from vidattn.cli.evaluation_figures import percent
 from vidattn.data.actions import AnnotatedVideo, read_actions
 from vidattn.errors import VidattnError
+from vidattn.evaluation import Interval
 from vidattn.files import write_bytes, write_json
 from vidattn.inference import baselines as whereabouts
 from vidattn.inference.keyframes import full_frames
-from vidattn.jobs import attention_evaluation as localisation
-from vidattn.jobs.attention_page import percent
+from vidattn.jobs.attention_figures import SHUFFLES, measure, summarise_attention
+from vidattn.jobs.attention_record import TITLES
 from vidattn.jobs.explain import Painter, overlay_sheet
 from vidattn.jobs.keyframes import contact_sheet
 from vidattn.models import LoadedRecogniser
@@ -54,10 +56,13 @@ def main() -> int:
         result = {
             "checkpoint": loaded.path,
             "checkpoint_sha256": loaded.digest,
-            "key_frames": parsed.count,
-            "minimum_gap_seconds": parsed.gap,
-            "shuffles": localisation.SHUFFLES,
-            "figures": localisation.summarise(records, sources, TASKS),
+            "keyframes_per_video": parsed.count,
+            "minimum_gap_seconds": parsed.minimum_gap_seconds,
+            "shuffles": SHUFFLES,
+            "figures": {
+                name: figure.to_json()
+                for name, figure in summarise_attention(records, sources, TASKS).items()
+            },
             "videos": records,
         }
     except VidattnError as error:
@@ -74,10 +79,14 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     parser.add_argument("boxes", type=Path, metavar="BOXES.json")
-    parser.add_argument("--output", type=Path, default=Path("runs/localisation"), metavar="DIR")
+    parser.add_argument("--output", type=Path, default=Path("runs/attention"), metavar="DIR")
     parser.add_argument("--count", type=int, default=5, help="key frames a video (default: 5)")
     parser.add_argument(
-        "--gap", type=float, default=0.5, help="seconds between key frames (default: 0.5)"
+        "--minimum-gap-seconds",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="key frames closer than this suppress each other (default: 0.5)",
     )
     parser.add_argument(
         "--source",
@@ -107,13 +116,13 @@ def measure_all(
     ):
         with vidattn.open_video(video.path) as reader:
             video.check(reader, parsed.boxes)
-            attention, record = localisation.measure(
+            attention, record = measure(
                 loaded,
                 reader,
                 video.actions,
                 tasks=TASKS,
                 count=parsed.count,
-                minimum_gap_seconds=parsed.gap,
+                minimum_gap_seconds=parsed.minimum_gap_seconds,
                 centre_size=centre,
             )
             folder = parsed.output / folders[str(video.path)]
@@ -129,7 +138,7 @@ def write_sheets(
     loaded: LoadedRecogniser, reader: VideoReader, folder: Path, parsed: argparse.Namespace
 ) -> None:
     """The key frames of one video as pictures."""
-    settings = {"count": parsed.count, "minimum_gap_seconds": parsed.gap}
+    settings = {"count": parsed.count, "minimum_gap_seconds": parsed.minimum_gap_seconds}
     by_attention = vidattn.extract_keyframes(reader.path, checkpoint=loaded, **settings)
     by_coverage = vidattn.extract_keyframes(reader.path, **settings)
     for name, found in (("keyframes", by_attention), ("keyframes_coverage", by_coverage)):
@@ -143,17 +152,16 @@ def show(result: dict[str, Any]) -> None:
     """Tables in Markdown: every figure by method, then every video."""
     console = Console(width=200)
     for row, figure in result["figures"].items():
-        heading = (
-            f"{localisation.TITLES[row]}, {figure['videos']} videos of {figure['groups']} sources"
-        )
+        heading = f"{TITLES[row]}, {figure['videos']} videos of {figure['groups']} sources"
         table = Table(heading, "mean (95 %)", "attention − it (95 %)", box=box.MARKDOWN)
         methods = figure["methods"]
         for method in ["attention", *(name for name in methods if name != "attention")]:
             minus = figure["attention_minus"].get(method)
-            table.add_row(method, percent(methods[method]), percent(minus, "+") if minus else "")
+            gain = percent(Interval(**minus), "+") if minus else ""
+            table.add_row(method, percent(Interval(**methods[method])), gain)
         console.print(table)
     shown = ("keyframe_precision", "pointing_game", "box_iou")
-    table = Table("video", "action", *(localisation.TITLES[figure] for figure in shown))
+    table = Table("video", "action", *(TITLES[figure] for figure in shown))
     table.box = box.MARKDOWN
     for record in result["videos"]:
         cells = [

@@ -26,4 +26,4 @@ def test_examples(name: str) -> None:
 
 
 def test_examples_are_found() -> None:
-    assert {"vidattn.evaluation.metrics.intervals", "vidattn.sampling.protocols"} <= set(MODULES)
+    assert len(MODULES) > 15

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vidattn.sampling import crops, views
-from vidattn.sampling.evaluation_protocol import Protocol
+from vidattn.sampling.protocols.evaluation_protocol import Protocol
 
 _TSN = Protocol(
     name="tsn-25x10",
@@ -189,7 +189,7 @@ _VIDEOMAE_SOMETHING = replace(
     cropping=crops.videomae_three_crops,
 )
 
-SEGMENT_PRESETS = (
+SPREAD_PROTOCOLS = (
     _TSN,
     _TSN_CAFFE,
     _TSM,

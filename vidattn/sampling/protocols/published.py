@@ -1,4 +1,4 @@
-"""Evaluation protocols by name.
+"""The published evaluation protocols by name.
 
 >>> protocol("pyslowfast-10x3").for_clip(frames=8, stride=8).indices(300, 30.0)[1].tolist()
 [23, 32, 41, 50, 59, 68, 77, 86]
@@ -7,16 +7,17 @@
 from __future__ import annotations
 
 from vidattn.naming import choose
-from vidattn.sampling.evaluation_protocol import Protocol
-from vidattn.sampling.presets import PRESETS
+from vidattn.sampling.protocols.clips import CLIP_PROTOCOLS
+from vidattn.sampling.protocols.evaluation_protocol import Protocol
+from vidattn.sampling.protocols.spread import SPREAD_PROTOCOLS
 
-__all__ = ["Protocol", "protocol", "protocol_names"]
+PROTOCOLS = (*CLIP_PROTOCOLS, *SPREAD_PROTOCOLS)
 
-_BY_NAME = {preset.name: preset for preset in PRESETS}
+_BY_NAME = {each.name: each for each in PROTOCOLS}
 
 
 def protocol(name: str) -> Protocol:
-    """The preset of that name.
+    """The protocol of that name.
 
     Raises:
         UnknownNameError: there is none; the message has the close matches.
@@ -25,5 +26,5 @@ def protocol(name: str) -> Protocol:
 
 
 def protocol_names() -> list[str]:
-    """Names of all presets, in the order of their list."""
+    """Names of all published protocols, in the order of their list."""
     return list(_BY_NAME)

@@ -15,6 +15,7 @@ from vidattn.inference.baselines import Whereabouts
 from vidattn.inference.keyframes import extract_keyframes
 from vidattn.inference.windows import VideoAttention
 from vidattn.jobs import looks
+from vidattn.jobs.attention_record import AttentionFigure
 from vidattn.models import LoadedRecogniser
 from vidattn.video import VideoReader
 
@@ -23,14 +24,6 @@ Task = Literal["keyframes", "regions"]
 FIGURES: dict[str, tuple[str, ...]] = {
     "keyframes": ("keyframe_precision", "action_recall"),
     "regions": ("pointing_game", "energy_inside", "box_iou"),
-}
-TITLES = {
-    "keyframe_precision": "key frames inside the action",
-    "keyframe_precision_short": "key frames inside an action of at most 90 % of the frames",
-    "action_recall": "actions with a key frame inside",
-    "pointing_game": "pointing game",
-    "energy_inside": "weight inside the box",
-    "box_iou": "box IoU",
 }
 # Above this share of frames with an action every method is right by doing nothing.
 LONGEST_SHARE = 0.9
@@ -111,9 +104,9 @@ def _shuffles(attention: VideoAttention, *, places: bool) -> Iterator[dict[str, 
         yield {"shuffled": own}
 
 
-def summarise(
+def summarise_attention(
     records: Sequence[Mapping[str, Any]], groups: Sequence[str], tasks: Sequence[str]
-) -> dict[str, Any]:
+) -> dict[str, AttentionFigure]:
     """Means over videos with intervals, and attention minus every other method, by figure.
 
     Args:
@@ -133,23 +126,23 @@ def summarise(
     }
 
 
-def _summary(own: Sequence[Mapping[str, float]], groups: Sequence[str]) -> dict[str, Any]:
+def _summary(own: Sequence[Mapping[str, float]], groups: Sequence[str]) -> AttentionFigure:
     values = {method: [entry[method] for entry in own] for method in own[0]}
-    return {
-        "videos": len(own),
-        "groups": len(set(groups)),
-        "methods": {
-            method: evaluation.bootstrap_mean(items, seed=SEED, clusters=groups)._asdict()
+    return AttentionFigure(
+        len(own),
+        len(set(groups)),
+        {
+            method: evaluation.bootstrap_mean(items, seed=SEED, clusters=groups)
             for method, items in values.items()
         },
-        "attention_minus": {
+        {
             method: evaluation.paired_difference(
                 values["attention"], items, seed=SEED, clusters=groups
-            )._asdict()
+            )
             for method, items in values.items()
             if method != "attention"
         },
-    }
+    )
 
 
 def _true_frames(actions: Sequence[Truth]) -> NDArray[np.int64]:
@@ -177,7 +170,7 @@ def _times(
     chosen: Mapping[str, ArrayLike], actions: Sequence[Truth], frame_count: int, count: int
 ) -> Figures:
     return {
-        "keyframe_precision": whereabouts.key_frame_precisions(chosen, actions, frame_count, count),
+        "keyframe_precision": whereabouts.keyframe_precisions(chosen, actions, frame_count, count),
         "action_recall": whereabouts.action_recalls(chosen, actions, frame_count, count),
     }
 

@@ -1,10 +1,11 @@
+"""Protocols whose clips are short parts of the video: frames at one stride, clips over time."""
+
 from __future__ import annotations
 
 from dataclasses import replace
 
 from vidattn.sampling import crops, views
-from vidattn.sampling.evaluation_protocol import Protocol
-from vidattn.sampling.segment_presets import SEGMENT_PRESETS
+from vidattn.sampling.protocols.evaluation_protocol import Protocol
 
 _PYSLOWFAST = Protocol(
     name="pyslowfast-10x3",
@@ -271,7 +272,7 @@ _TORCHVISION_SWIN = replace(
     views=12,
 )
 
-PRESETS = (
+CLIP_PROTOCOLS = (
     _PYSLOWFAST,
     _PYSLOWFAST_OFFSET,
     _MMACTION2,
@@ -287,5 +288,4 @@ PRESETS = (
     _TORCHVISION,
     _TORCHVISION_MVIT,
     _TORCHVISION_SWIN,
-    *SEGMENT_PRESETS,
 )

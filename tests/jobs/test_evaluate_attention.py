@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ from vidattn.cli.entry import main
 from vidattn.data.actions import read_actions
 from vidattn.data.synthetic import write_actions
 from vidattn.errors import AnnotationError, ArgumentError
-from vidattn.jobs import attention_evaluation as localisation
-from vidattn.jobs import evaluate_localisation
+from vidattn.jobs import attention_figures, evaluate_attention
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.results import JOURNAL_FOLDER
 
@@ -43,7 +43,7 @@ def annotated(write_flash: Callable[..., Path], tmp_path: Path) -> Path:
 def test_key_frames_stand_beside_what_needs_no_model(
     loaded_brightness: LoadedRecogniser, annotated: Path, tmp_path: Path
 ) -> None:
-    found = evaluate_localisation(
+    found = evaluate_attention(
         loaded_brightness,
         annotated,
         count=2,
@@ -52,21 +52,24 @@ def test_key_frames_stand_beside_what_needs_no_model(
         progress=False,
     )
     assert found is not None
-    assert set(found["figures"]) == {"keyframe_precision", "action_recall"}
-    methods = found["figures"]["keyframe_precision"]["methods"]
-    assert methods["attention"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
-    assert methods["best possible"]["mean"] == 1
-    assert methods["random"]["mean"] == pytest.approx(10 / 48)
-    assert methods["shuffled"]["mean"] < 0.6
+    assert set(found.figures) == {"keyframe_precision", "action_recall"}
+    methods = found.figures["keyframe_precision"].methods
+    assert methods["attention"] == (1.0, 1.0, 1.0)
+    assert methods["best possible"].mean == 1
+    assert methods["random"].mean == pytest.approx(10 / 48)
+    assert methods["shuffled"].mean < 0.6
     assert {"coverage", "uniform", "difference"} < set(methods)
-    recalls = found["figures"]["action_recall"]["methods"]
-    assert recalls["attention"]["mean"] == 1
+    recalls = found.figures["action_recall"].methods
+    assert recalls["attention"].mean == 1
     # Two of 48 frames at random: neither is inside with (38 · 37) / (48 · 47).
-    assert recalls["random"]["mean"] == pytest.approx(1 - 38 * 37 / (48 * 47))
-    assert found["figures"]["action_recall"]["groups"] == 2
-    assert (found["videos_expected"], found["videos_evaluated"]) == (4, 3)
-    assert [Path(name).name for name in found["videos_failed"]] == ["broken.mp4"]
-    assert "state" not in found["videos"][0]
+    assert recalls["random"].mean == pytest.approx(1 - 38 * 37 / (48 * 47))
+    assert found.figures["action_recall"].groups == 2
+    assert (found.settings["videos_expected"], len(found.videos)) == (4, 3)
+    assert [Path(name).name for name in found.failures] == ["broken.mp4"]
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert "state" not in written["videos"][0]
+    assert written["videos"][0] == json.loads(json.dumps(found.videos[0].to_json()))
+    assert written["keyframes_per_video"] == 2
     page = (tmp_path / "out" / "evaluation.html").read_text()
     assert "Key frames inside the action" in page
     assert "broken.mp4" in page
@@ -76,12 +79,12 @@ def test_key_frames_stand_beside_what_needs_no_model(
 def test_regions_stand_beside_the_centre(
     loaded_brightness: LoadedRecogniser, annotated: Path
 ) -> None:
-    found = evaluate_localisation(loaded_brightness, annotated, task="regions", progress=False)
+    found = evaluate_attention(loaded_brightness, annotated, task="regions", progress=False)
     assert found is not None
-    hits, overlaps = (found["figures"][name]["methods"] for name in ("pointing_game", "box_iou"))
-    assert hits["attention"]["mean"] == 1
-    assert hits["centre"]["mean"] == 0  # x = 48 is left of the box
-    assert overlaps["attention"]["mean"] > 2 * overlaps["shuffled"]["mean"]
+    hits, overlaps = (found.figures[name].methods for name in ("pointing_game", "box_iou"))
+    assert hits["attention"].mean == 1
+    assert hits["centre"].mean == 0  # x = 48 is left of the box
+    assert overlaps["attention"].mean > 2 * overlaps["shuffled"].mean
 
 
 def test_shares_give_the_same_record(
@@ -91,16 +94,15 @@ def test_shares_give_the_same_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = {"task": "regions", "threads": 1, "progress": False}
-    whole = evaluate_localisation(loaded_brightness, annotated, **settings)
+    whole = evaluate_attention(loaded_brightness, annotated, **settings)
     monkeypatch.setenv("WORLD_SIZE", "3")
     for rank in ("0", "2", "1"):
         monkeypatch.setenv("RANK", rank)
         output = tmp_path / "out"
-        shared = evaluate_localisation(loaded_brightness, annotated, output=output, **settings)
+        shared = evaluate_attention(loaded_brightness, annotated, output=output, **settings)
     assert whole is not None
     assert shared is not None
-    del whole["times"], shared["times"]
-    assert shared == whole
+    assert replace(shared, times={}) == replace(whole, times={})
 
 
 def test_synthetic_truth_is_read_as_it_is_written(
@@ -117,8 +119,11 @@ def test_synthetic_truth_is_read_as_it_is_written(
     arguments = ["evaluate", str(untrained), "--task", "regions", "--data", str(path)]
     assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
     assert "pointing game, 2 videos" in capsys.readouterr().out
-    assert main([*arguments, "--batch-size", "2", "--gap", "1"]) == 1
-    assert "--batch-size, --gap: not an option of the task regions" in capsys.readouterr().err
+    assert main([*arguments, "--batch-size", "2", "--minimum-gap-seconds", "1"]) == 1
+    assert (
+        "--batch-size, --minimum-gap-seconds: not an option of the task regions"
+        in capsys.readouterr().err
+    )
 
 
 def test_spans_without_boxes_are_enough_for_key_frames(tmp_path: Path) -> None:
@@ -166,7 +171,7 @@ def test_boxes_of_another_video_are_an_error(
     write_flash("a.mp4")
     path = write(tmp_path, entry("a.mp4", **changes), entry("b.mp4"))
     with pytest.raises(AnnotationError, match=reason):
-        evaluate_localisation(loaded_brightness, path, progress=False)
+        evaluate_attention(loaded_brightness, path, progress=False)
 
 
 def test_one_group_is_too_few(
@@ -174,7 +179,7 @@ def test_one_group_is_too_few(
 ) -> None:
     entries = [entry(write_flash(f"{n}.mp4").name, group="one") for n in range(2)]
     with pytest.raises(ArgumentError, match="at least 2 groups"):
-        evaluate_localisation(loaded_brightness, write(tmp_path, *entries), progress=False)
+        evaluate_attention(loaded_brightness, write(tmp_path, *entries), progress=False)
 
 
 def test_the_figure_of_short_actions_needs_some() -> None:
@@ -183,11 +188,15 @@ def test_the_figure_of_short_actions_needs_some() -> None:
     long = {"share_with_action": 1.0, **figures}
     short = {"share_with_action": 0.5, **figures}
     task, names = ["keyframes"], ["a", "b", "c", "d"]
-    assert "keyframe_precision_short" not in localisation.summarise([long] * 4, names, task)
-    found = localisation.summarise([short] * 3 + [long], names, task)
-    assert found["keyframe_precision_short"]["videos"] == 3
+    assert "keyframe_precision_short" not in attention_figures.summarise_attention(
+        [long] * 4, names, task
+    )
+    found = attention_figures.summarise_attention([short] * 3 + [long], names, task)
+    assert found["keyframe_precision_short"].videos == 3
     # Where all are short it would be the same figure once more.
-    assert "keyframe_precision_short" not in localisation.summarise([short] * 4, names, task)
+    assert "keyframe_precision_short" not in attention_figures.summarise_attention(
+        [short] * 4, names, task
+    )
 
 
 def test_actions_may_begin_with_a_byte_order_mark(annotated: Path) -> None:

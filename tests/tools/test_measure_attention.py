@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from vidattn.data.actions import read_actions
-from vidattn.jobs import attention_evaluation as localisation
+from vidattn.jobs import attention_figures
 from vidattn.models import LoadedRecogniser
 
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    path = Path(__file__).resolve().parents[2] / "tools" / "measure_localisation.py"
-    spec = importlib.util.spec_from_file_location("measure_localisation", path)
+    path = Path(__file__).resolve().parents[2] / "tools" / "measure_attention.py"
+    spec = importlib.util.spec_from_file_location("measure_attention", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -47,7 +47,7 @@ def test_finds_a_flash_when_and_where_it_is(
 ) -> None:
     names = [write_flash(name).name for name in ("a_g01_c01.mp4", "a_g01_c02.mp4", "b_g01_c01.mp4")]
     path = write(tmp_path, *map(entry, names))
-    parsed = Namespace(boxes=path, output=tmp_path / "out", count=2, gap=0.2)
+    parsed = Namespace(boxes=path, output=tmp_path / "out", count=2, minimum_gap_seconds=0.2)
     records = tool.measure_all(loaded_brightness, read_actions(path), parsed)
     for record in records:
         assert record["share_with_action"] == pytest.approx(10 / 48)
@@ -61,11 +61,11 @@ def test_finds_a_flash_when_and_where_it_is(
 
     sources = [tool.source(name, ".*_g[0-9]+") for name in names]
     assert sources == ["a_g01", "a_g01", "b_g01"]
-    figures = localisation.summarise(records, sources, tool.TASKS)
-    assert (figures["box_iou"]["videos"], figures["box_iou"]["groups"]) == (3, 2)
-    gain = figures["keyframe_precision"]["attention_minus"]["random"]
-    assert gain["mean"] == pytest.approx(38 / 48)
-    tool.show({"figures": figures, "videos": records})
+    figures = attention_figures.summarise_attention(records, sources, tool.TASKS)
+    assert (figures["box_iou"].videos, figures["box_iou"].groups) == (3, 2)
+    gain = figures["keyframe_precision"].attention_minus["random"]
+    assert gain.mean == pytest.approx(38 / 48)
+    tool.show({"figures": {n: f.to_json() for n, f in figures.items()}, "videos": records})
 
     with Image.open(tmp_path / "out" / "a_g01_c01" / "overlay.png") as sheet:
         pixels = np.asarray(sheet.convert("RGB")).astype(int)

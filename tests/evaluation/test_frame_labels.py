@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.metrics import segmentation
+from vidattn.evaluation.metrics import frame_labels
 from vidattn.evaluation.scoring import score
 
 LABELS = st.lists(st.integers(0, 3), min_size=1, max_size=40)
@@ -45,7 +45,7 @@ def looped_segments(labels: list[int], background: int) -> list[tuple[int, int, 
 
 def looped_counts(
     predicted: list[int], truth: list[int], overlap: float
-) -> segmentation.SegmentCounts:
+) -> frame_labels.SegmentCounts:
     ours, theirs = looped_segments(predicted, 0), looped_segments(truth, 0)
     used: set[int] = set()
     hits = 0
@@ -59,49 +59,49 @@ def looped_counts(
         if best >= overlap and place not in used:
             used.add(place)
             hits += 1
-    return segmentation.SegmentCounts(hits, len(ours) - hits, len(theirs) - hits)
+    return frame_labels.SegmentCounts(hits, len(ours) - hits, len(theirs) - hits)
 
 
 @settings(deadline=None)
 @given(LABELS, LABELS)
 def test_edit_distance_is_that_of_the_table(first: list[int], second: list[int]) -> None:
-    assert segmentation.edit_distance(first, second) == table_distance(first, second)
-    assert segmentation.edit_distance([], second) == len(second)
-    assert segmentation.edit_distance(first, []) == len(first)
+    assert frame_labels.edit_distance(first, second) == table_distance(first, second)
+    assert frame_labels.edit_distance([], second) == len(second)
+    assert frame_labels.edit_distance(first, []) == len(first)
 
 
 def test_edit_distance_of_more_segments_than_a_machine_word_has_bits() -> None:
     generator = np.random.default_rng(0)
     first, second = (generator.integers(0, 5, 200).tolist() for _ in range(2))
-    assert segmentation.edit_distance(first, second) == table_distance(first, second)
+    assert frame_labels.edit_distance(first, second) == table_distance(first, second)
 
 
 @settings(deadline=None)
 @given(LABELS, LABELS, st.sampled_from([0.1, 0.25, 0.5, 1.0]))
 def test_counts_are_those_of_loops(predicted: list[int], truth: list[int], overlap: float) -> None:
-    found = segmentation.segment_counts(predicted, truth, [overlap], background=[0])
+    found = frame_labels.segment_counts(predicted, truth, [overlap], background=[0])
     assert found == [looped_counts(predicted, truth, overlap)]
 
 
 @settings(deadline=None)
 @given(LABELS)
 def test_a_video_agrees_with_itself(labels: list[int]) -> None:
-    assert segmentation.frame_accuracy(labels, labels) == 1
-    assert segmentation.edit_score(labels, labels, [0]) == 1
-    for count in segmentation.segment_counts(labels, labels, background=[0]):
+    assert frame_labels.frame_accuracy(labels, labels) == 1
+    assert frame_labels.edit_score(labels, labels, [0]) == 1
+    for count in frame_labels.segment_counts(labels, labels, background=[0]):
         assert count.false_positives == count.false_negatives == 0
 
 
 def test_a_second_segment_of_a_found_one_is_false_even_if_another_is_free() -> None:
-    counts = segmentation.segment_counts([1, 0, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 1], [0.3], [0])
-    assert counts == [segmentation.SegmentCounts(1, 1, 1)]
+    counts = frame_labels.segment_counts([1, 0, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 1], [0.3], [0])
+    assert counts == [frame_labels.SegmentCounts(1, 1, 1)]
 
 
 @pytest.mark.parametrize("model", PUBLISHED)
 def test_50salads_has_the_published_figures(model: str, shared_data: Path) -> None:
     pytest.importorskip("scipy")
     folder = shared_data / "metrics/segmentation/50Salads/mid" / f"mid_video_{model}"
-    found = score("segmentation", folder, folder)
+    found = score("frame_labels", folder, folder)
     assert [round(value * 100, 1) for value in found.figures.values()] == PUBLISHED[model]
     assert found.counts["videos_evaluated"] == 50
 
@@ -112,9 +112,9 @@ def test_50salads_has_the_published_figures(model: str, shared_data: Path) -> No
 )
 def test_wrong_labels_are_refused(predicted: list[int], truth: list[int], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        segmentation.frame_accuracy(predicted, truth)
+        frame_labels.frame_accuracy(predicted, truth)
 
 
 def test_overlaps_must_be_positive() -> None:
     with pytest.raises(ArgumentError, match="overlaps"):
-        segmentation.segment_counts([1], [1], [0.0])
+        frame_labels.segment_counts([1], [1], [0.0])

@@ -19,7 +19,7 @@ from vidattn.evaluation.files.label_files import (
 from vidattn.evaluation.files.text_files import read_text
 from vidattn.evaluation.files.videos import MatchedVideos, match_videos, mean_intervals
 from vidattn.evaluation.metrics.classification import class_accuracies, confusion_matrix
-from vidattn.evaluation.metrics.segmentation import (
+from vidattn.evaluation.metrics.frame_labels import (
     SegmentCounts,
     edit_score,
     frame_accuracy,
@@ -57,7 +57,7 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
     counts = {**matched.counts, "frames": sum(len(own) for _, own in every)}
     classes = _classes(every, names)
     return Score(
-        "segmentation", protocol, figures, classes, counts, matched.notes, settings, intervals
+        "frame_labels", protocol, figures, classes, counts, matched.notes, settings, intervals
     )
 
 
@@ -160,7 +160,7 @@ def _classes(
 
 
 TASK = ScoreTask(
-    name="segmentation",
+    name="frame_labels",
     summary="Score frame labels of long videos: accuracy, edit score and F1 of segments.",
     predictions="folder of text files, a label a frame on its own line or all below a `###` "
     "heading; or a MATLAB file, or a folder of them (one a split), with `P`",
@@ -170,7 +170,7 @@ TASK = ScoreTask(
         "ms-tcn": "accuracy of all frames, mean edit score, F1 of the counts of all videos; "
         "background label `background` (Abu Farha and Gall 2019)",
     },
-    example="segmentation results/split_1 groundTruth --protocol ms-tcn",
+    example="frame_labels results/split_1 groundTruth --protocol ms-tcn",
     run=run,
     options=(
         Option("background", str, "labels whose segments do not count, by commas; or none"),

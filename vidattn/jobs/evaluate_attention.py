@@ -12,7 +12,8 @@ import numpy as np
 from vidattn.data.actions import AnnotatedVideo, read_actions
 from vidattn.errors import ArgumentError, VideoError
 from vidattn.inference import baselines as whereabouts
-from vidattn.jobs import attention_evaluation as localisation
+from vidattn.jobs import attention_figures
+from vidattn.jobs.attention_record import AttendedVideo, AttentionEvaluation
 from vidattn.jobs.evaluation_folder import evaluation_folder
 from vidattn.models import LoadedRecogniser
 from vidattn.naming import choose
@@ -24,7 +25,7 @@ from vidattn.runs.work import Groups, Record, thread_count, work_through
 from vidattn.video import open_video
 
 
-def evaluate_localisation(
+def evaluate_attention(
     checkpoint: str | Path | LoadedRecogniser,
     data: str | Path,
     *,
@@ -38,15 +39,15 @@ def evaluate_localisation(
     output: str | Path | None = None,
     overwrite: bool = False,
     progress: bool = True,
-) -> dict[str, Any] | None:
+) -> AttentionEvaluation | None:
     """How often a model's key frames are inside the action, or its regions on the actor.
 
-    Beside it stand methods that need no model, at the same budget: see `localisation.measure`.
+    Beside it stand methods that need no model, at the same budget: see `attention_figures.measure`.
     Interrupted runs go on, and processes share them, as in `vidattn.evaluate`.
 
     Args:
         checkpoint: a file, or what `vidattn.models.load` returned.
-        data: JSON file with the actions of videos: see `localisation_truth.read_actions`.
+        data: JSON file with the actions of videos: see `vidattn.data.actions.read_actions`.
         task: "keyframes" or "regions".
         count: key frames a video.
         minimum_gap_seconds: between them.
@@ -55,22 +56,22 @@ def evaluate_localisation(
         overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
 
     Returns:
-        what `evaluation.json` holds; None in those of a launcher's processes that are not the
-        last to finish.
+        figures and videos; None in those of a launcher's processes that are not the last to
+        finish.
 
     Raises:
         CheckpointError, AnnotationError, ArgumentError: what was given cannot be used.
     """
     started = time.perf_counter()
-    choose("task", task, localisation.FIGURES)
+    choose("task", task, attention_figures.FIGURES)
     if count < 1 or not 0 <= minimum_gap_seconds < float("inf"):
         raise ArgumentError(
-            f"expected count ≥ 1 and gap ≥ 0 seconds, got {count} and {minimum_gap_seconds}"
+            f"expected count ≥ 1 and minimum_gap_seconds ≥ 0, got {count} and {minimum_gap_seconds}"
         )
     loaded = loaded_here(checkpoint, device, processes)
     videos = read_actions(data, boxes=task == "regions")
     options = {"count": count, "minimum_gap_seconds": minimum_gap_seconds}
-    work = _Localisation(
+    work = _AttentionWork(
         to_share(checkpoint, loaded, processes),
         videos,
         str(data),
@@ -93,22 +94,22 @@ def evaluate_localisation(
     )
     if records is None:
         return None
-    result = settings | _result(videos, records, task) | {"times": times(started)}
+    found = _gathered(videos, records, task, settings, times(started))
     if results is not None:
-        _write(results, result)
-    return result
+        _write(results, found)
+    return found
 
 
-def _settings(work: _Localisation, loaded: LoadedRecogniser, threads: int) -> dict[str, Any]:
+def _settings(work: _AttentionWork, loaded: LoadedRecogniser, threads: int) -> dict[str, Any]:
     """All that the figures depend on."""
     return {
         "task": work.task,
         "data": work.annotations,
         "data_sha256": sha256(Path(work.annotations).read_bytes()).hexdigest(),
         "videos_expected": len(work.videos),
-        "key_frames": work.options["count"],
+        "keyframes_per_video": work.options["count"],
         "minimum_gap_seconds": work.options["minimum_gap_seconds"],
-        "shuffles": localisation.SHUFFLES,
+        "shuffles": attention_figures.SHUFFLES,
         "checkpoint": loaded.path,
         "checkpoint_sha256": loaded.digest,
         "device": device_kind(work.model, work.device),
@@ -118,16 +119,20 @@ def _settings(work: _Localisation, loaded: LoadedRecogniser, threads: int) -> di
     }
 
 
-def _write(results: ResultFolder, result: dict[str, Any]) -> None:
-    from vidattn.jobs.attention_page import write_localisation_page
+def _write(results: ResultFolder, found: AttentionEvaluation) -> None:
+    from vidattn.jobs.attention_page import write_attention_page
 
-    write_localisation_page(results.folder / "evaluation.html", result)
-    results.finish(result, ["evaluation.html"])
+    write_attention_page(results.folder / "evaluation.html", found)
+    results.finish(found.to_json(), ["evaluation.html"])
 
 
-def _result(
-    videos: Sequence[AnnotatedVideo], records: Mapping[int, Record], task: str
-) -> dict[str, Any]:
+def _gathered(
+    videos: Sequence[AnnotatedVideo],
+    records: Mapping[int, Record],
+    task: str,
+    settings: Mapping[str, Any],
+    taken: Mapping[str, Any],
+) -> AttentionEvaluation:
     known = [number for number in range(len(videos)) if "failure" not in records[number]]
     failures = {
         str(videos[number].path): record["failure"]
@@ -140,20 +145,21 @@ def _result(
             f"data: expected videos of at least 2 groups that can be read, got {len(known)} "
             f"videos of {len(set(groups))} ({failures})"
         )
-    found = [{"video": videos[number].name, **records[number]} for number in known]
-    for record, group in zip(found, groups, strict=True):
-        record.pop("state", None)
-        record["group"] = group
-    return {
-        "videos_evaluated": len(known),
-        "videos_failed": failures,
-        "figures": localisation.summarise(found, groups, [task]),
-        "videos": found,
-    }
+    return AttentionEvaluation(
+        task,
+        attention_figures.summarise_attention([records[each] for each in known], groups, [task]),
+        [
+            AttendedVideo.from_record(videos[each].name, videos[each].group, records[each])
+            for each in known
+        ],
+        failures,
+        settings,
+        taken,
+    )
 
 
 @dataclass(frozen=True, eq=False)
-class _Localisation:
+class _AttentionWork:
     """The work of such a run; see `vidattn.runs.work.Work`."""
 
     model: str | LoadedRecogniser
@@ -179,7 +185,7 @@ class _Localisation:
         try:
             with open_video(video.path, decoder=self.decoder) as reader:
                 video.check(reader, self.annotations)
-                _, record = localisation.measure(
+                _, record = attention_figures.measure(
                     loaded,
                     reader,
                     video.actions,
