@@ -102,6 +102,8 @@ def run(parsed: argparse.Namespace) -> int:
         device=parsed.device,
         processes=parsed.processes,
         threads=parsed.threads,
+        video_seconds=parsed.video_seconds,
+        video_memory=parsed.video_memory,
         overwrite=parsed.overwrite,
     )
     if found is None:

@@ -12,12 +12,22 @@ from vidattn.inference.predictions import RecognitionPrediction
 from vidattn.inference.predictor import PredictionSettings, predicted
 from vidattn.inference.windows import check_window
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.failures import counted, failed, is_failure
+from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
-from vidattn.runs.run_network import device_kind, loaded_here, loaded_in, to_share
+from vidattn.runs.run import thread_count, work_through
+from vidattn.runs.run_network import (
+    NETWORK_MODULES,
+    device_kind,
+    loaded_here,
+    loaded_in,
+    processes_for,
+    to_share,
+)
 from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import videos_and_folders
-from vidattn.runs.work import Groups, Record, thread_count, work_through
+from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable, open_video_or_picture
 
 RECORD, TABLE, PAGE = "predictions.json", "predictions.csv", "predictions.html"
@@ -31,7 +41,7 @@ class Predictions:
 
     Attributes:
         videos: of each that could be read, in the order of the list.
-        failures: of each other one "video", "error" (name of the error's type) and "reason".
+        failures: of each other one, see `vidattn.runs.failures.counted`.
         settings: all that the predictions depend on besides the videos.
     """
 
@@ -95,6 +105,8 @@ def write_predictions(
     device: str = "cpu",
     processes: int = 1,
     threads: int | None = None,
+    video_seconds: float = VIDEO_SECONDS,
+    video_memory: str | int = VIDEO_MEMORY,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Predictions | None:
@@ -113,7 +125,7 @@ def write_predictions(
         checkpoint: a file, or what `vidattn.load` returned.
         every_seconds, top, window_seconds, batch_size, salvage: see
             `RecognitionPredictor.predict`.
-        processes, threads: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
         overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -131,6 +143,8 @@ def write_predictions(
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
         check_salvageable(names)
+    limits = RunLimits(video_seconds, video_memory)
+    processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     model = to_share(checkpoint, loaded, processes)
     check_window(loaded.clip, window_seconds)
@@ -157,6 +171,8 @@ def write_predictions(
         output=results,
         settings=settings | {"videos": names},
         processes=processes,
+        limits=limits,
+        imports=NETWORK_MODULES,
         description="predicting",
         progress=progress,
     )
@@ -178,13 +194,9 @@ def _video(found: RecognitionPrediction) -> dict[str, Any]:
 def _predictions(
     names: Sequence[str], records: Mapping[int, Record], settings: Mapping[str, Any]
 ) -> Predictions:
-    done = [number for number in range(len(names)) if "error" not in records[number]]
-    failures = tuple(
-        {"video": name, "error": records[number]["error"], "reason": records[number]["reason"]}
-        for number, name in enumerate(names)
-        if number not in done
-    )
+    done = [number for number in range(len(names)) if not is_failure(records[number])]
     found = tuple(RecognitionPrediction.from_json(records[number]) for number in done)
+    failures = tuple(counted(names, records)["failures"])
     return Predictions(found, failures, settings)
 
 
@@ -210,7 +222,9 @@ class _Prediction:
     salvage: bool
     settings: PredictionSettings
 
-    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record] | float]:
+    def records(
+        self, groups: Iterable[Group], shard: Shard
+    ) -> Iterator[Mapping[int, Record] | float]:
         loaded = loaded_in(shard, self.model, self.device)
         for [number] in groups:
             try:
@@ -220,5 +234,5 @@ class _Prediction:
                     found = yield from predicted(loaded, reader, self.settings)
                 record = found.to_json()
             except VideoError as error:
-                record = {"error": type(error).__name__, "reason": error.reason}
+                record = failed(error)
             yield {number: record}
