@@ -41,7 +41,7 @@ class Predictions:
 
     Attributes:
         videos: of each that could be read, in the order of the list.
-        failures: of each other one, see `vidattn.runs.failures.counted`.
+        failures: of the others: see `vidattn.runs.failures.counted`.
         settings: all that the predictions depend on besides the videos.
     """
 
@@ -167,7 +167,7 @@ def write_predictions(
     records = work_through(
         _Prediction(names, model, device, decoder, salvage, own),
         [[number] for number in range(len(names))],
-        list(map(Path, names)),
+        names,
         output=results,
         settings=settings | {"videos": names},
         processes=processes,
@@ -195,8 +195,8 @@ def _predictions(
     names: Sequence[str], records: Mapping[int, Record], settings: Mapping[str, Any]
 ) -> Predictions:
     done = [number for number in range(len(names)) if not is_failure(records[number])]
-    found = tuple(RecognitionPrediction.from_json(records[number]) for number in done)
     failures = tuple(counted(names, records)["failures"])
+    found = tuple(RecognitionPrediction.from_json(records[number]) for number in done)
     return Predictions(found, failures, settings)
 
 
