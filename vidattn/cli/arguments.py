@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS
+
 # Command -> its options of earlier versions -> what these are called now.
 RENAMED = {
     "evaluate": {"--gap": "--minimum-gap-seconds"},
@@ -76,14 +78,39 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_processes(parser: argparse.ArgumentParser) -> None:
-    """`--processes N` and `--threads N`."""
-    parser.add_argument(
-        "--processes", type=int, default=1, help="processes that share the videos (default: 1)"
+def add_processes(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
+    """`--processes N`, `--threads N`, `--video-seconds S` and `--video-memory SIZE`."""
+    group = parser.add_argument_group(
+        "processes", "Videos are opened in child processes: one that crashes costs its video only."
     )
-    parser.add_argument(
-        "--threads",
+    group.add_argument(
+        "--processes",
         type=int,
-        help="of torch in each process; the same number gives the same digits "
-        "(default: the machine's, shared out)",
+        default=1,
+        metavar="N",
+        help="child processes that share the videos (default: 1); 0 works without a child: a video "
+        "that crashes then ends the run",
+    )
+    if threads:
+        group.add_argument(
+            "--threads",
+            type=int,
+            metavar="N",
+            help="of torch in each process; the same number gives the same digits "
+            "(default: the machine's, shared out)",
+        )
+    group.add_argument(
+        "--video-seconds",
+        type=float,
+        default=VIDEO_SECONDS,
+        metavar="S",
+        help="give a video up after so many seconds in which not one frame was decoded and no part "
+        f"of it was done; a long film may take hours (default: {VIDEO_SECONDS:g}; 0: no limit)",
+    )
+    group.add_argument(
+        "--video-memory",
+        default=VIDEO_MEMORY,
+        metavar="SIZE",
+        help="give a video up when its process holds more memory than this, such as 500MB or 4GB "
+        f"(default: {VIDEO_MEMORY}; 0: no limit)",
     )

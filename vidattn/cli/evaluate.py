@@ -36,7 +36,16 @@ OPTIONS = {
     "count": ("keyframes", "count"),
     "minimum_gap_seconds": ("keyframes", "minimum_gap_seconds"),
 }
-SHARED = ("processes", "threads", "device", "decoder", "output", "overwrite")
+SHARED = (
+    "processes",
+    "threads",
+    "video_seconds",
+    "video_memory",
+    "device",
+    "decoder",
+    "output",
+    "overwrite",
+)
 
 HELP = "evaluate a checkpoint: recognition, key frames or regions, video by video"
 

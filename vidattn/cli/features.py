@@ -60,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Extract and say how many."""
-    from vidattn.jobs import write_features
+    from vidattn.jobs import print_failures, write_features
 
     found = write_features(
         parsed.checkpoint,
@@ -71,6 +71,8 @@ def run(parsed: argparse.Namespace) -> int:
         batch_size=parsed.batch_size,
         processes=parsed.processes,
         threads=parsed.threads,
+        video_seconds=parsed.video_seconds,
+        video_memory=parsed.video_memory,
         device=parsed.device,
         decoder=parsed.decoder,
         overwrite=parsed.overwrite,
@@ -86,6 +88,5 @@ def run(parsed: argparse.Namespace) -> int:
             f"{found['videos_done']} of {found['videos_expected']} videos, {windows} windows of "
             f"{found['channels']} channels ({found['stage']}) in {parsed.output}"
         )
-        for video, reason in found["videos_failed"].items():
-            print(f"not read: {video}: {reason}", file=sys.stderr)
-    return 1 if found["videos_failed"] else 0
+    print_failures(found["failures"])
+    return 1 if found["failures"] else 0

@@ -90,7 +90,7 @@ class AttentionEvaluation:
         task: "keyframes" or "regions".
         figures: name -> figure of every method.
         videos: those that were evaluated.
-        failures: videos that were not, by path -> why.
+        failures: videos that were not: see `vidattn.runs.failures.counted`.
         settings: what the figures depend on: data, checkpoint, versions.
         times: when, and how long it took.
     """
@@ -98,7 +98,7 @@ class AttentionEvaluation:
     task: str
     figures: Mapping[str, AttentionFigure]
     videos: Sequence[AttendedVideo]
-    failures: Mapping[str, str]
+    failures: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
     times: Mapping[str, Any] = field(default_factory=dict)
 
@@ -106,8 +106,9 @@ class AttentionEvaluation:
         """The record that `evaluation.json` holds."""
         return {
             **self.settings,
-            "videos_evaluated": len(self.videos),
-            "videos_failed": dict(self.failures),
+            "videos_done": len(self.videos),
+            "videos_failed": len(self.failures),
+            "failures": list(self.failures),
             "figures": {name: figure.to_json() for name, figure in self.figures.items()},
             "videos": [video.to_json() for video in self.videos],
             "times": dict(self.times),

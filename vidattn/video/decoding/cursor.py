@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vidattn.errors import ArgumentError, DecodeError
+from vidattn.heartbeat import beat
 from vidattn.video.decoding.complaints import LOG_ONLY, decoded
 from vidattn.video.decoding.forks import outlive_forks
 from vidattn.video.decoding.references import unreferred_test
@@ -292,6 +293,7 @@ class DecodingCursor:
         self.astray = False
 
     def _decode_one(self, wanted: Container[int] | None) -> None:
+        beat()
         packet = next(self._packets, None)
         if packet is None:
             self._drained = True
@@ -366,6 +368,7 @@ class DecodingCursor:
 
     def _found(self, start: int) -> bool:
         for packet in self._packets:
+            beat()
             place = self.table.place_of(packet)
             if place == start:
                 self._begin_at(packet, start)

@@ -10,10 +10,11 @@ import PIL
 from PIL import ExifTags, Image, ImageOps
 
 from vidattn.errors import ArgumentError, DecodeError, NotAVideoError
+from vidattn.heartbeat import beat
 from vidattn.video.containers import IMAGE_SUFFIXES
 from vidattn.video.decoding.resize import resize_area, resized_size
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
-from vidattn.video.packets.paths import checked_path
+from vidattn.video.packets.paths import checked_path, failing_storage
 from vidattn.video.readers.indexed_reader import IndexedReader
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -60,13 +61,15 @@ class ImageFolderReader(IndexedReader):
         return np.stack([resize_area(self._read(index), size) for index in unique.tolist()])[places]
 
     def _read(self, index: int) -> np.ndarray:
+        beat()
         file = self._files[index]
         try:
             with Image.open(file, formats=_FORMATS) as image:
                 self._check_size(file, image)
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DecodeError(self.path, f"cannot read {file.name}: {error}") from error
+            failing = failing_storage(str(file), error)
+            raise failing or DecodeError(self.path, f"cannot read {file.name}: {error}") from error
 
     def _check_size(self, file: Path, image: Any) -> None:
         width, height = image.size
