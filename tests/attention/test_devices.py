@@ -17,6 +17,11 @@ from vidattn.attention import record_maps
 AS_BUILT = [(name, rank, {}) for name, rank in HIGHEST]
 
 
+def with_wide_heads(settings: dict) -> dict:
+    """Which rotary positions need."""
+    return {"heads": 2, **settings} if "rotary" in settings else settings
+
+
 @contextlib.contextmanager
 def double_by_default() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
@@ -29,8 +34,7 @@ def double_by_default() -> Iterator[None]:
 @pytest.mark.parametrize(("name", "rank", "settings"), AS_BUILT + variants(), ids=str)
 def test_what_is_made_on_the_way_has_the_device_and_type_of_x(name, rank, settings, monkeypatch):
     """On a device without numbers whose types are checked, where the default type is another."""
-    heads = {"heads": 2} if "rotary" in settings else {}  # which need wide heads
-    case = Case(name, rank, lambda module: module, **heads, **settings)
+    case = Case(name, rank, lambda module: module, **with_wide_heads(settings))
     x, extra = case.inputs(dtype=torch.float32)
     mask = torch.ones(3, 1, *x.shape[2:], dtype=torch.bool)
     x, mask, *context = (part.to("meta") for part in (x, mask, *extra.values()))
@@ -110,13 +114,13 @@ class Precision:
 
 @pytest.mark.parametrize(
     ("name", "rank", "settings"),
-    [one for one in AS_BUILT if one[0] not in FUNCTIONS]
+    [one for one in AS_BUILT + variants() if one[0] not in FUNCTIONS]
     + [("pooling_attention", 3, {"version": 1})],
     ids=str,
 )
 def test_autocast_rounds_layers_only(name, rank, settings, randomise, monkeypatch):
     """What a mechanism computes from their results is as exact as without it."""
-    case = Case(name, rank, randomise, **settings)
+    case = Case(name, rank, randomise, **with_wide_heads(settings))
     module = case.module.float()
     x, extra = case.inputs(dtype=torch.float32, apart=False)
     rounded = copy.deepcopy(module)
@@ -125,8 +129,8 @@ def test_autocast_rounds_layers_only(name, rank, settings, randomise, monkeypatc
             layer.forward = Precision.rounded(layer.forward)
     with torch.no_grad(), record_maps(module) as maps, torch.autocast("cpu", torch.bfloat16):
         ours = tensors(module(x, **extra))[0]
-    fused = Precision.rounded(F.scaled_dot_product_attention)
-    monkeypatch.setattr(F, "scaled_dot_product_attention", fused)
+    for function in ("linear", "scaled_dot_product_attention"):
+        monkeypatch.setattr(F, function, Precision.rounded(getattr(F, function)))
     monkeypatch.setattr(torch, "autocast", Precision)
     with torch.no_grad(), record_maps(rounded) as others:
         theirs = tensors(rounded(x, **extra))[0]

@@ -243,3 +243,22 @@ def lines(values: Tensor, axes: tuple[int, ...]) -> Tensor:
     others = [axis for axis in (2, 3, 4) if axis not in axes]
     moved = values.permute(0, *others, 1, *axes)
     return moved.flatten(-len(axes)).flatten(0, len(others))
+
+
+@pytest.mark.parametrize(
+    ("name", "rank", "settings"),
+    [
+        *VARIANTS,
+        ("shifted_window", 2, {"compat": True}),
+        ("shifted_window_v2", 2, {"compat": True}),
+    ],
+    ids=str,
+)
+def test_mask_of_all_true_is_no_mask_whatever_the_settings(name, rank, settings, randomise):
+    case = Case(name, rank, randomise, **settings)
+    x, extra = case.inputs()
+    mask = torch.ones(1, 1, *[1] * rank, dtype=torch.bool)
+    with torch.no_grad():
+        outs = [case.module(x, mask=given, **extra) for given in (mask, None)]
+    for ours, theirs in zip(*(of_sample(out, 1, Tensor.clone) for out in outs), strict=True):
+        assert_close(ours, theirs)

@@ -40,7 +40,7 @@ def test_every_video_below_is_looked_over(folder: Path, tmp_path: Path) -> None:
         assert first["frame_count"] == len(reader) == 30
         assert first["duration_seconds"] == reader.duration_seconds
     assert (first["codec"], first["quarter_turns"], first["damage"]) == ("h264", 0, None)
-    assert first["keyframe_count"] >= 1
+    assert first["intra_frame_count"] >= 1
     assert second["size"] == [48, 64]
     assert broken["error"] == "NotAVideoError"
     assert len(list((tmp_path / "cache").rglob("*.packets"))) == 2

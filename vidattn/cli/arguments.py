@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS
@@ -19,14 +20,14 @@ def command(
     name: str,
     *,
     help_line: str,
-    epilog: str,
+    epilog: str | Callable[[], str],
 ) -> argparse.ArgumentParser:
     """The parser of one command: its help says what it does, what it writes, and an example."""
     return commands.add_parser(
         name,
         help=help_line,
         description=help_line,
-        epilog=epilog,
+        text=epilog,
         renamed=RENAMED.get(name),
     )
 
@@ -34,7 +35,10 @@ def command(
 def add_decoder(parser: argparse.ArgumentParser) -> None:
     """`--decoder NAME`."""
     parser.add_argument(
-        "--decoder", default="pyav", help="pyav, decord or torchcodec (default: pyav)"
+        "--decoder",
+        default="pyav",
+        metavar="NAME",
+        help="library that decodes: pyav, decord or torchcodec (default: pyav)",
     )
 
 
@@ -49,7 +53,12 @@ def add_salvage(parser: argparse.ArgumentParser) -> None:
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """`--device NAME`."""
-    parser.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="where the network runs, such as cuda or cuda:1 (default: cpu)",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +74,7 @@ def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> N
         default=None if default is None else Path(default),
         required=default is None,
         metavar="DIR",
-        help="result folder" + ("" if default is None else f" (default: {default})"),
+        help="folder for the result" + ("" if default is None else f" (default: {default})"),
     )
 
 

@@ -81,6 +81,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--data",
         required=True,
         type=Path,
+        metavar="PATH",
         help="folder of class folders, list of `path label` lines, or CSV with a header; "
         "JSON with actions for the other tasks",
     )
@@ -105,7 +106,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_recognition(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--root", type=Path, help="folder that paths in --data are relative to")
+    group.add_argument(
+        "--root", type=Path, metavar="DIR", help="folder that paths in --data are relative to"
+    )
     group.add_argument(
         "--folds",
         type=int,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidattn.jobs.attention_record import TITLES
+from vidattn.jobs.attention_record import BEST_POSSIBLE, TITLES
 from vidattn.jobs.evaluation_page import clips_in_words
 from vidattn.jobs.failures_shown import print_failures
 
@@ -70,6 +70,26 @@ def print_attention(found: AttentionEvaluation) -> None:
             table.add_row(method, percent(interval), percent(minus, "+") if minus else "")
         console.print(table)
     print_failures(found.failures)
+    console.print(reached_by_attention(found), markup=False, highlight=False)
+
+
+def reached_by_attention(found: AttentionEvaluation) -> str:
+    """The first figure in a sentence, beside the best method that needs no model."""
+    name, figure = next(iter(found.figures.items()))
+    rivals = {
+        method: own.mean
+        for method, own in figure.methods.items()
+        if method not in ("attention", "shuffled", BEST_POSSIBLE)
+    }
+    best = max(rivals, key=lambda method: rivals[method])
+    gain = figure.attention_minus[best]
+    sentence = (
+        f"reached: {TITLES[name]} {percent(figure.methods['attention'])}; the best of what needs "
+        f"no model is {best} with {rivals[best]:.0%}, attention minus it {percent(gain, '+')}"
+    )
+    if gain.low <= 0 <= gain.high:
+        return f"{sentence}; the interval includes 0: this is no proof that attention is better"
+    return f"{sentence}: worse than without a model" if gain.high < 0 else sentence
 
 
 def print_ending(output: Path) -> None:

@@ -41,14 +41,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="PATH",
         help="video, folder, or .txt list of paths",
     )
-    parser.add_argument("--stage", help="of the backbone (default: the one that the model pools)")
+    parser.add_argument(
+        "--stage",
+        metavar="NAME",
+        help="stage of the backbone whose features are written (default: the one that the model "
+        "pools)",
+    )
     parser.add_argument(
         "--hop",
         type=int,
         metavar="FRAMES",
-        help="from one window's start to the next's (default: half a window)",
+        help="frames from the start of one window to the next (default: half a window)",
     )
-    parser.add_argument("--batch-size", type=int, default=8, help="windows at once (default: 8)")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=8,
+        metavar="N",
+        help="windows that go through the network at once (default: 8)",
+    )
     add_processes(parser)
     add_device(parser)
     add_decoder(parser)

@@ -10,7 +10,7 @@ from typing import Any
 from vidattn.cli.arguments import add_json, add_processes, add_salvage, command
 from vidattn.cli.streams import print_json
 
-HELP = "look videos over: frames, times, key frames, what is wrong; later opening is quicker"
+HELP = "look videos over: frames, times, intra frames, what is wrong; later opening is quicker"
 
 EPILOG = """\
 keeps a packet table of each video in the cache folder ($VIDATTN_CACHE, else ~/.cache/vidattn),
@@ -85,7 +85,7 @@ def _print(records: Sequence[dict[str, Any]]) -> None:
     names = [escape(os.path.relpath(record["video"], folder or ".")) for record in records]
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("video", overflow="fold")
-    for column in ("frames", "seconds", "fps", "size", "codec", "keys"):
+    for column in ("frames", "seconds", "fps", "size", "codec", "intra"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, record in zip(names, records, strict=True):
         if "error" not in record:
@@ -119,7 +119,7 @@ def _cells(record: dict[str, Any]) -> list[str]:
         f"{record['fps']:.3g}",
         "×".join(map(str, record["size"][::-1])),
         record["codec"],
-        str(record["keyframe_count"]),
+        str(record["intra_frame_count"]),
     ]
 
 

@@ -102,11 +102,11 @@ def evaluate(
     """
     started = time.perf_counter()
     at_least("workers", workers, 0)
-    refuse_folder_among_classes(output, data)
     limits = RunLimits(video_seconds, video_memory)
     processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
+    refuse_folder_among_classes(output, data)
     chosen = named(protocol) if isinstance(protocol, str) else protocol
     clips = EvaluationClips(loaded.clip, views, crops, chosen)
     numbers = len(samples) * clips.count * len(loaded.classes)

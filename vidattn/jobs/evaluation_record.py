@@ -11,6 +11,7 @@ from vidattn import evaluation
 from vidattn.data import Sample
 from vidattn.errors import ArgumentError
 from vidattn.evaluation import Interval
+from vidattn.evaluation.notebook import html_table
 from vidattn.jobs.clip_scores import unpacked
 from vidattn.runs.failures import counted, in_words, is_failure
 from vidattn.runs.work import Record
@@ -51,6 +52,36 @@ class Evaluation:
     settings: dict[str, Any]
     times: dict[str, Any] = field(default_factory=dict)
     clip_scores: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __repr__(self) -> str:
+        name = self.main_figure
+        bounds = self.intervals.get(name)
+        interval = f" ({bounds[0]:.1%} – {bounds[1]:.1%})" if bounds else ""
+        others = "".join(f", {other} {share:.1%}" for other, share in self.beside.items())
+        return (
+            f"<Evaluation {name} {self.figures[name]:.1%}{interval}{others}; "
+            f"{len(self)} videos, {len(self.classes)} classes>"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figures, and what the first one is without a model."""
+        rows = []
+        for name, value in self.figures.items():
+            bounds = self.intervals.get(name)
+            beside = self.beside if name == self.main_figure else {}
+            rows.append(
+                (
+                    name.replace("_", " "),
+                    f"{value:.1%}",
+                    f"{bounds[0]:.1%} – {bounds[1]:.1%}" if bounds else "",
+                    ", ".join(f"{other} {share:.1%}" for other, share in beside.items()),
+                )
+            )
+        title = f"{len(self)} videos of {len(self.classes)} classes"
+        return html_table(title, ("figure", "value", "95 % interval", "without a model"), rows)
 
     @property
     def video_ids(self) -> list[str]:

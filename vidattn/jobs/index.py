@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-
 from vidattn.arrays import at_least
 from vidattn.errors import VideoError
 from vidattn.jobs.index_report import COMMAND, IndexReport
@@ -17,10 +15,7 @@ from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import listed_videos
 from vidattn.runs.work import Group, Record
-from vidattn.video.packets.index import PacketTable
-from vidattn.video.packets.index_cache import store_table
-from vidattn.video.readers.pyav_reader import PyavReader
-from vidattn.video.readers.salvaging_reader import SalvagingReader
+from vidattn.video import VideoReader, open_video
 
 
 def index_videos(
@@ -110,38 +105,17 @@ def examine(path: str | Path, *, salvage: bool = False) -> Record:
     """What one video is, and what is wrong with it; its packet table is kept.
 
     Returns:
-        either `error` (its type), `reason` and `attempts`, or frame_count, fps,
-        duration_seconds, first_seconds, size, codec, container, quarter_turns, mirrored,
-        keyframe_count, longest_keyframe_gap_seconds, timestamps_made_up, full_decode_reason,
-        damage, pictures_decoded (False: damage inside pictures would not have been seen),
+        either `error` (its type), `reason` and `attempts`, or what `VideoMetadata` holds,
+        pictures_decoded (False: damage inside pictures would not have been seen) and
         table_not_kept (why, or None).
         With `salvage` also `salvage`: frame_count, valid_frames, packet_count, declared_frames
         and damaged_spans (first frame, last frame, what is wrong), or `error` and `reason`.
     """
     record: Record = {}
     try:
-        with PyavReader(path) as reader:
-            seconds = np.array(reader.seconds_of(range(len(reader))))
-            keys = reader.keyframe_indices()
-            bounds = np.append(seconds[keys], seconds[-1])
-            record = {
-                "frame_count": len(reader),
-                "fps": reader.fps,
-                "duration_seconds": reader.duration_seconds,
-                "first_seconds": float(seconds[0]),
-                "size": list(reader.size),
-                "codec": reader.codec,
-                "container": reader.container_format,
-                "quarter_turns": reader.orientation.quarter_turns,
-                "mirrored": reader.orientation.mirrored,
-                "keyframe_count": len(keys),
-                "longest_keyframe_gap_seconds": float(np.diff(bounds).max(initial=0)),
-                "timestamps_made_up": reader.timestamps_made_up,
-                "full_decode_reason": reader.full_decode_reason,
-                "damage": reader.damage,
-                "pictures_decoded": salvage,
-            }
-            record["table_not_kept"] = _keep_table(Path(path), reader.packet_table)
+        with open_video(path) as reader:
+            record = reader.metadata.to_json() | {"pictures_decoded": salvage}
+            record["table_not_kept"] = _keep_table(reader)
     except VideoError as error:
         record = failed(error)
     if salvage:
@@ -149,10 +123,10 @@ def examine(path: str | Path, *, salvage: bool = False) -> Record:
     return record
 
 
-def _keep_table(video: Path, table: PacketTable) -> str | None:
+def _keep_table(reader: VideoReader) -> str | None:
     """Why it cannot be kept, such as in a home that is read-only; None if it is."""
     try:
-        store_table(video, table)
+        reader.keep_packet_table()
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
     return None
@@ -160,12 +134,13 @@ def _keep_table(video: Path, table: PacketTable) -> str | None:
 
 def _salvaged(path: str | Path) -> Record:
     try:
-        with SalvagingReader(path) as reader:
+        with open_video(path, salvage=True) as reader:
+            metadata = reader.metadata
             return {
-                "frame_count": len(reader),
+                "frame_count": metadata.frame_count,
                 "valid_frames": len(reader.valid_indices()),
-                "packet_count": reader.packet_count,
-                "declared_frames": reader.declared_frames,
+                "packet_count": metadata.packet_count,
+                "declared_frames": metadata.declared_frames,
                 "damaged_spans": [list(span) for span in reader.damaged_spans],
             }
     except VideoError as error:

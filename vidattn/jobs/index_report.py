@@ -52,6 +52,7 @@ class IndexReport:
             if video in self._held
             and file_state(video) == self._held[video]["state"]
             and (not salvage or "salvage" in self._held[video])
+            and (is_failure(self._held[video]) or "intra_frame_count" in self._held[video])
             and not (overwrite and is_failure(self._held[video]))
         }
 

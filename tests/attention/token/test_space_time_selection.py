@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vidattn.attention import build
+from vidattn.attention.token.space_time_selection import _to_unit_range
 
 
 def score(net, tokens, real):
@@ -166,3 +167,10 @@ def test_an_image_has_no_frames_to_score_and_a_sequence_no_regions():
     assert image.region_score is not None
     assert sequence.frame_score is not None
     assert sequence.region_score is None
+
+
+def test_scores_of_what_is_real_are_brought_to_the_unit_range():
+    scores = torch.tensor([[2.0, 900.0, 4.0, -900.0, 3.0]], dtype=torch.float64)
+    kept = torch.tensor([[True, False, True, False, True]])
+    found = _to_unit_range(scores, kept)
+    torch.testing.assert_close(found, torch.tensor([[0, 0, 1, 0, 0.5]]).double(), atol=1e-5, rtol=0)

@@ -53,7 +53,8 @@ class ImageFolderReader(IndexedReader):
         self._keys = np.arange(len(self._files))
         self.duration_seconds = len(self._files) / self.fps
         limits.check_seconds(self.path, self.duration_seconds)
-        self.size = self._read(0).shape[:2]
+        height, width = self._read(0).shape[:2]
+        self._size = (height, width)
 
     def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
         size = resized_size(self.size, short_side)
@@ -76,7 +77,7 @@ class ImageFolderReader(IndexedReader):
         if image.getexif().get(ExifTags.Base.Orientation) in _TURNED:
             width, height = height, width
         self._limits.check_size(self.path, height, width)
-        if hasattr(self, "size") and (height, width) != self.size:
+        if hasattr(self, "_size") and (height, width) != self.size:
             raise DecodeError(
                 self.path,
                 f"{file.name} is {width}x{height} pixels, "
