@@ -1,6 +1,6 @@
 """Run another project's real networks and ours on the same weights, by way of a conversion.
 
-    python tools/compare_checkpoints.py --peer pyslowfast --checkout ../SlowFast [--write]
+    python tools/compare_checkpoints.py --peer pyslowfast --checkout ../SlowFast --write
 
 With --write, the names, shapes and logits are kept for the tests, which then need no peer.
 """

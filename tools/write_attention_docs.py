@@ -1,6 +1,6 @@
 """Writes what is said of the attention mechanisms, from the code and its tests.
 
-    python tools/write_attention_docs.py [--pictures]
+    python tools/write_attention_docs.py --pictures
 
 vidattn/attention/verification.json says how each was compared with something independent;
 docs/attention.md has all facts, above a line below which people write; with --pictures

@@ -23,10 +23,11 @@ class ClipLoader(DataLoader[Sequence[ClipWithTarget] | Failure]):
     Test batches shrink by the videos that failed, and one of which nothing is left is left out;
     in training other videos take their places.
 
-    Raises (while it is iterated over):
-        UnreadableVideosError: more videos failed than the dataset allows.
-        WorkerError: a worker died, or no batch came within `timeout` seconds. All workers are
-            ended then; iterating again starts new ones.
+    Raises:
+        UnreadableVideosError: while it is iterated over: more videos failed than the dataset
+            allows.
+        WorkerError: likewise: a worker died, or no batch came within `timeout` seconds. All
+            workers are ended then; iterating again starts new ones.
     """
 
     dataset: ClipDataset

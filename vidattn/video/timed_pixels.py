@@ -47,10 +47,6 @@ class TimedPixels:
         """The pixels as NumPy stores pictures: uint8, shape (T, H, W, 3); a view, not a copy."""
         return _held(self, "pixels")
 
-    def pictures(self) -> np.ndarray:
-        """uint8 (T, H, W, 3), as picture libraries have them; a view of the same memory."""
-        return self.array
-
     @property
     def seconds_array(self) -> np.ndarray:
         """`seconds` as a NumPy array; a view, not a copy."""

@@ -234,7 +234,7 @@ TASK = ScoreTask(
         "vsumm-reinforce": "15 % of all frames, float32 table, lengths of shots from the file",
     },
     example="summaries scores.json eccv16_dataset_tvsum_google_pool5.h5 "
-    "--annotations ydata-tvsum50.mat --splits tvsum_splits.json",
+    "--annotations ydata-anno.tsv --splits tvsum_splits.json",
     run=run,
     options=(
         Option("users", str, "F1 over people: mean (TVSum), max (SumMe)", choices=("mean", "max")),
