@@ -54,23 +54,6 @@ def test_maps_are_whole_under_autocast(name, rank, randomise):
             torch.testing.assert_close(sums, sums.round(), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize(("name", "rank"), HIGHEST)
-def test_maps_are_the_same_however_the_mask_is_given(name, rank, randomise):
-    """One for all samples and for all places of a frame or row stands for one of each position."""
-    case = Case(name, rank, randomise)
-    x, extra = case.inputs()
-    small = torch.arange(x.shape[2]).remainder(3).gt(0).reshape(1, 1, -1, *[1] * (rank - 1))
-    seen = []
-    for mask in (small, small.expand(3, 1, *x.shape[2:]).clone()):
-        torch.manual_seed(0)
-        with torch.no_grad(), record_maps(case.module) as maps:
-            case.module(x, mask=mask, **extra)
-        seen.append(maps)
-    for ours, theirs in zip(*seen, strict=True):
-        one, other = (each.values.expand(-1, -1, *each.grid) for each in (ours, theirs))
-        torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
-
-
 # The shares of its branches are shown as they were computed, whatever is there.
 WHATEVER_AT_PADDING = {"highway"}
 

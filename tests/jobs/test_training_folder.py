@@ -119,7 +119,7 @@ def test_going_on_is_allowed_where_it_began_and_nowhere_else(written, tmp_path: 
     with pytest.raises(EarlierRunError, match=r"three: .*last\.ckpt"):
         train_with(
             [
-                *written(callbacks=other, logger=False),
+                *written(callbacks=other, logger=False, max_epochs=2),
                 "--resume",
                 str(tmp_path / "one/last.ckpt"),
             ]

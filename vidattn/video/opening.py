@@ -3,10 +3,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
 from vidattn.errors import ArgumentError, DecoderUnavailableError
 from vidattn.naming import choose
+from vidattn.video.containers import IMAGE_SUFFIXES
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.packets.paths import checked_path
 from vidattn.video.reader import VideoReader
@@ -75,6 +77,16 @@ def open_video(
     if checked_path(path).is_dir():
         return ImageFolderReader(path, fps=fps, limits=limits)
     return reader(path, limits=limits, **({} if threads is None else {"threads": threads}))
+
+
+def open_video_or_picture(
+    path: str | os.PathLike[str], decoder: str = "pyav", *, salvage: bool = False
+) -> VideoReader:
+    """As `open_video`; and a single picture, which is one frame that is shown for a second."""
+    if Path(path).suffix.lower() in IMAGE_SUFFIXES and checked_path(path).is_file():
+        check_decoder(decoder)
+        return ImageFolderReader(path, fps=1.0)
+    return open_video(path, decoder, salvage=salvage)
 
 
 def available_decoders() -> list[str]:

@@ -33,6 +33,7 @@ CASES = {
     "swapped": {
         "f(x, y)": ["f(y, x)"],
         "max(x, y)": [],
+        "gcd(x, y)": [],
         "x @ y": ["y @ x"],
         "a if x else b": ["b if x else a"],
     },

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from vidattn.errors import DecodeError
+from vidattn.heartbeat import beat
 from vidattn.video.decoding.resize import resize_area, resized_size
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.metadata import VideoMetadata
@@ -60,6 +61,7 @@ class CheckedReader(IndexedReader):
         size = resized_size(self.size, short_side)
         unique, places = np.unique(indices, return_inverse=True)
         rows, seconds = self._read(unique.tolist())
+        beat()
         self._check_frames(unique, rows, seconds)
         if size != self.size:
             rows = np.stack([resize_area(row, size) for row in rows])
