@@ -30,8 +30,10 @@ format: $(VENV)/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/ready
+# What documents say of the attention mechanisms, then the site, in build/site: a warning is an error.
+docs: $(VENV)/docs
 	$(BIN)/python tools/write_attention_docs.py --pictures
+	$(BIN)/python tools/build_site.py
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +43,10 @@ $(VENV)/ready: pyproject.toml
 
 $(VENV)/oracles: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --editable ".[dev,oracles]"
+	touch $@
+
+$(VENV)/docs: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --editable ".[dev,docs]"
 	touch $@
 
 clean:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from textwrap import dedent
-
-from sphinx.application import Sphinx
+from typing import TYPE_CHECKING
 
 from vidattn import __version__
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tools.build_site import public_names, public_packages
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "vidattn"
 copyright = "the vidattn authors"
@@ -40,7 +43,7 @@ autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_inherit_docstrings = False
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_custom_sections = [("Class attributes", "Attributes")]
@@ -49,6 +52,7 @@ _CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 _SECTION = re.compile(r"^[A-Z][\w ]*:$")
 
 
+@cache
 def public_objects() -> dict[str, str]:
     """Every public name, alone and with its package before it -> all that Sphinx calls so."""
     found: dict[str, str] = {}
@@ -63,13 +67,18 @@ def public_objects() -> dict[str, str]:
 def linked(code: str, package: str) -> str:
     """Code in backticks, as a link where it is the name of something on the site."""
     name = code.strip("`").removesuffix("()")
-    full = NAMES.get(f"{package}.{name}") or NAMES.get(name)
+    names = public_objects()
+    full = names.get(f"{package}.{name}") or names.get(name)
     return f":py:obj:`{name} <{full}>`" if full else f"``{code.strip('`')}``"
 
 
 def plain(text: str) -> str:
-    """Keep reStructuredText from reading formulas: x * y, |x| and x_ mean what they say."""
-    return re.sub(r"([*|\\]|(?<=\w)_(?!\w))", r"\\\1", text)
+    """Keep reStructuredText from reading formulas: x * y, |x| and x_ mean what they say.
+
+    "C." is the number of channels, and no third item of a list.
+    """
+    escaped = re.sub(r"([*|\\]|(?<=\w)_(?!\w))", r"\\\1", text)
+    return re.sub(r"(?<=: )([A-Z])\.", r"\1\\.", escaped)
 
 
 def sentences(text: str, package: str) -> str:
@@ -92,7 +101,7 @@ def paragraphs(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
         indented = line.startswith("    ")
         if line.strip() and not indented:
             in_section = bool(_SECTION.match(line))
-        begins = indented and not in_section and not in_block and bool(held) and not held[-1]
+        begins = indented and not in_section and not in_block and bool(held)
         if begins or (in_block and line.strip() and not indented):
             yield in_block, held
             held, in_block = [], begins
@@ -114,11 +123,12 @@ def rewrite(what: str, name: str, lines: list[str]) -> list[str]:
     if what == "data":  # what is there is the docstring of its type
         return []
     package = ".".join(name.split(".")[:2])
-    found: list[str] = []
+    # Without this comment, napoleon takes what is before a colon for the type of a property.
+    found = ["..", ""] if what in ("attribute", "property") else []
     for is_block, piece in paragraphs(lines):
         text = "\n".join(piece)
         if is_block:
-            found += [f".. code-block:: {language_of(dedent(text))}", "", *piece]
+            found += ["", f".. code-block:: {language_of(dedent(text))}", "", *piece, ""]
         else:
             found += sentences(text, package).split("\n")
     return found
@@ -126,7 +136,6 @@ def rewrite(what: str, name: str, lines: list[str]) -> list[str]:
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
-    NAMES.update(public_objects())
 
     def process(
         app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
@@ -134,6 +143,3 @@ def setup(app: Sphinx) -> None:
         lines[:] = rewrite(what, name, lines)
 
     app.connect("autodoc-process-docstring", process, priority=400)  # before napoleon's
-
-
-NAMES: dict[str, str] = {}

@@ -88,3 +88,15 @@ def test_a_type_checker_sees_the_mistakes_of_a_user(tmp_path: Path) -> None:
     wrong = [number for number, line in enumerate(SCRIPT.splitlines(), 1) if "# wrong" in line]
     reported = [line for line in found.stdout.splitlines() if ": error: " in line]
     assert sorted({int(line.split(":")[1]) for line in reported}) == wrong, found.stdout
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """Else a reader of one module takes its class for another's."""
+    places: dict[str, list[str]] = {}
+    for path in sorted(Path(vidattn.__file__).parent.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path))
+    twice = {name: paths for name, paths in places.items() if len(paths) > 1}
+    assert not twice
+    assert len(places) > 250

@@ -355,7 +355,7 @@ def keyframe_scan(path: Path, rounds: int) -> dict[str, Any]:
 
 def look(path: Path, threads: int) -> int:
     with open_video(path, threads=threads) as reader:
-        return len(reader.keyframes(short_side=128))
+        return len(reader.intra_frames(short_side=128))
 
 
 def milliseconds(work: Callable[[], Any]) -> float:

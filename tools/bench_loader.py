@@ -40,7 +40,6 @@ from torch.utils.data import DataLoader
 from vidattn.data import ClipSpec
 from vidattn.files import write_json
 from vidattn.video import open_video
-from vidattn.video.packets.index_cache import store_table
 
 FILMS, BATCH = 12, 4
 OURS, INDEXED = "ours", "ours, indexed"
@@ -199,7 +198,7 @@ def start(
     with kept_tables(parsed.output / "tables"):
         for film in films:
             with open_video(film) as reader:
-                store_table(film, reader.packet_table)
+                reader.keep_packet_table()
         contestants[INDEXED] = started(makers[OURS])
     return contestants
 
@@ -207,7 +206,7 @@ def start(
 def has_long_groups(film: Path) -> bool:
     """Whether all key frames but the first are x264's own, 250 frames behind the one before."""
     with open_video(film) as reader:
-        return bool((np.diff(reader.keyframe_indices()) == 250).all())
+        return bool((np.diff(reader.intra_frame_indices()) == 250).all())
 
 
 def started(make: Callable[[], DataLoader[Any]]) -> Contestant:

@@ -17,9 +17,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from sphinx.cmd.build import build_main
-
 import vidattn
+from vidattn.attention import catalogue
 
 PROJECT = Path(__file__).resolve().parents[1]
 # The guides first, in the order in which somebody new wants them; pages that are not here follow.
@@ -60,13 +59,37 @@ def page_of(module: ModuleType) -> str:
     """reStructuredText: what the package is for, a table of its names, and each of them."""
     names = public_names(module)
     title = module.__name__
-    lines = [title, "=" * len(title), "", f".. automodule:: {title}", "   :no-members:", ""]
-    lines += [".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name in names), ""]
+    lines = [*heading(title), f".. automodule:: {title}", "   :no-members:", "", *table(names)]
     for name in names:
         value = getattr(module, name)
         kind = "class" if isinstance(value, type) else "function" if callable(value) else "data"
         lines += [f".. auto{kind}:: {name}", ""]
     return "\n".join(lines)
+
+
+def mechanism_pages() -> dict[str, str]:
+    """A page for each family of attention, with the classes behind the names of `build`."""
+    families: dict[str, list[str]] = {}
+    for facts in catalogue().values():
+        name = f"{facts.type.__module__}.{facts.type.__qualname__}"
+        families.setdefault(facts.family, []).append(name)
+    pages = {}
+    for family, names in sorted(families.items()):
+        lines = heading(f"Mechanisms: {family.replace('_', ' ')}")
+        lines += table([f"~{name}" for name in sorted(names)])
+        lines += [line for name in sorted(names) for line in (f".. autoclass:: {name}", "")]
+        pages[f"mechanisms.{family}"] = "\n".join(lines)
+    return pages
+
+
+def heading(title: str) -> list[str]:
+    """The title of a page."""
+    return [title, "=" * len(title), ""]
+
+
+def table(names: list[str]) -> list[str]:
+    """Each name with the first sentence of its docstring."""
+    return [".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name in names), ""]
 
 
 def contents(pages: dict[str, list[str]]) -> str:
@@ -84,14 +107,16 @@ def write_sources(folder: Path) -> None:
     for name in BESIDE:
         shutil.copy(PROJECT / f"{name}.md", folder)
     (folder / "api").mkdir()
-    packages = list(public_packages())
-    for module in packages:
-        (folder / "api" / f"{module.__name__}.rst").write_text(page_of(module), encoding="utf-8")
+    packages = {module.__name__: page_of(module) for module in public_packages()}
+    mechanisms = mechanism_pages()
+    for name, text in (packages | mechanisms).items():
+        (folder / "api" / f"{name}.rst").write_text(text, encoding="utf-8")
     guides = sorted(path.stem for path in (folder / "docs").glob("*.md"))
     ordered = [*(name for name in FIRST if name in guides), *(g for g in guides if g not in FIRST)]
     pages = {
         "Guides": [f"docs/{name}" for name in ordered],
-        "Python": [f"api/{module.__name__}" for module in packages],
+        "Python": [f"api/{name}" for name in packages],
+        "Attention": [f"api/{name}" for name in mechanisms],
         "Project": list(BESIDE),
     }
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -102,6 +127,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Make the documentation site.")
     parser.add_argument("--output", type=Path, default=PROJECT / "build" / "site", metavar="DIR")
     given = parser.parse_args()
+    from sphinx.cmd.build import build_main  # of the extra `docs`
+
     sources = PROJECT / "build" / "site-sources"
     write_sources(sources)
     strictly = ["--fail-on-warning", "--keep-going", "--quiet", "--fresh-env", "--jobs", "auto"]

@@ -33,9 +33,9 @@ SETTINGS = {
 
 def ours(file: Path) -> list[str]:
     """Digests of the decoded planes, in the order of the program's raw frames."""
-    from vidattn.video.readers.pyav_reader import PyavReader
+    from vidattn.video import open_video
 
-    with PyavReader(file) as reader:
+    with open_video(file) as reader:
         found = []
         for frame in reader.decoded_frames(range(len(reader))):
             found.append(_digest(frame))

@@ -174,7 +174,7 @@ def _read_strictly(path: Path, generator: random.Random) -> str:
                 assert bool(frames.valid.all())
             except DecodeError:
                 refused = True
-        reader.frames_at(reader.keyframe_indices()[:4], short_side=32)
+        reader.frames_at(reader.intra_frame_indices()[:4], short_side=32)
         reader.clips([[0], [count - 1]], short_side=16)
         return "some refused" if refused else "frames"
 
@@ -187,7 +187,7 @@ def _read_salvaging(path: Path, generator: random.Random) -> str:
         indices = sorted(generator.randrange(count) for _ in range(4))
         frames = reader.frames_at(indices, short_side=32)
         assert len(frames.valid) == len(frames) == 4
-        reader.frames_at(reader.keyframe_indices()[:2])
+        reader.frames_at(reader.intra_frame_indices()[:2])
         return "all valid" if reader.valid.all() else "some invalid"
 
 

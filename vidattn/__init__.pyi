@@ -13,12 +13,13 @@ from . import selection as selection
 from . import training as training
 from . import video as video
 from .inference import extract_keyframes as extract_keyframes
+from .inference import load as load
 from .jobs import evaluate as evaluate
 from .jobs import explain as explain
 from .jobs import show as show
 from .jobs import train as train
 from .jobs import write_keyframes as write_keyframes
-from .models import load as load
+from .jobs import write_predictions as write_predictions
 from .video import open_video as open_video
 
 __version__: str

@@ -40,6 +40,14 @@ class LimitError(VideoError):
     """The file asks for more pixels, packets or seconds than allowed."""
 
 
+class InputOutputError(VideoError):
+    """The disk or the network failed while a video was read: that says nothing of the video."""
+
+
+class UndoneError(VidattnError):
+    """A run has left videos undone; the same command tries them again."""
+
+
 class DecoderUnavailableError(VidattnError):
     """The decoder is not installed, or cannot load here."""
 

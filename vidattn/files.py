@@ -20,8 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from vidattn.errors import AnnotationError, ArgumentError, VidattnError
+from vidattn.errors import AnnotationError, ArgumentError, InputOutputError, VidattnError
 
+# What says nothing of a file, only of the disk or network that it lies on.
+_TROUBLE = {
+    getattr(errno, name)
+    for name in (
+        "EIO", "ESTALE", "ETIMEDOUT", "EREMOTEIO", "ENETDOWN", "ENETUNREACH", "ENETRESET",
+        "ECONNABORTED", "ECONNRESET", "ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENOTCONN",
+    )
+    if hasattr(errno, name)
+}  # fmt: skip
 # How names of files that are not finished begin.
 PARTIAL = ".partial-"
 OVERWRITE = "--overwrite (in Python: overwrite=True)"
@@ -129,6 +138,18 @@ def system_error(error: BaseException) -> OSError | None:
     while seen is not None and not isinstance(seen, OSError):
         seen = seen.__cause__ or seen.__context__
     return seen
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether a disk or a network failed, so that another attempt may succeed.
+
+    FFmpeg's own errors do not tell: it gives the same number for files that are cut off.
+    """
+    return isinstance(error, InputOutputError) or (
+        isinstance(error, OSError)
+        and error.errno in _TROUBLE
+        and type(error).__module__ == "builtins"
+    )
 
 
 def read_utf8(path: str | os.PathLike[str]) -> str:

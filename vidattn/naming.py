@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 from vidattn.errors import UnknownNameError
 
@@ -37,6 +37,25 @@ def choose(
     else:
         hint = f"known are {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
     raise UnknownNameError(f"{what}: unknown name {name!r}; {hint}")
+
+
+class Renamed:
+    """An old name in a class: an error that names the new one, for class and instances alike.
+
+    Hide it from type checkers, which then report the old name: `if not TYPE_CHECKING`.
+
+    Args:
+        new: the name to use now.
+    """
+
+    def __init__(self, new: str) -> None:
+        self.new = new
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.old = name
+
+    def __get__(self, instance: Any, owner: type) -> NoReturn:
+        raise AttributeError(f"{owner.__name__}.{self.old} is now called {self.new}")
 
 
 def refuse_renamed(

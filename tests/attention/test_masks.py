@@ -197,10 +197,17 @@ def test_mask_may_have_any_shape_that_stands_for_the_whole(name, rank, randomise
     x, extra = case.inputs()
     small = torch.arange(x.shape[2]).remainder(3).gt(0).reshape(1, 1, -1, *[1] * (rank - 1))
     whole = small.expand(3, 1, *x.shape[2:]).clone()
-    with torch.no_grad():
-        outs = [case.module(x, mask=mask, **extra) for mask in (small, whole)]
-    for ours, theirs in zip(*(of_sample(out, 1, Tensor.clone) for out in outs), strict=True):
-        assert_close(ours, theirs)
+    (ours, maps), (theirs, others) = (run(case, x, mask=mask, **extra) for mask in (small, whole))
+    for one, other in zip(
+        of_sample(ours, 1, Tensor.clone), of_sample(theirs, 1, Tensor.clone), strict=True
+    ):
+        assert_close(one, other)
+    for one, other in zip(maps, others, strict=True):
+        values, expected = (each.values.expand(-1, -1, *each.grid) for each in (one, other))
+        assert_close(values, expected)
+        if one.kind not in ("branch", "channel_affinity"):  # which have no positions
+            padding = ~whole.reshape(3, 1, *one.grid)
+            assert not expected[padding.expand_as(expected)].any()
 
 
 # Its keys are cells of several positions.
@@ -236,3 +243,22 @@ def lines(values: Tensor, axes: tuple[int, ...]) -> Tensor:
     others = [axis for axis in (2, 3, 4) if axis not in axes]
     moved = values.permute(0, *others, 1, *axes)
     return moved.flatten(-len(axes)).flatten(0, len(others))
+
+
+@pytest.mark.parametrize(
+    ("name", "rank", "settings"),
+    [
+        *VARIANTS,
+        ("shifted_window", 2, {"compat": True}),
+        ("shifted_window_v2", 2, {"compat": True}),
+    ],
+    ids=str,
+)
+def test_mask_of_all_true_is_no_mask_whatever_the_settings(name, rank, settings, randomise):
+    case = Case(name, rank, randomise, **settings)
+    x, extra = case.inputs()
+    mask = torch.ones(1, 1, *[1] * rank, dtype=torch.bool)
+    with torch.no_grad():
+        outs = [case.module(x, mask=given, **extra) for given in (mask, None)]
+    for ours, theirs in zip(*(of_sample(out, 1, Tensor.clone) for out in outs), strict=True):
+        assert_close(ours, theirs)

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_origin, get_type_hints
 import pytest
 
 from vidattn.attention import build, catalogue
+from vidattn.attention.mechanism import Replacement
 
 FACTS = catalogue()
 
@@ -44,3 +45,17 @@ def test_what_cannot_be_is_refused(name, setting, value):
             **({"grid": (4,) * rank} if sized else {}),
             **{setting: value},
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "rank"),
+    [
+        (name, rank)
+        for name, facts in FACTS.items()
+        if issubclass(facts.type, Replacement)
+        for rank in facts.ranks
+    ],
+)
+def test_a_replacement_has_a_stride_for_each_axis(name, rank):
+    """Whoever puts it in the place of a convolution compares the two."""
+    assert build(name, 16, spatial_dims=rank).stride == (1,) * rank

@@ -14,14 +14,16 @@ WRONG = {
         "--count": (-1, 0),
         "--regions": (-1, 0),
         "--minimum-gap-seconds": (-1, "nan", "inf"),
-        "--processes": (0, -2),
+        "--processes": (-2,),
+        "--video-seconds": (-1, "nan", "inf"),
+        "--video-memory": (-1, "much", "4 apples"),
         "--threads": (0, -1),
     },
     "evaluate model.ckpt --data classes --output out": {
         "--views": (0, -1),
         "--batch-size": (0, -1),
         "--workers": (-1,),
-        "--processes": (0, -1),
+        "--processes": (-1,),
         "--threads": (0, -1),
     },
     "evaluate model.ckpt --task keyframes --data classes --output out": {
@@ -31,11 +33,11 @@ WRONG = {
     "features model.ckpt --data film.mp4 --output out": {
         "--hop": (0, -1),
         "--batch-size": (0, -1),
-        "--processes": (0,),
+        "--processes": (-3,),
         "--threads": (0,),
     },
     "explain film.mp4 --checkpoint model.ckpt --output out": {"--frames": (0, -3)},
-    "index film.mp4 --report out": {"--workers": (0, -1)},
+    "index film.mp4 --report out": {"--processes": (-1,)},
     "demo --output out": {"--seed": (-1,)},
     "protocols show pyslowfast-10x3": {"--frames": (0, -5), "--fps": (0, -1, "nan", "inf")},
 }

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from vidattn.cli.entry import COMMANDS, main
+from vidattn.cli.entry import COMMANDS, GROUPS, build_parser, main
+from vidattn.cli.score import _task_parser
+from vidattn.evaluation.scoring import task, task_names
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -99,3 +103,39 @@ def test_a_folder_that_cannot_be_made_is_one_line(
     assert error.startswith("vidattn: ")
     assert error.count("\n") == 1
     assert "taken" in error
+
+
+def test_help_lists_every_command_once_in_groups() -> None:
+    text = build_parser().format_help()
+    for command in COMMANDS:
+        assert len(re.findall(rf"^  {command} {{2,}}\S", text, re.MULTILINE)) == 1
+    for title in GROUPS:
+        assert f"\n{title}:\n" in text
+    assert text.startswith("usage: vidattn COMMAND [options]\n")
+    assert max(map(len, text.splitlines())) <= 100
+    assert len(text.splitlines()) <= 50
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and those below it."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from parsers(below)
+
+
+def test_every_option_says_in_words_what_it_is() -> None:
+    tasks = [_task_parser(task(name)) for name in task_names()]
+    found = [each for each in (*parsers(build_parser()), *tasks) if not each.prog.endswith("train")]
+    assert len(found) > 25
+    for parser in found:
+        for action in parser._actions:
+            if action.help == argparse.SUPPRESS or not (
+                action.option_strings or action.nargs is None
+            ):
+                continue
+            words = re.sub(r"\(.*?\)", "", action.help or "").split()
+            named = f"{parser.prog} {action.option_strings or action.dest}: {action.help}"
+            assert words, named
+            assert words[0] not in ("at", "and", "likewise"), named

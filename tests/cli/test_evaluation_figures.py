@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidattn.cli.evaluation_figures import print_evaluation, reached
+from vidattn.cli.evaluation_figures import print_evaluation, reached, reached_by_attention
 from vidattn.data import Sample
-from vidattn.jobs import Evaluation
+from vidattn.evaluation import Interval
+from vidattn.jobs import AttentionEvaluation, AttentionFigure, Evaluation
 from vidattn.jobs.clip_scores import packed
 from vidattn.jobs.evaluation_record import gather_evaluation
 
@@ -80,3 +81,28 @@ def test_several_labels_stand_beside_a_random_order() -> None:
     assert found.beside == {"chance": pytest.approx((one + two) / 2)}
     assert found.to_json()["beside_mean_average_precision"] == found.beside
     assert "guessing gives" in reached(found)
+
+
+@pytest.mark.parametrize(
+    ("gain", "ending"),
+    [
+        (Interval(0.25, 0.125, 0.375), "attention minus it +25% (+12% to +38%)"),
+        (Interval(0.25, -0.125, 0.5), "no proof that attention is better"),
+        (Interval(-0.25, -0.5, -0.125), "worse than without a model"),
+    ],
+)
+def test_attention_stands_beside_the_best_that_needs_no_model(gain: Interval, ending: str) -> None:
+    methods = {
+        "attention": Interval(0.75, 0.5, 1.0),
+        "random": Interval(0.25, 0.125, 0.375),
+        "uniform": Interval(0.5, 0.25, 0.75),
+        "shuffled": Interval(0.9, 0.8, 1.0),  # attention's own, without its order
+        "best possible": Interval(1.0, 1.0, 1.0),
+    }
+    other = Interval(0.5, 0.4, 0.6)
+    figure = AttentionFigure(4, 4, methods, {"random": other, "uniform": gain, "shuffled": other})
+    found = AttentionEvaluation("keyframes", {"keyframe_precision": figure}, [], {}, {})
+    sentence = reached_by_attention(found)
+    assert "key frames inside the action 75% (50% to 100%)" in sentence
+    assert "the best of what needs no model is uniform with 50%" in sentence
+    assert sentence.endswith(ending)

@@ -41,6 +41,10 @@ with vidattn.open_video("flash.mp4") as reader:
     assert frames.seconds_array.tolist() == reader.seconds_of([3, 1])
     assert frames.valid_array.all()
     assert np.shares_memory(np.asarray(frames), frames.array)
+    assert len(list(reader)) == len(reader) == 48
+    assert len(reader[4:20:2]) == len(frames[:1].take([0] * 8)) == 8
+    assert "img" in frames._repr_html_() and "img" in reader._repr_html_()
+    assert "48 frames" in repr(reader) and reader.metadata.codec == "h264"
 """
 
 

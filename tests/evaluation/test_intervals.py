@@ -10,6 +10,7 @@ from vidattn.evaluation.metrics.intervals import (
     bootstrap_mean,
     bootstrap_statistic,
     paired_difference,
+    wilson_interval,
 )
 
 
@@ -131,3 +132,29 @@ class TestAnyStatistic:
             bootstrap_statistic(lambda rows: 0.0, 3, seed=0, clusters=["a"] * 3)
         with pytest.raises(ArgumentError, match="values"):
             bootstrap_statistic(lambda rows: 0.0, 1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_intervals_are_the_published_ones(
+    count: int, total: int, low: float, high: float
+) -> None:
+    """Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I."""
+    found = wilson_interval(count, total)
+    assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert found.mean == count / total
+    turned = wilson_interval(total - count, total)
+    assert (turned.low, turned.high) == (
+        pytest.approx(1 - found.high),
+        pytest.approx(1 - found.low),
+    )
+    for wrong in ((-1, 4), (5, 4), (0, 0)):
+        with pytest.raises(ArgumentError):
+            wilson_interval(*wrong)

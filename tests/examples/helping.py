@@ -84,14 +84,19 @@ def heavy_commands() -> list[tuple[str, ...]]:
 
 
 def offered(text: str) -> list[tuple[str, ...]]:
-    """What a text offers by a word in capitals: `NAME task KIND --help`, and a line `kinds: a, b`.
+    """What a text offers by a word in capitals: `NAME task KIND --help`, and a list `kinds:`.
 
-    Where the word is the usual one for commands, these are found by their parsers already.
+    The list is `kinds: a, b`, or a line `  a  what it is` for each. Where the word is the usual
+    one for commands, these are found by their parsers already.
     """
     found = []
     for before, word in _PLACEHOLDER.findall(text):
+        names: list[str] = []
         if listed := re.search(rf"^{word.lower()}s: (.*?)\.?$", text, re.MULTILINE):
-            found += [(*before.split(), name.strip()) for name in listed[1].split(",")]
+            names = [name.strip() for name in listed[1].split(",")]
+        elif lines := re.search(rf"^{word.lower()}s:\n((?:  \S.*\n)+)", text, re.MULTILINE):
+            names = [line.split()[0] for line in lines[1].splitlines()]
+        found += [(*before.split(), name) for name in names]
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from PIL import Image
 
 from tests.examples import scored_files
 from tests.examples.helping import run
@@ -129,13 +130,22 @@ def write_actions(path: Path) -> None:
     path.write_text(json.dumps({"videos": [{"file": name, "tubes": [tube]} for name in names]}))
 
 
-def write_checkpoint(path: Path) -> None:
+def write_checkpoint(path: Path, clip: ClipSpec | None = None) -> None:
     """A network of three small layers with random weights."""
     torch.manual_seed(0)
     settings = {"widths": [4, 8], "spatial_strides": [2, 2], "temporal_strides": [1, 1]}
     spec = RecogniserSpec(classes=CLASSES, backbone_settings=settings)
-    clip = ClipSpec(frames=8, short_side=32, crop_size=32)
-    save(path, Recogniser(spec), clip)
+    save(path, Recogniser(spec), clip or ClipSpec(frames=8, short_side=32, crop_size=32))
+
+
+def write_demo_checkpoint(path: Path) -> None:
+    """The same network, on clips that span whole videos, as the demo trains it."""
+    write_checkpoint(path, ClipSpec(frames=8, sampling="even", short_side=32, crop_size=32))
+
+
+def write_picture(path: Path) -> None:
+    """A grey picture."""
+    Image.fromarray(np.full((*SIZE, 3), 120, np.uint8)).save(path)
 
 
 def write_checkpoint_to_fine_tune(path: Path) -> None:
@@ -197,6 +207,12 @@ def write_features(path: Path) -> None:
     _run_in(path.parents[1], ["features", "model.ckpt", *data])
 
 
+def write_predictions(path: Path) -> None:
+    """What a model sees in the films of a folder."""
+    checkpoint = ["--checkpoint", "model.ckpt", "--output", path.parent.name]
+    _run_in(path.parents[1], ["predict", "videos/", *checkpoint])
+
+
 def _run_in(folder: Path, arguments: list[str]) -> None:
     import contextlib
 
@@ -211,13 +227,14 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "damaged.mp4": write_damaged_film,
     "videos/": write_films,
     "more.txt": write_list,
+    "picture.jpg": write_picture,
     "videos.csv": write_table,
     "validation.csv": write_table,
     "actions.json": write_actions,
     "model.ckpt": write_checkpoint,
     "slowfast.ckpt": write_checkpoint,
     "r2plus1d.ckpt": write_checkpoint_to_fine_tune,
-    "runs/demo/model.ckpt": write_checkpoint,
+    "runs/demo/model.ckpt": write_demo_checkpoint,
     "runs/demo/actions/test": write_class_folders,
     "runs/demo/actions/truth.json": write_actions,
     "SLOWFAST_8x8_R50.pyth": write_other_projects_checkpoint,
@@ -227,6 +244,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "with_attention/evaluation.json": write_evaluation,
     "average_pooling/evaluation.json": write_evaluation,
     "features/match.npz": write_features,
+    "predictions/predictions.json": write_predictions,
     **scored_files.MAKERS,
 }
 REQUIRED: dict[str, list[str]] = {
@@ -240,4 +258,5 @@ REQUIRED: dict[str, list[str]] = {
     "with_attention/evaluation.json": ["model.ckpt", "videos.csv"],
     "average_pooling/evaluation.json": ["model.ckpt", "videos.csv"],
     "features/match.npz": ["model.ckpt", "match.mp4"],
+    "predictions/predictions.json": ["model.ckpt", "videos/"],
 }

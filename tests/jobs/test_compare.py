@@ -114,3 +114,10 @@ def test_what_is_no_result_is_named(two: tuple[Path, Path], tmp_path: Path) -> N
     classes = write(tmp_path / "classes.json", [video("1.mp4", "a", "a")], classes=["a", "c"])
     with pytest.raises(ArgumentError, match="only one result knows b, c"):
         compare(two[0], classes)
+
+
+def test_a_result_of_another_task_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "evaluation.json"
+    path.write_text(json.dumps({"task": "regions", "videos": []}))
+    with pytest.raises(AnnotationError, match=r"\(recognition\), got .*the task regions"):
+        compare(path, path)

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from vidattn import jobs
+from vidattn.cli.entry import main
 from vidattn.data import read_annotations
 from vidattn.data.synthetic import write_actions
 from vidattn.errors import AnnotationError, ArgumentError
-from vidattn.jobs import demo_material
+from vidattn.jobs import demo_material, demo_page
+from vidattn.training.interruption import TrainingInterrupted
 
 # The package gives the function of this name.
 demo_run = import_module("vidattn.jobs.demo")
@@ -20,7 +24,13 @@ def predictions(labels: list[str], scores: list[list[float]]) -> dict:
         {"label": label, "class_scores": row, "truth": None}
         for label, row in zip(labels, scores, strict=True)
     ]
-    return {"classes": ["a", "b"], "seed": 0, "key_frames": 3, "videos": rows, "failures": {}}
+    return {
+        "classes": ["a", "b"],
+        "seed": 0,
+        "keyframes_per_video": 3,
+        "videos": rows,
+        "failures": {},
+    }
 
 
 def test_recognition_is_counted_without_truth_about_when_and_where() -> None:
@@ -33,6 +43,33 @@ def test_recognition_is_counted_without_truth_about_when_and_where() -> None:
     assert "keyframe_precision" not in found
     with pytest.raises(AnnotationError, match="no video was read"):
         demo_run.summarise(predictions([], []))
+
+
+def test_the_interval_of_few_videos_is_wide_and_no_more_is_claimed() -> None:
+    """Seven right answers in seven: resampling them would say 100 to 100 %."""
+    found = demo_run.summarise(predictions(["a"] * 4 + ["b"] * 3, [[0.9, 0.1]] * 4 + [[0, 1]] * 3))
+    # Wilson's lower bound for n of n is n / (n + z²).
+    low, high = found["intervals_95"]["top1"]
+    assert (low, high) == (pytest.approx(7 / (7 + 1.959964**2)), 1.0)
+    assert found["majority"] == pytest.approx(4 / 7)
+    found["seconds"] = {"training": 150.0}
+    claim = demo_page._claim(found)
+    assert "100% of 7 test videos (95 % interval 65% to 100%; chance 50%" in claim
+    assert "most frequent class 57%" in claim
+    assert "attention says" not in claim
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_demo_ends_with_the_signals_code(
+    number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise TrainingInterrupted(number, 0, 3)
+
+    monkeypatch.setattr(jobs, "demo", interrupted)
+    assert main(["demo", "--output", str(tmp_path / "out")]) == code
+    said = capsys.readouterr().err
+    assert said == ("vidattn: interrupted in epoch 0, after step 3; the same command begins anew\n")
 
 
 def test_truth_is_found_beside_the_videos_and_a_foreign_file_is_said(

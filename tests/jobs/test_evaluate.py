@@ -45,7 +45,7 @@ def test_figures_json_and_page(
     assert found.figures["video_top1"] == found.figures["clip_top1"] == 1.0
     assert found.confusion.tolist() == [[3, 0], [0, 3]]
     record = json.loads((output / "evaluation.json").read_text())
-    assert record["videos_evaluated"] == record["videos_expected"] == 6
+    assert record["videos_done"] == record["videos_expected"] == 6
     assert (record["views"], record["crops"]) == (2, 3)
     truth = [video["labels"][0] for video in record["videos"]]
     best = [record["classes"][int(np.argmax(video["scores"]))] for video in record["videos"]]
@@ -114,7 +114,9 @@ def test_unreadable_videos_are_counted_not_replaced(
     found = vidattn.evaluate(loaded_brightness, folder, progress=False)
     assert len(found.video_ids) == 6
     assert found.settings["videos_expected"] == 7
-    assert list(found.failures) == [str((folder / "dark" / "3.mp4").resolve())]
+    [failure] = found.failures
+    assert failure["video"] == str((folder / "dark" / "3.mp4").resolve())
+    assert (failure["error"], failure["attempts"]) == ("NotAVideoError", 1)
 
 
 def test_foreign_labels_and_empty_folders_are_errors(
@@ -235,7 +237,7 @@ def test_movement_is_seen_within_a_video(
         def __exit__(self, *error: object) -> None:
             pass
 
-    monkeypatch.setattr("vidattn.runs.work.waiting", Waiting)
+    monkeypatch.setattr("vidattn.runs.run.waiting", Waiting)
     vidattn.evaluate(loaded_brightness, folder, views=4, crops=3, batch_size=4)
     # Nothing was done before; then each video of 12 clips in thirds, and what rounding leaves.
     assert moved[0] == 0

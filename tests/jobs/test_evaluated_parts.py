@@ -49,7 +49,8 @@ def test_each_part_is_a_sample_of_its_own(
         for video in record["videos"]:
             frames = {index for view in video["indices"] for index in spread(view)}
             assert frames <= set(range(25) if "#t=0,1" in video["video"] else range(25, 50))
-        [(name, reason)] = record["videos_failed"].items()
+        [failure] = record["failures"]
+        name, reason = failure["video"], failure["reason"]
         assert name.endswith("two.mp4#t=5,6")
         assert "the video ends at 2 s" in reason
         assert "line 6" in reason

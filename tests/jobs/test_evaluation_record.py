@@ -10,6 +10,7 @@ from vidattn.data import Sample
 from vidattn.errors import ArgumentError
 from vidattn.jobs.clip_scores import compact, packed
 from vidattn.jobs.evaluation_record import gather_evaluation
+from vidattn.runs.failures import failure
 
 
 def samples(*labels: tuple[str, ...], group: str | None = None) -> list[Sample]:
@@ -28,7 +29,11 @@ def logits(row: list[float]) -> np.ndarray:
 
 
 def test_clips_and_videos_are_counted_apart() -> None:
-    records = {0: record([0.4, 0.6], [1, 0]), 1: record([0.3, 0.7], [0]), 2: {"failure": "torn"}}
+    records = {
+        0: record([0.4, 0.6], [1, 0]),
+        1: record([0.3, 0.7], [0]),
+        2: failure("VideoError", "torn"),
+    }
     found = gather_evaluation(
         records, samples(*[("yes",)] * 3), np.array([1, 1, 1]), ("no", "yes"), {"a": 1}
     )
@@ -36,14 +41,16 @@ def test_clips_and_videos_are_counted_apart() -> None:
     assert found.figures["video_top1"] == 1.0
     # By hand: sure of 0.6 and 0.7, and right both times.
     assert found.figures["calibration_error"] == pytest.approx(0.35)
-    assert found.failures == {"/2.mp4": "torn"}
+    assert found.failures == [
+        {"video": "/2.mp4", "error": "VideoError", "reason": "torn", "attempts": 1}
+    ]
     assert found.class_table == {
         "no": {"videos": 0, "accuracy": None},
         "yes": {"videos": 2, "accuracy": 1.0},
     }
     written = found.to_json()
     assert written["a"] == 1
-    assert written["videos_evaluated"] == 2
+    assert (written["videos_done"], written["videos_failed"]) == (2, 1)
     assert [video["predicted"] for video in written["videos"]] == ["yes", "yes"]
     assert written["videos"][0]["indices"] == ["0:4:1"]
 
@@ -71,7 +78,7 @@ def test_videos_of_one_group_have_no_interval() -> None:
 def test_nothing_evaluated_is_an_error() -> None:
     with pytest.raises(ArgumentError, match=r"none of the 1 videos.*/0\.mp4: torn"):
         gather_evaluation(
-            {0: {"failure": "torn"}}, samples(("yes",)), np.array([1]), ("no", "yes"), {}
+            {0: failure("VideoError", "torn")}, samples(("yes",)), np.array([1]), ("no", "yes"), {}
         )
 
 

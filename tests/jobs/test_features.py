@@ -74,8 +74,9 @@ def test_shares_and_interruptions_do_not_change_the_files(
     settings = {"hop": 3, "threads": 1, "progress": False}
     whole = write_features(untrained, [class_folders], tmp_path / "whole", **settings)
     assert whole is not None
-    assert (whole["videos_expected"], whole["videos_done"]) == (7, 6)
-    assert [Path(name).name for name in whole["videos_failed"]] == ["broken.mp4"]
+    counts = [whole[f"videos_{name}"] for name in ("expected", "done", "failed")]
+    assert counts == [7, 6, 1]
+    assert [Path(each["video"]).name for each in whole["failures"]] == ["broken.mp4"]
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("1", "1", "0"):
         monkeypatch.setenv("RANK", rank)

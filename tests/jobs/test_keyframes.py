@@ -16,8 +16,8 @@ from vidattn.inference import KeyFrames
 from vidattn.jobs import keyframes as keyframe_files
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec, save
 from vidattn.runs import provenance
+from vidattn.runs.results import JOURNAL_FOLDER
 from vidattn.runs.video_lists import result_names
-from vidattn.runs.work import JOURNAL_FOLDER
 from vidattn.video import open_video
 
 SLIM = {"widths": [4, 8], "spatial_strides": [2, 2], "temporal_strides": [1, 1]}
@@ -147,7 +147,9 @@ def test_wrong_arguments_are_named(write_flash: Callable[..., Path], tmp_path: P
         {"minimum_gap_seconds": -1},
         {"decoder": "none"},
         {"decoder": "decord", "salvage": True},
-        {"processes": 0},
+        {"processes": -1},
+        {"video_seconds": -1},
+        {"video_memory": "4 apples"},
     ],
 )
 def test_nothing_is_begun_with_wrong_arguments(
@@ -189,7 +191,7 @@ def test_a_run_that_was_interrupted_goes_on(
 
     monkeypatch.setattr(keyframe_files, "extract_keyframes", extract_two)
     with pytest.raises(KeyboardInterrupt):
-        vidattn.write_keyframes(videos, output)
+        vidattn.write_keyframes(videos, output, processes=0)
     with pytest.raises(ArgumentError, match=r"unfinished run with other settings.*count"):
         vidattn.write_keyframes(videos, output, count=2)
     with monkeypatch.context() as other:
@@ -197,7 +199,7 @@ def test_a_run_that_was_interrupted_goes_on(
         with pytest.raises(ArgumentError, match="versions"):
             vidattn.write_keyframes(videos, output)
     read.clear()
-    assert vidattn.write_keyframes(videos, output, device="cpu:0") == whole
+    assert vidattn.write_keyframes(videos, output, device="cpu:0", processes=0) == whole
     assert read == ["2.mp4"]
     assert json.loads((output / "keyframes.json").read_text()) == whole
     assert not (output / JOURNAL_FOLDER).exists()

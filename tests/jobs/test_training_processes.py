@@ -87,5 +87,5 @@ def test_ctrl_c(start, tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     code, said = ended(process)
     assert code == 130, said
-    assert said.strip().splitlines()[-1].endswith("run/interrupted.ckpt")
+    assert said.strip().splitlines()[-1].endswith(" --config train.yaml --resume")
     assert torch.load(tmp_path / "run/interrupted.ckpt", weights_only=True)["global_step"] > 0

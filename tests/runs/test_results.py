@@ -172,7 +172,7 @@ def interrupted(output: Path, videos: list[Path], monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
         patch.setattr(keyframe_files, "write_images", write_once)
         with pytest.raises(KeyboardInterrupt):
-            vidattn.write_keyframes(videos, output, count=3, minimum_gap_seconds=0)
+            vidattn.write_keyframes(videos, output, count=3, minimum_gap_seconds=0, processes=0)
 
 
 def test_an_interrupted_run_leaves_whole_videos_and_can_be_thrown_away(
@@ -214,7 +214,7 @@ def test_an_interrupted_replacement_goes_on(
         ),
     )
     with pytest.raises(ZeroDivisionError):
-        vidattn.write_keyframes(videos, output, overwrite=True, **settings)
+        vidattn.write_keyframes(videos, output, overwrite=True, processes=0, **settings)
     monkeypatch.setattr(keyframe_files, "write_images", write)
     assert vidattn.write_keyframes(videos, output, **settings) == whole
     assert tree(output) == tree(tmp_path / "whole")
@@ -359,7 +359,7 @@ def test_a_report_keeps_its_records(
         index_videos([other], report=report, progress=False)
     assert report.read_bytes() == before
     index_videos([other], report=report, progress=False, overwrite=True)
-    assert json.loads(report.read_text())["videos_found"] == 1
+    assert json.loads(report.read_text())["videos_expected"] == 1
     other.unlink()  # nothing is lost with a video that is not there
     index_videos([film], report=report, progress=False)
 

@@ -42,7 +42,7 @@ def test_a_checkpoint_is_read_once(
         return load(path, device=device)
 
     monkeypatch.setattr(models, "load", counted)
-    run(untrained, class_folders, tmp_path / "out", device="cpu:0")
+    run(untrained, class_folders, tmp_path / "out", device="cpu:0", processes=0)
     assert devices == ["cpu:0"]
     run(load(untrained), class_folders, tmp_path / "other")
     assert len(devices) == 1
@@ -63,9 +63,9 @@ def test_what_cannot_be_used_is_refused_before_anything_is_done(
 
 
 def test_processes_get_the_file(untrained: Path) -> None:
-    loaded = loaded_here(untrained, "nonsense", 2)  # others will use that device
+    loaded = loaded_here(untrained, "cpu:1", 2)  # others will use that device
     assert loaded.digest == models.load(untrained).digest
-    assert to_share(untrained, loaded, 2) == str(untrained)
-    assert to_share(untrained, loaded, 1) is loaded
+    assert to_share(untrained, loaded, 1) == str(untrained)
+    assert to_share(untrained, loaded, 0) is loaded
     kinds = [device_kind(model, "cuda:1") for model in (None, str(untrained), loaded)]
     assert kinds == ["cuda", "cuda", "cpu"]

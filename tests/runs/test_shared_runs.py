@@ -14,7 +14,7 @@ import pytest
 import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import ArgumentError
-from vidattn.runs import journal, work
+from vidattn.runs import journal, results
 
 SETTINGS: dict[str, Any] = {
     "views": 3,
@@ -37,7 +37,7 @@ def write(self, records):
     if len(lines) == 3:
         os.write(self._descriptor, b'{"number": 4, "rec')
         os.kill(os.getpid(), signal.SIGKILL)
-    whole(self, records)
+    return whole(self, records)
 
 journal.JournalWriter.write = write
 checkpoint, data, output = sys.argv[1:]
@@ -66,9 +66,10 @@ def test_two_processes_with_uneven_shares(
     arguments += ["--crops", "3", "--batch-size", "4", "--processes", "2", "--threads", "1"]
     assert main([*arguments, "--output", str(output)]) == 1  # one video is broken
     assert result(output) == whole
-    assert whole["videos_evaluated"] == 6
-    assert list(map(Path, whole["videos_failed"])) == [class_folders / "bright" / "broken.mp4"]
-    assert not (output / work.JOURNAL_FOLDER).exists()
+    assert (whole["videos_done"], whole["videos_failed"]) == (6, 1)
+    [failure] = whole["failures"]
+    assert Path(failure["video"]) == class_folders / "bright" / "broken.mp4"
+    assert not (output / results.JOURNAL_FOLDER).exists()
 
 
 def test_a_killed_run_goes_on_where_it_was(
@@ -82,7 +83,7 @@ def test_a_killed_run_goes_on_where_it_was(
     arguments = [sys.executable, "-c", KILLED, untrained, class_folders, output]
     ended = subprocess.run(list(map(str, arguments)), capture_output=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
-    [file] = (output / work.JOURNAL_FOLDER).glob("*.jsonl")
+    [file] = (output / results.JOURNAL_FOLDER).glob("*.jsonl")
     before = file.read_bytes()
     assert before.count(b"\n") == 2
     assert not before.endswith(b"\n")
@@ -92,15 +93,15 @@ def test_a_killed_run_goes_on_where_it_was(
     written: list[int] = []
     write = journal.JournalWriter.write
 
-    def counted(self: journal.JournalWriter, records: dict[int, Any]) -> None:
+    def counted(self: journal.JournalWriter, records: dict[int, Any]) -> dict[int, Any]:
         written.extend(records)
-        write(self, records)
+        return write(self, records)
 
     monkeypatch.setattr(journal.JournalWriter, "write", counted)
     vidattn.evaluate(untrained, class_folders, output=output, **SETTINGS)
     assert written == [2, 3, 4, 5, 6]
     assert result(output) == whole
-    assert not (output / work.JOURNAL_FOLDER).exists()
+    assert not (output / results.JOURNAL_FOLDER).exists()
 
 
 def test_a_video_that_changed_is_evaluated_again(
@@ -118,7 +119,8 @@ def test_a_video_that_changed_is_evaluated_again(
     monkeypatch.setenv("RANK", "0")
     found = vidattn.evaluate(untrained, class_folders, output=output, **SETTINGS)
     assert found is not None
-    assert list(map(Path, found.failures)) == [class_folders / "bright" / "2.mp4"]
+    [failure] = found.failures
+    assert Path(failure["video"]) == class_folders / "bright" / "2.mp4"
 
 
 def test_processes_of_a_launcher_share_the_run(

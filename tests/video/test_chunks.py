@@ -69,7 +69,7 @@ def test_a_chunk_holds_at_least_one_frame(size: int, write_flash: Callable[..., 
 def test_pictures_are_the_same_memory(write_flash: Callable[..., Path]) -> None:
     with open_video(write_flash(frame_count=3)) as reader:
         frames = reader.frames_at([0, 1, 2])
-    pictures = frames.pictures()
+    pictures = frames.array
     assert pictures.shape == (3, 64, 96, 3)
     assert pictures[1, 5, 7].tolist() == frames.pixels[1, :, 5, 7].tolist()
     assert pictures.ctypes.data == frames.pixels.data_ptr()

@@ -4,10 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.video.numbered_films import SIZE, draw, png, read_number
-from vidattn.errors import ArgumentError, DecodeError, NotAVideoError
+from vidattn.errors import (
+    ArgumentError,
+    DecodeError,
+    NotAVideoError,
+    UnknownNameError,
+    VideoNotFoundError,
+)
 from vidattn.video import ImageFolderReader, open_video
+from vidattn.video.opening import open_video_or_picture
 
 
 @pytest.fixture
@@ -66,3 +74,35 @@ def test_no_frame(folder: Path) -> None:
             assert len(frames) == len(frames.seconds) == len(frames.indices) == 0
         assert tuple(reader.frames_at([], short_side=16).pixels.shape) == (0, 3, 16, 24)
         assert len(reader.frames_between(0.5, 0.2)) == 0
+
+
+def test_one_picture_is_a_video_of_one_frame(tmp_path: Path) -> None:
+    (tmp_path / "still.png").write_bytes(png(7))
+    with open_video_or_picture(tmp_path / "still.png") as reader:
+        assert (len(reader), reader.duration_seconds, reader.seconds_of([0])) == (1, 1.0, [0.0])
+        assert read_number(reader.frames_at([0]).pictures()[0]) == 7
+    (tmp_path / "broken.jpg").write_bytes(png(7)[:60])
+    with pytest.raises(DecodeError, match=r"broken\.jpg"):
+        open_video_or_picture(tmp_path / "broken.jpg")
+    with pytest.raises(UnknownNameError, match="abacus"):
+        open_video_or_picture(tmp_path / "still.png", "abacus")
+    with pytest.raises(VideoNotFoundError):
+        open_video_or_picture(tmp_path / "absent.png")
+
+
+@pytest.mark.parametrize(
+    ("orientation", "corner"), [(1, (0, 0)), (3, (39, 59)), (6, (0, 39)), (8, (59, 0))]
+)
+def test_a_picture_is_as_it_is_shown(
+    orientation: int, corner: tuple[int, int], tmp_path: Path
+) -> None:
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[0, 0] = 255
+    tags = Image.Exif()
+    tags[0x0112] = orientation  # of EXIF: which side of what is stored is up
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=tags)
+    with open_video_or_picture(tmp_path / "turned.png") as reader:
+        assert reader.size == ((60, 40) if orientation in (6, 8) else (40, 60))
+        [shown] = reader.frames_at([0]).pictures()
+    assert shown.shape[:2] == reader.size
+    assert shown[corner].tolist() == [255, 255, 255]

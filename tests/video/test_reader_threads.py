@@ -24,6 +24,7 @@ from vidattn.errors import ArgumentError, DecodeError, LimitError, VideoError
 from vidattn.video import open_video
 from vidattn.video.decoding.cursor import DecodingCursor
 from vidattn.video.decoding.frame_search import FrameSearch
+from vidattn.video.decoding.packet_decoder import PacketDecoder
 from vidattn.video.decoding.threads import available_threads
 from vidattn.video.readers.pyav_reader import PyavReader
 
@@ -136,19 +137,19 @@ def test_a_frame_that_does_not_come_out_ends_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264, one group"])
-    drain = DecodingCursor._drain
+    drain = PacketDecoder.drain
     lost = []
 
-    def lose_others(self: DecodingCursor) -> None:
+    def lose_others(self: PacketDecoder) -> None:
         """What is swallowed where a decoder with threads is emptied."""
         drain(self)
-        if self.threads > 1:
-            kept = [frame for frame in self._ready if frame.pts in wanted_times]
-            lost.append(len(self._ready) - len(kept))
-            self._ready = deque(kept)
+        if reader._cursor.threads > 1:
+            kept = [frame for frame in self.ready if frame.pts in wanted_times]
+            lost.append(len(self.ready) - len(kept))
+            self.ready = deque(kept)
 
     with PyavReader(film, threads=2) as reader:
-        monkeypatch.setattr(DecodingCursor, "_drain", lose_others)
+        monkeypatch.setattr(PacketDecoder, "drain", lose_others)
         for wanted in ([20, 30], [61], [41, 71]):
             wanted_times = set(reader._index.timestamps[wanted].tolist())
             threads = reader._source.cursor.threads
@@ -240,10 +241,13 @@ def test_a_closed_reader_has_no_threads(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system tells no threads")
-@pytest.mark.parametrize("name", ["_left_out", "_counts", "_begin_at"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(PacketDecoder, "_left_out"), (PacketDecoder, "_counts"), (DecodingCursor, "_begin_at")],
+)
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("max pixel count")])
 def test_errors_that_are_kept_hold_no_threads(
-    name: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type, name: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = encode(tmp_path / "film.mp4", COUNT, **KINDS["h264"])
     threads = Path("/proc/self/task")
@@ -251,10 +255,10 @@ def test_errors_that_are_kept_hold_no_threads(
     with PyavReader(film, threads=3) as reader:
         assert numbers(reader, [10, 11, 12]) == [10, 11, 12]
 
-        def fail(self: DecodingCursor, *arguments: object) -> bool:
+        def fail(self: object, *arguments: object) -> bool:
             raise error
 
-        monkeypatch.setattr(DecodingCursor, name, fail)
+        monkeypatch.setattr(kind, name, fail)
         with pytest.raises((KeyboardInterrupt, LimitError)) as caught:
             reader.frames_at([72, 73])
         assert caught.traceback
@@ -319,15 +323,15 @@ def test_an_interrupted_request_spoils_nothing(
     suffix: str, kind: str, moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = encode(tmp_path / f"film{suffix}", COUNT, **KINDS[kind])
-    counts, calls = DecodingCursor._counts, iter(range(10**6))
+    counts, calls = PacketDecoder._counts, iter(range(10**6))
 
-    def interrupted(self: DecodingCursor, packet_or_frame: object) -> bool:
+    def interrupted(self: PacketDecoder, packet_or_frame: object) -> bool:
         if next(calls) == moment:
             raise KeyboardInterrupt
         return counts(self, packet_or_frame)
 
     with PyavReader(film, threads=1) as reader:
-        monkeypatch.setattr(DecodingCursor, "_counts", interrupted)
+        monkeypatch.setattr(PacketDecoder, "_counts", interrupted)
         with pytest.raises(KeyboardInterrupt):
             reader.frames_at(range(0, COUNT, 2))
         for wanted in ([50, 60, 70], [12, 13, 14], [71, 80]):

@@ -10,7 +10,8 @@ import pytest
 from av.video.frame import PictureType
 
 from tests.video.numbered_films import encode, read_number
-from vidattn.video.decoding import cursor as cursor_module
+from vidattn.video.decoding import packet_source
+from vidattn.video.decoding.packet_decoder import PacketDecoder
 from vidattn.video.decoding.references import unreferred_test
 from vidattn.video.packets.demuxer import open_container
 from vidattn.video.readers.pyav_reader import PyavReader
@@ -76,8 +77,8 @@ def test_what_nobody_refers_to_is_left_out(film: Path) -> None:
         frames = reader.frames_at(wanted)
         assert [read_number(frame) for frame in frames.pixels.permute(0, 2, 3, 1).numpy()] == wanted
         cursor = reader._cursor
-        inside = [] if cursor.emptied else cursor.stream.codec_context.decode(None)
-        decoded = cursor.emitted + len(cursor._ready) + len(inside)
+        inside = [] if cursor.drained else cursor.source.stream.codec_context.decode(None)
+        decoded = cursor.emitted + len(cursor._decoder.ready) + len(inside)
         assert decoded == needed(film, wanted)
         assert reader._source.may_be_held
         everything = sum(time <= reader._index.timestamps[61] for time, _ in pictures(film))
@@ -152,7 +153,7 @@ def test_the_file_is_opened_once_and_nothing_is_decoded_to_learn_its_size(
     film = encode(tmp_path / "film.mp4", COUNT, g="24", bf="3")
     opened = []
     monkeypatch.setattr(
-        cursor_module,
+        packet_source,
         "open_container",
         lambda *given, **how: opened.append(1) or open_container(*given, **how),
     )
@@ -160,7 +161,7 @@ def test_the_file_is_opened_once_and_nothing_is_decoded_to_learn_its_size(
         frames = reader.frames_at([50]).pixels.permute(0, 2, 3, 1).numpy()
         assert read_number(frames[0]) == 50
         # From its key frame on: neither the group before nor the file's first frame.
-        key = max(index for index in reader.keyframe_indices() if index <= 50)
+        key = max(index for index in reader.intra_frame_indices() if index <= 50)
         assert key > 0
         assert reader._cursor.emitted <= 50 - key + 1
     assert len(opened) == 1
@@ -176,12 +177,16 @@ def test_a_frame_left_out_before_is_found_again(tmp_path: Path) -> None:
             assert [read_number(frame) for frame in frames] == wanted
 
 
-def test_who_reads_on_decodes_nothing_twice(tmp_path: Path) -> None:
+def test_who_reads_on_decodes_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     film = encode(tmp_path / "film.mp4", COUNT, g=str(COUNT), bf="3")
     fed = []
     with PyavReader(film) as reader:
-        decode_one = reader._cursor._decode_one
-        reader._cursor._decode_one = lambda wanted: (fed.append(1), decode_one(wanted))
+        take = PacketDecoder.take
+        monkeypatch.setattr(
+            PacketDecoder, "take", lambda self, *given: (fed.append(1), take(self, *given))
+        )
         for start in range(0, COUNT, 8):
             frames = reader.frames_at(range(start, start + 8)).pixels.permute(0, 2, 3, 1).numpy()
             assert [read_number(frame) for frame in frames] == list(range(start, start + 8))
@@ -195,7 +200,7 @@ def test_who_jumps_ahead_is_not_taken_to_read_on(tmp_path: Path) -> None:
         for wanted in ([2, 4], [30, 32], [50, 52]):
             frames = reader.frames_at(wanted).pixels.permute(0, 2, 3, 1).numpy()
             assert [read_number(frame) for frame in frames] == wanted
-            assert reader._cursor.emptied  # nothing is decoded behind the last wanted frame
+            assert reader._cursor.drained  # nothing is decoded behind the last wanted frame
 
 
 def test_temporal_layers_of_hevc(tmp_path: Path) -> None:
@@ -208,6 +213,6 @@ def test_temporal_layers_of_hevc(tmp_path: Path) -> None:
             **{"x265-params": f"temporal-layers={layers}:log-level=none:pools=none"},
         )
         with PyavReader(path) as reader:
-            assert reader._cursor.may_leave_out == leaves_out
+            assert (reader._cursor._decoder._unreferred is not None) == leaves_out
             frames = reader.frames_at([3, 10, 20]).pixels.permute(0, 2, 3, 1).numpy()
             assert [read_number(frame) for frame in frames] == [3, 10, 20]

@@ -65,7 +65,7 @@ def test_whole_files_are_valid_and_read_as_ever(films: Film, name: str) -> None:
         assert reader.valid.all()
         assert not reader.damage
         assert reader.damaged_spans == []
-        assert reader.keyframe_indices() == strict.keyframe_indices()
+        assert reader.intra_frame_indices() == strict.intra_frame_indices()
         assert (reader.fps, reader.size) == (strict.fps, strict.size)
         assert reader.duration_seconds == pytest.approx(strict.duration_seconds, abs=1e-9)
         generator = np.random.default_rng(0)
@@ -132,7 +132,7 @@ def test_damage_ends_at_the_next_key_frame(tmp_path: Path, name: str) -> None:
     path = group_film(tmp_path, name)
     with open_video(path) as reader:
         truth = reader.frames_at(range(40)).pixels
-        assert reader.keyframe_indices() == [0, 10, 20, 30]
+        assert reader.intra_frame_indices() == [0, 10, 20, 30]
     with open_video(damage(path, [14]), salvage=True) as reader:
         assert len(reader) == 40
         found = reader.frames_at(range(40))
@@ -140,7 +140,7 @@ def test_damage_ends_at_the_next_key_frame(tmp_path: Path, name: str) -> None:
         assert found.valid.tolist() == expected
         assert reader.valid.tolist() == expected
         assert torch.equal(found.pixels[found.valid], truth[found.valid])
-        assert reader.keyframe_indices() == [0, 10, 20, 30]
+        assert reader.intra_frame_indices() == [0, 10, 20, 30]
         assert [span[:2] for span in reader.damaged_spans] == [(13, 19)]
         assert sorted(reader.damage) == list(range(13, 20))
 
@@ -154,7 +154,7 @@ def test_a_damaged_key_frame_takes_its_group_with_it(tmp_path: Path, name: str) 
         found = reader.frames_at(range(len(reader)))
         assert found.valid.tolist() == [not 19 <= index < 30 for index in range(40)]
         assert torch.equal(found.pixels[found.valid], truth[found.valid])
-        assert reader.keyframe_indices() == [0, 10, 30]
+        assert reader.intra_frame_indices() == [0, 10, 30]
 
 
 def test_strict_reading_raises_where_salvaging_goes_on(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_open_groups_lose_what_leads_over(tmp_path: Path) -> None:
     )
     with open_video(path) as reader:
         truth = reader.frames_at(range(40)).pixels
-        keys = reader.keyframe_indices()
+        keys = reader.intra_frame_indices()
     with av.open(str(path)) as container:
         times = [packet.pts for packet in container.demux(video=0) if packet.size]
     order = np.argsort(np.argsort(times))  # packet -> frame

@@ -57,7 +57,7 @@ def test_pictures_in_a_wrong_order_raise(
     def disordered(self: DecodingCursor) -> object:
         frame = give(self)
         if frame is not None and self.emitted == 10:
-            step = 2.5 / float(self.stream.average_rate)
+            step = 2.5 / float(self.source.stream.average_rate)
             return SimpleNamespace(
                 time=frame.time - step, pts=frame.pts, key_frame=False, is_corrupt=False
             )

@@ -240,8 +240,8 @@ def test_key_frames_are_those_that_were_encoded_as_such(films: Film, decoder: st
     with av.open(str(path)) as container:
         keys = [i for i, frame in enumerate(container.decode(video=0)) if frame.key_frame]
     with open_video(path, decoder=decoder) as reader:
-        assert reader.keyframe_indices() == keys
-        frames = reader.keyframes().pixels.permute(0, 2, 3, 1).numpy()
+        assert reader.intra_frame_indices() == keys
+        frames = reader.intra_frames().pixels.permute(0, 2, 3, 1).numpy()
     assert [read_number(frame) for frame in frames] == keys
 
 

@@ -26,7 +26,17 @@ OF_AXES = {
     "select", "size", "softmax", "sort", "split", "squeeze", "stack", "std", "sum", "topk",
     "transpose", "unbind", "unflatten", "unsqueeze", "var",
 }  # fmt: skip
-UNORDERED = {"getattr", "isinstance", "maximum", "minimum", "range", "super", "transpose", "zip"}
+UNORDERED = {
+    "gcd",
+    "getattr",
+    "isinstance",
+    "maximum",
+    "minimum",
+    "range",
+    "super",
+    "transpose",
+    "zip",
+}
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -93,19 +103,13 @@ def _exchanged_axes(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.Call) and called(node) in OF_AXES:
         changed = deepcopy(node)
         changed.args = [_Exchange().visit(one) for one in changed.args]
-        # transpose(2, 3) is transpose(3, 2).
-        if called(node) != "transpose" or _unparsed(changed.args) != _unparsed(node.args):
-            yield changed
+        yield changed
     elif isinstance(node, ast.Call):
         names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
         if any({one, other} <= names for one, other in EXCHANGED_NAMES.items()):
             changed = deepcopy(node)
             changed.args = [_Exchange().visit(one) for one in changed.args]
             yield changed
-
-
-def _unparsed(nodes: list[ast.expr]) -> set[str]:
-    return {ast.unparse(one) for one in nodes}
 
 
 class _Exchange(ast.NodeTransformer):

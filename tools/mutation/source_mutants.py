@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from axis_order import in_any_order
 from formula_operators import FORMULA_CHANGES
 from handling_operators import HANDLING_CHANGES, other_defaults, shows_maps
 
@@ -108,7 +109,7 @@ class Module:
             words = (one.operator, one.function, one.before, one.after)
             self.occurrences.append(counts[words])
             counts[words] += 1
-        self.seen = {ast.unparse(self.tree) + "\n"}
+        self.seen = {in_any_order(source)}
 
     def make(self, index: int) -> Mutant | None:
         """The mistake of one candidate; None if it changes nothing or has been made already."""
@@ -117,9 +118,10 @@ class Module:
         ast.fix_missing_locations(self.tree)
         source = ast.unparse(self.tree) + "\n"
         one.place(one.node)
-        if source in self.seen:
+        meaning = in_any_order(source)
+        if meaning in self.seen:
             return None
-        self.seen.add(source)
+        self.seen.add(meaning)
         line: int = one.node.lineno  # type: ignore[attr-defined]
         return Mutant(
             one.operator,

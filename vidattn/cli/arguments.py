@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+
+from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS
 
 # Command -> its options of earlier versions -> what these are called now.
 RENAMED = {
@@ -17,14 +20,14 @@ def command(
     name: str,
     *,
     help_line: str,
-    epilog: str,
+    epilog: str | Callable[[], str],
 ) -> argparse.ArgumentParser:
     """The parser of one command: its help says what it does, what it writes, and an example."""
     return commands.add_parser(
         name,
         help=help_line,
         description=help_line,
-        epilog=epilog,
+        text=epilog,
         renamed=RENAMED.get(name),
     )
 
@@ -32,7 +35,10 @@ def command(
 def add_decoder(parser: argparse.ArgumentParser) -> None:
     """`--decoder NAME`."""
     parser.add_argument(
-        "--decoder", default="pyav", help="pyav, decord or torchcodec (default: pyav)"
+        "--decoder",
+        default="pyav",
+        metavar="NAME",
+        help="library that decodes: pyav, decord or torchcodec (default: pyav)",
     )
 
 
@@ -47,7 +53,12 @@ def add_salvage(parser: argparse.ArgumentParser) -> None:
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """`--device NAME`."""
-    parser.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="where the network runs, such as cuda or cuda:1 (default: cpu)",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +74,7 @@ def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> N
         default=None if default is None else Path(default),
         required=default is None,
         metavar="DIR",
-        help="result folder" + ("" if default is None else f" (default: {default})"),
+        help="folder for the result" + ("" if default is None else f" (default: {default})"),
     )
 
 
@@ -76,14 +87,39 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_processes(parser: argparse.ArgumentParser) -> None:
-    """`--processes N` and `--threads N`."""
-    parser.add_argument(
-        "--processes", type=int, default=1, help="processes that share the videos (default: 1)"
+def add_processes(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
+    """`--processes N`, `--threads N`, `--video-seconds S` and `--video-memory SIZE`."""
+    group = parser.add_argument_group(
+        "processes", "Videos are opened in child processes: one that crashes costs its video only."
     )
-    parser.add_argument(
-        "--threads",
+    group.add_argument(
+        "--processes",
         type=int,
-        help="of torch in each process; the same number gives the same digits "
-        "(default: the machine's, shared out)",
+        default=1,
+        metavar="N",
+        help="child processes that share the videos (default: 1); 0 works without a child: a video "
+        "that crashes then ends the run",
+    )
+    if threads:
+        group.add_argument(
+            "--threads",
+            type=int,
+            metavar="N",
+            help="of torch in each process; the same number gives the same digits "
+            "(default: the machine's, shared out)",
+        )
+    group.add_argument(
+        "--video-seconds",
+        type=float,
+        default=VIDEO_SECONDS,
+        metavar="S",
+        help="give a video up after so many seconds in which not one frame was decoded and no part "
+        f"of it was done; a long film may take hours (default: {VIDEO_SECONDS:g}; 0: no limit)",
+    )
+    group.add_argument(
+        "--video-memory",
+        default=VIDEO_MEMORY,
+        metavar="SIZE",
+        help="give a video up when its process holds more memory than this, such as 500MB or 4GB "
+        f"(default: {VIDEO_MEMORY}; 0: no limit)",
     )

@@ -31,7 +31,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     showing = command(forms, "show", help_line=about, epilog=EPILOG)
     showing.add_argument("name", metavar="NAME", help="name or alias, such as cbam")
     showing.add_argument(
-        "--channels", type=int, default=64, help="at which its cost is counted (default: 64)"
+        "--channels",
+        type=int,
+        default=64,
+        help="channels that its cost is counted for (default: 64)",
     )
     add_json(showing)
     showing.set_defaults(run=run_show)

@@ -27,8 +27,13 @@ SHOWN = 10
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
     parser = command(commands, "compare", help_line=HELP, epilog=EPILOG)
-    parser.add_argument("first", type=Path, metavar="A.json", help="an evaluation.json")
-    parser.add_argument("second", type=Path, metavar="B.json", help="another")
+    parser.add_argument("first", type=Path, metavar="A.json", help="evaluation.json of one model")
+    parser.add_argument(
+        "second",
+        type=Path,
+        metavar="B.json",
+        help="evaluation.json of another model on the same videos",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 

@@ -39,7 +39,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--frames", type=int, metavar="T", help="frames a clip (default: the network's own)"
     )
     parser.add_argument(
-        "--frame-stride", type=int, metavar="N", help="frames from one to the next (likewise)"
+        "--frame-stride",
+        type=int,
+        metavar="N",
+        help="frames of the video from one to the next (default: the network's own)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="our file")
     add_overwrite(parser)

@@ -4,7 +4,8 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from vidattn import __version__
@@ -16,6 +17,7 @@ from vidattn.errors import VidattnError
 COMMANDS = (
     "train",
     "evaluate",
+    "predict",
     "compare",
     "score",
     "features",
@@ -34,29 +36,65 @@ COMMANDS = (
 FAILED = 1
 INTERRUPTED = 130
 
+# What a person wants to do -> the commands for it; a command that is in no group comes last.
+GROUPS = {
+    "train a recogniser": ("train", "convert", "attention", "backbones", "demo"),
+    "look into videos": ("predict", "keyframes", "explain", "shots", "features", "index"),
+    "evaluate": ("evaluate", "compare", "score", "protocols", "show"),
+}
+
 EPILOG = """\
 exit codes: 0 all went well; 1 something given could not be used, said in one line;
-2 the command line is wrong; 130 interrupted.
+2 the command line is wrong; 130 interrupted (`train` and `demo`: 143 by SIGTERM).
 
 examples:
+  vidattn demo
   vidattn keyframes match.mp4 --output keyframes --count 8
-  vidattn train --config configs/finetune.yaml --data.annotations videos.csv
+  vidattn evaluate runs/demo/model.ckpt --data runs/demo/actions/test
   vidattn COMMAND --help
 """
+WIDTH = 90
+MARGIN = 14
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; nothing heavy is imported for it."""
+    modules = {name: import_module(f"vidattn.cli.{name}") for name in COMMANDS}
+    listed = _listed({name: module.HELP for name, module in modules.items()})
     parser = Parser(
         prog="vidattn",
+        usage="vidattn COMMAND [options]",
         description="Video understanding with attention that selects key frames and key regions.",
-        epilog=EPILOG,
+        text=f"{listed}\n\n{EPILOG}",
     )
     parser.add_argument("--version", action="version", version=f"vidattn {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        import_module(f"vidattn.cli.{name}").add_parser(commands)
+    # The list of the commands is in the epilog, in groups.
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", help=argparse.SUPPRESS, prog="vidattn"
+    )
+    for module in modules.values():
+        module.add_parser(commands)
     return parser
+
+
+def _listed(helps: Mapping[str, str]) -> str:
+    """The commands with what they do, in groups."""
+    grouped = {name for names in GROUPS.values() for name in names}
+    more = tuple(name for name in helps if name not in grouped)
+    parts = []
+    for title, names in (*GROUPS.items(), ("more", more)):
+        lines = [
+            textwrap.fill(
+                helps[name],
+                WIDTH,
+                initial_indent=f"  {name:{MARGIN - 2}}",
+                subsequent_indent=" " * MARGIN,
+            )
+            for name in names
+            if name in helps
+        ]
+        parts += ["\n".join([f"{title}:", *lines])] if lines else []
+    return "\n\n".join(parts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,7 +36,16 @@ OPTIONS = {
     "count": ("keyframes", "count"),
     "minimum_gap_seconds": ("keyframes", "minimum_gap_seconds"),
 }
-SHARED = ("processes", "threads", "device", "decoder", "output", "overwrite")
+SHARED = (
+    "processes",
+    "threads",
+    "video_seconds",
+    "video_memory",
+    "device",
+    "decoder",
+    "output",
+    "overwrite",
+)
 
 HELP = "evaluate a checkpoint: recognition, key frames or regions, video by video"
 
@@ -72,6 +81,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--data",
         required=True,
         type=Path,
+        metavar="PATH",
         help="folder of class folders, list of `path label` lines, or CSV with a header; "
         "JSON with actions for the other tasks",
     )
@@ -96,7 +106,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_recognition(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--root", type=Path, help="folder that paths in --data are relative to")
+    group.add_argument(
+        "--root", type=Path, metavar="DIR", help="folder that paths in --data are relative to"
+    )
     group.add_argument(
         "--folds",
         type=int,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidattn.jobs.attention_record import TITLES
+from vidattn.jobs.attention_record import BEST_POSSIBLE, TITLES
 from vidattn.jobs.evaluation_page import clips_in_words
+from vidattn.jobs.failures_shown import print_failures
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from vidattn.evaluation import Interval
     from vidattn.jobs import AttentionEvaluation, Evaluation
 
@@ -36,7 +34,7 @@ def print_evaluation(found: Evaluation) -> None:
     frames = f"frames of {found.video_ids[0]}: {first}{more}"
     for line in (clips_in_words(found), frames):
         console.print(line, markup=False, highlight=False)
-    _print_failures(console, found.failures)
+    print_failures(found.failures)
     console.print(reached(found), markup=False, highlight=False)
     if found.settings.get("clip_scores") == "none":
         line = "scores of single clips are not kept: --clip-scores npz keeps them"
@@ -71,7 +69,27 @@ def print_attention(found: AttentionEvaluation) -> None:
             minus = figure.attention_minus.get(method)
             table.add_row(method, percent(interval), percent(minus, "+") if minus else "")
         console.print(table)
-    _print_failures(console, found.failures)
+    print_failures(found.failures)
+    console.print(reached_by_attention(found), markup=False, highlight=False)
+
+
+def reached_by_attention(found: AttentionEvaluation) -> str:
+    """The first figure in a sentence, beside the best method that needs no model."""
+    name, figure = next(iter(found.figures.items()))
+    rivals = {
+        method: own.mean
+        for method, own in figure.methods.items()
+        if method not in ("attention", "shuffled", BEST_POSSIBLE)
+    }
+    best = max(rivals, key=lambda method: rivals[method])
+    gain = figure.attention_minus[best]
+    sentence = (
+        f"reached: {TITLES[name]} {percent(figure.methods['attention'])}; the best of what needs "
+        f"no model is {best} with {rivals[best]:.0%}, attention minus it {percent(gain, '+')}"
+    )
+    if gain.low <= 0 <= gain.high:
+        return f"{sentence}; the interval includes 0: this is no proof that attention is better"
+    return f"{sentence}: worse than without a model" if gain.high < 0 else sentence
 
 
 def print_ending(output: Path) -> None:
@@ -94,8 +112,3 @@ def percent(interval: Interval, sign: str = "") -> str:
     """
     mean, low, high = (f"{value:{sign}.0%}" for value in interval)
     return f"{mean} ({low} to {high})"
-
-
-def _print_failures(console: Console, failures: Mapping[str, str]) -> None:
-    for path, reason in failures.items():
-        console.print(f"not evaluated: {path}: {reason}", style="red", markup=False)

@@ -38,7 +38,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--checkpoint", required=True, type=Path, help="a trained model")
     add_output(parser, "explanation")
     add_overwrite(parser)
-    parser.add_argument("--frames", type=int, default=6, help="frames in the PNG (default: 6)")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        default=6,
+        metavar="N",
+        help="frames in overlay.png, the most important ones (default: 6)",
+    )
     parser.add_argument(
         "--from",
         dest="start_seconds",
@@ -51,7 +57,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="end_seconds",
         type=float,
         metavar="SECONDS",
-        help="and up to here (default: its end)",
+        help="look at the film up to here (default: its end)",
     )
     add_decoder(parser)
     add_salvage(parser)

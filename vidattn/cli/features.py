@@ -41,14 +41,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="PATH",
         help="video, folder, or .txt list of paths",
     )
-    parser.add_argument("--stage", help="of the backbone (default: the one that the model pools)")
+    parser.add_argument(
+        "--stage",
+        metavar="NAME",
+        help="stage of the backbone whose features are written (default: the one that the model "
+        "pools)",
+    )
     parser.add_argument(
         "--hop",
         type=int,
         metavar="FRAMES",
-        help="from one window's start to the next's (default: half a window)",
+        help="frames from the start of one window to the next (default: half a window)",
     )
-    parser.add_argument("--batch-size", type=int, default=8, help="windows at once (default: 8)")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=8,
+        metavar="N",
+        help="windows that go through the network at once (default: 8)",
+    )
     add_processes(parser)
     add_device(parser)
     add_decoder(parser)
@@ -60,7 +71,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Extract and say how many."""
-    from vidattn.jobs import write_features
+    from vidattn.jobs import print_failures, write_features
 
     found = write_features(
         parsed.checkpoint,
@@ -71,6 +82,8 @@ def run(parsed: argparse.Namespace) -> int:
         batch_size=parsed.batch_size,
         processes=parsed.processes,
         threads=parsed.threads,
+        video_seconds=parsed.video_seconds,
+        video_memory=parsed.video_memory,
         device=parsed.device,
         decoder=parsed.decoder,
         overwrite=parsed.overwrite,
@@ -86,6 +99,5 @@ def run(parsed: argparse.Namespace) -> int:
             f"{found['videos_done']} of {found['videos_expected']} videos, {windows} windows of "
             f"{found['channels']} channels ({found['stage']}) in {parsed.output}"
         )
-        for video, reason in found["videos_failed"].items():
-            print(f"not read: {video}: {reason}", file=sys.stderr)
-    return 1 if found["videos_failed"] else 0
+    print_failures(found["failures"])
+    return 1 if found["failures"] else 0

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidattn.cli.arguments import add_json, add_overwrite, add_salvage, command
+from vidattn.cli.arguments import add_json, add_processes, add_salvage, command
 from vidattn.cli.streams import print_json
 
-HELP = "look videos over: frames, times, key frames, what is wrong; later opening is quicker"
+HELP = "look videos over: frames, times, intra frames, what is wrong; later opening is quicker"
 
 EPILOG = """\
 keeps a packet table of each video in the cache folder ($VIDATTN_CACHE, else ~/.cache/vidattn),
@@ -22,7 +22,7 @@ Packets are read, and only the first picture is decoded: pictures that are damag
 
 examples:
   vidattn index match.mp4
-  vidattn index videos/ more.txt --report health.json --workers 4
+  vidattn index videos/ more.txt --report health.json --processes 4
   vidattn index damaged.mp4 --salvage
 """
 
@@ -32,8 +32,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = command(commands, "index", help_line=HELP, epilog=EPILOG)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="video, folder, or .txt list")
     parser.add_argument("--report", type=Path, metavar="FILE", help="JSON file for the records")
-    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
-    add_overwrite(parser)
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="drop what the report holds of other videos, and look again at those that failed",
+    )
+    add_processes(parser, threads=False)
     add_salvage(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -42,17 +46,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(parsed: argparse.Namespace) -> int:
     """Index, and print what was found."""
     from vidattn.jobs import index_videos
+    from vidattn.jobs.index_report import report_of
 
     records = index_videos(
         parsed.paths,
         report=parsed.report,
-        workers=parsed.workers,
+        processes=parsed.processes,
+        video_seconds=parsed.video_seconds,
+        video_memory=parsed.video_memory,
         salvage=parsed.salvage,
         overwrite=parsed.overwrite,
     )
+    if records is None:
+        print("this process's share is done; others are still at work", file=sys.stderr)
+        return 0
     failed = [record for record in records if "error" in record]
     if parsed.json:
-        print_json({"videos": records})
+        print_json(report_of({record["video"]: record for record in records}))
     else:
         _print(records)
     if reasons := [why for record in records if (why := record.get("table_not_kept"))]:
@@ -75,7 +85,7 @@ def _print(records: Sequence[dict[str, Any]]) -> None:
     names = [escape(os.path.relpath(record["video"], folder or ".")) for record in records]
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("video", overflow="fold")
-    for column in ("frames", "seconds", "fps", "size", "codec", "keys"):
+    for column in ("frames", "seconds", "fps", "size", "codec", "intra"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, record in zip(names, records, strict=True):
         if "error" not in record:
@@ -109,7 +119,7 @@ def _cells(record: dict[str, Any]) -> list[str]:
         f"{record['fps']:.3g}",
         "×".join(map(str, record["size"][::-1])),
         record["codec"],
-        str(record["keyframe_count"]),
+        str(record["intra_frame_count"]),
     ]
 
 

@@ -73,7 +73,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Extract, write, and say what came out and which videos cannot be read."""
-    from vidattn.jobs import write_keyframes
+    from vidattn.jobs import print_failures, write_keyframes
 
     found = write_keyframes(
         parsed.videos,
@@ -87,6 +87,8 @@ def run(parsed: argparse.Namespace) -> int:
         device=parsed.device,
         processes=parsed.processes,
         threads=parsed.threads,
+        video_seconds=parsed.video_seconds,
+        video_memory=parsed.video_memory,
         overwrite=parsed.overwrite,
     )
     if found is None:
@@ -104,6 +106,5 @@ def run(parsed: argparse.Namespace) -> int:
     for video in done:
         for remark in video.get("remarks", ()):
             print(f"vidattn: {video['video']}: {remark}", file=sys.stderr)
-    for failure in failures:
-        print(f"vidattn: {failure['video']}: {failure['reason']}", file=sys.stderr)
+    print_failures(failures)
     return 1 if failures else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from vidattn.errors import UnknownNameError
@@ -18,12 +18,20 @@ class Parser(argparse.ArgumentParser):
     before it looks at one that is misspelt.
 
     Args:
+        text: what follows the options in the help; a function is called when help is asked for.
         renamed: options of earlier versions -> what they are called now.
     """
 
-    def __init__(self, *, renamed: Mapping[str, str] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        text: str | Callable[[], str] = "",
+        renamed: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(**settings)
+        self._text = text
         self.renamed = dict(renamed or {})
         self._commands: Any = None
 
@@ -43,6 +51,11 @@ class Parser(argparse.ArgumentParser):
         if rest:
             self.error(f"not understood: {' '.join(rest)}")
         return found, []
+
+    def format_help(self) -> str:
+        """As in argparse."""
+        self.epilog = self._text() if callable(self._text) else self._text
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2 and one line."""

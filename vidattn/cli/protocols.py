@@ -38,10 +38,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     showing = command(forms, "show", help_line=about, epilog=EPILOG)
     showing.add_argument("name", metavar="NAME", help="such as pyslowfast-10x3")
     showing.add_argument(
-        "--frames", type=int, default=300, metavar="N", help="of the video (default: 300)"
+        "--frames", type=int, default=300, metavar="N", help="frames of the video (default: 300)"
     )
     showing.add_argument(
-        "--fps", type=float, default=30.0, metavar="F", help="of the video (default: 30)"
+        "--fps",
+        type=float,
+        default=30.0,
+        metavar="F",
+        help="frames per second of the video (default: 30)",
     )
     showing.add_argument(
         "--clip",

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 HELP = "score a file of predictions against a file of truth, by a named protocol"
 
-EPILOG = f"""\
-tasks: {", ".join(TASKS)}
+EPILOG = """\
+tasks:
+{tasks}
 
 Every task has its own formats, protocols and options: `vidattn score TASK --help`. A file that
 is wrong anywhere is refused with its line; nothing is scored in part.
@@ -31,9 +32,9 @@ SHOWN_CLASSES = 20
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command; what follows the task is read by the task's own parser."""
-    parser = command(commands, "score", help_line=HELP, epilog=EPILOG)
+    parser = command(commands, "score", help_line=HELP, epilog=_epilog)
     parser.usage = "vidattn score TASK PREDICTIONS TRUTH [--protocol NAME] [options]"
-    parser.add_argument("task", metavar="TASK", help="what the files are about")
+    parser.add_argument("task", metavar="TASK", help="what the files are about; see below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="FILES", help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -64,12 +65,23 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _epilog() -> str:
+    """Every task with its summary, from modules that no other command's help needs."""
+    from vidattn.evaluation.scoring import task
+
+    wide = max(map(len, TASKS))
+    summaries = {name: task(name).summary for name in TASKS}
+    return EPILOG.format(
+        tasks="\n".join(f"  {name:{wide}}  {words}" for name, words in summaries.items())
+    )
+
+
 def _task_parser(task: ScoreTask) -> argparse.ArgumentParser:
     protocols = "\n".join(f"  {name}: {about}" for name, about in task.protocols.items())
     parser = Parser(
         prog=f"vidattn score {task.name}",
         description=task.summary,
-        epilog=f"protocols:\n{protocols}\n\nexample:\n  vidattn score {task.example}\n",
+        text=f"protocols:\n{protocols}\n\nexample:\n  vidattn score {task.example}\n",
     )
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help=task.predictions)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help=task.truth)
@@ -102,12 +114,14 @@ def _print(score: Score, *, all_classes: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from vidattn.evaluation.tasks.task import shown_number
+
     console = Console()
     table = Table("figure", "value", title=f"{score.task}, protocol {score.protocol}")
     for name, value in score.figures.items():
         interval = score.intervals.get(name)
         about = f"  ({interval[0]:.4f} – {interval[1]:.4f})" if interval else ""
-        table.add_row(name, f"{_number(value)}{about}")
+        table.add_row(name, f"{shown_number(value)}{about}")
     for name, count in score.counts.items():
         table.add_row(name.replace("_", " "), str(count))
     console.print(table)
@@ -115,13 +129,7 @@ def _print(score: Score, *, all_classes: bool) -> None:
         names = list(next(iter(score.classes.values())))
         listing = Table("class", *names)
         for name, values in score.classes.items():
-            listing.add_row(name, *(_number(values.get(key, math.nan)) for key in names))
+            listing.add_row(name, *(shown_number(values.get(key, math.nan)) for key in names))
         console.print(listing)
     for note in score.notes:
         console.print(f"note: {note}", markup=False)
-
-
-def _number(value: float) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return "–" if math.isnan(value) else f"{value:.6f}"

@@ -26,7 +26,9 @@ NAMES_SHOWN = 3
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
     parser = command(commands, "show", help_line=HELP, epilog=EPILOG)
-    parser.add_argument("checkpoint", type=Path, help="a file")
+    parser.add_argument(
+        "checkpoint", type=Path, help="file of a checkpoint, of ours or of another project"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 

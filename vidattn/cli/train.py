@@ -61,9 +61,8 @@ Ctrl-C and SIGTERM leave interrupted.ckpt in DIR and end with exit code 130 and 
 says how to go on. Files that no training wrote are never touched.
 
 examples:
-  vidattn train --data.annotations videos/ --data.validation_fraction 0.2 --output runs/mine
+  vidattn train --data.annotations videos.csv --data.validation_fraction 0.2 --output runs/mine
   vidattn train --config configs/finetune.yaml --data.annotations videos.csv
-  vidattn train --config configs/finetune.yaml --resume
 """
 
 

@@ -122,6 +122,7 @@ class ClipDataset(Dataset[list[ClipWithTarget] | Failure]):
         self.maximum_failures = maximum_failures
         self.seed = seed
         self.failures: dict[str, str] = {}
+        self._errors: dict[str, type[VideoError]] = {}
         self.report: Callable[[int | None], None] = _nobody_asks
         self.targets: Tensor | None = None
         if classes is not None:
@@ -136,14 +137,14 @@ class ClipDataset(Dataset[list[ClipWithTarget] | Failure]):
         sample = self.samples[draw.index]
         known = self.failures.get(sample.name)
         if known is not None:
-            return Failure(sample.name, known)
+            return Failure(sample.name, known, self._errors[sample.name])
         self.report(draw.index)
         try:
             clips = self._training(draw) if self.training else self._evaluation(draw.index)
             self.report(None)
         except VideoError as error:
-            failure = Failure(sample.name, error.reason)
-            self.failures[failure.path] = failure.reason
+            failure = Failure(sample.name, error.reason, type(error))
+            self._remember(failure)
             self.report(None)
             return failure
         target = None if self.targets is None else self.targets[draw.index]
@@ -180,11 +181,16 @@ class ClipDataset(Dataset[list[ClipWithTarget] | Failure]):
             UnreadableVideosError: more videos than `maximum_failures` have failed by now, or
                 all, where a number is set.
         """
-        self.failures.update({failure.path: failure.reason for failure in failures})
+        for failure in failures:
+            self._remember(failure)
         if self.maximum_failures is None:
             return
         if len(self.failures) > self._allowed_failures:
             raise UnreadableVideosError(self.failures, self._allowed_failures)
+
+    def _remember(self, failure: Failure) -> None:
+        self.failures[failure.path] = failure.reason
+        self._errors[failure.path] = failure.error
 
     def fill_cache(self, *, threads: int = 1) -> None:
         """Decode every video now, so that workers that are started later share the frames.
@@ -199,7 +205,7 @@ class ClipDataset(Dataset[list[ClipWithTarget] | Failure]):
             try:
                 self.source.load(sample.path)
             except VideoError as error:
-                return Failure(sample.name, error.reason)
+                return Failure(sample.name, error.reason, type(error))
             return None
 
         with ThreadPoolExecutor(threads) as pool:

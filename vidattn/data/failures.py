@@ -3,15 +3,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vidattn.errors import VidattnError
+from vidattn.errors import VidattnError, VideoError
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A video that could not be read, and why; it stands where its clips would."""
+    """A video that could not be read, and why; it stands where its clips would.
+
+    Attributes:
+        error: the type of what was raised.
+    """
 
     path: str
     reason: str
+    error: type[VideoError] = VideoError
 
 
 class UnreadableVideosError(VidattnError):

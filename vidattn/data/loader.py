@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -177,7 +177,7 @@ def evaluation_loader(
     dataset: ClipDataset,
     *,
     batch_size: int = 1,
-    batches: Sequence[Sequence[int]] | None = None,
+    batches: Iterable[list[int]] | None = None,
     workers: int = 0,
     keeps_empty: bool = False,
     pin_memory: bool = False,
@@ -188,13 +188,13 @@ def evaluation_loader(
     Args:
         dataset: not in training.
         batch_size: videos a batch; each gives views × crops clips.
-        batches: instead of it, the videos of each batch.
+        batches: instead of it, the videos of each batch, taken when there is room for them.
         keeps_empty: give batches of which no video could be read, as empty ones.
         workers, pin_memory, timeout_seconds: see `training_loader`.
     """
     order: dict[str, Any] = {"batch_size": batch_size}
     if batches is not None:
-        order = {"batch_sampler": [list(batch) for batch in batches]}
+        order = {"batch_sampler": batches}
     loader = ValidationLoader if keeps_empty else ClipLoader
     return loader(dataset, **order, **_settings(workers, pin_memory, timeout_seconds))
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from vidattn.errors import VidattnError
+from vidattn.errors import ProcessError
 
 _NOTHING = -1
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
@@ -58,7 +58,7 @@ class WorkerState:
         return f" was killed by {signal.Signals(-self.exit_code).name}"
 
 
-class WorkerError(VidattnError):
+class WorkerError(ProcessError):
     """Worker processes died, or gave no batch in time; `workers` says which and where they were."""
 
     def __init__(self, problem: str, workers: Sequence[WorkerState]) -> None:

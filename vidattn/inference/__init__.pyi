@@ -1,3 +1,9 @@
 from .keyframes import KeyFrame as KeyFrame
 from .keyframes import KeyFrames as KeyFrames
 from .keyframes import extract_keyframes as extract_keyframes
+from .predictions import ClassProbability as ClassProbability
+from .predictions import PredictedSegment as PredictedSegment
+from .predictions import PredictedStep as PredictedStep
+from .predictions import RecognitionPrediction as RecognitionPrediction
+from .predictor import RecognitionPredictor as RecognitionPredictor
+from .predictor import load as load

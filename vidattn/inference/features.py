@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vidattn.arrays import at_least
 from vidattn.inference.clip_runner import ClipRunner
-from vidattn.inference.windows import window_spacing
+from vidattn.inference.windows import frame_ends, window_spacing
 from vidattn.models import LoadedRecogniser
 from vidattn.naming import choose
 from vidattn.video import VideoReader
@@ -79,7 +79,7 @@ class FeatureExtractor:
         indices, valid = window_spacing(self.loaded.clip, reader).windows(self.hop)
         parts = [each.output for each in self.runner.windows(reader, indices, valid)]
         seconds = reader.frame_times.seconds
-        ends = np.append(seconds[1:], max(seconds[-1], seconds[0] + reader.duration_seconds))
+        ends = frame_ends(reader)
         return WindowFeatures(
             np.concatenate(parts), indices, seconds[indices[:, 0]], ends[indices[:, -1]]
         )

@@ -162,7 +162,7 @@ def _by_coverage(reader: VideoReader, count: int, gap_seconds: float) -> KeyFram
     chunks = reader.chunks(
         usable.tolist(), frames_at_once=SKETCHED_FRAMES, short_side=SKETCH_SHORT_SIDE
     )
-    sketch = selection.sketch_frames(frames.pictures() for frames in chunks)
+    sketch = selection.sketch_frames(frames.array for frames in chunks)
     positions, gap = reader.frame_times.apart(gap_seconds)
     places = positions[usable]
     chosen = selection.cover_frames(sketch, count, minimum_gap=gap, positions=places)
@@ -264,4 +264,4 @@ def full_frames(
     """Selected frames at full resolution, one by one: uint8 (H, W, 3). A few are held at once."""
     with open_video(path, decoder=decoder, salvage=salvage) as reader:
         for frames in reader.chunks(indices, frames_at_once=FULL_FRAMES):
-            yield from frames.pictures()
+            yield from frames.array

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from vidattn import sampling, selection
 from vidattn.data import ClipSpec
+from vidattn.errors import ArgumentError
 from vidattn.inference.clip_runner import ClipRunner
 from vidattn.models import LoadedRecogniser
 from vidattn.models.locate import Locator
@@ -19,17 +21,48 @@ from vidattn.video import Geometry, VideoReader
 WHOLE_VIDEO_SECONDS = 10.0
 
 
-def window_spacing(clip: ClipSpec, reader: VideoReader) -> sampling.Spacing:
-    """How the frames of a video's windows lie in it: as the model's clips have it."""
+def window_spacing(
+    clip: ClipSpec, reader: VideoReader, *, window_seconds: float | None = None
+) -> sampling.Spacing:
+    """How the frames of a video's windows lie in it: as the model's clips have it.
+
+    Args:
+        window_seconds: what a window shows of the video, for a model whose clips span whole
+            videos; `WHOLE_VIDEO_SECONDS` where None. The clips of others have their own length.
+
+    Raises:
+        ArgumentError: `window_seconds` is no time, or is not for this model.
+    """
+    check_window(clip, window_seconds)
     times = reader.frame_times
     if clip.sampling == "dense":
         return clip.spacing(times)
+    longest = WHOLE_VIDEO_SECONDS if window_seconds is None else window_seconds
     steps = max(clip.frames - 1, 1)
     if times.are_even:
-        span = min(len(times), max(round(WHOLE_VIDEO_SECONDS * times.fps), 1))
+        span = min(len(times), max(round(longest * times.fps), 1))
         return sampling.FrameSpacing(len(times), clip.frames, max((span - 1) / steps, 1.0))
-    seconds = min(WHOLE_VIDEO_SECONDS, float(times.seconds[-1] - times.seconds[0]))
+    seconds = min(longest, float(times.seconds[-1] - times.seconds[0]))
     return sampling.TimeSpacing(times, clip.frames, max(seconds / steps, 1 / times.fps))
+
+
+def check_window(clip: ClipSpec, window_seconds: float | None) -> None:
+    """Raise what `window_spacing` would raise about `window_seconds`, before a video is opened."""
+    if window_seconds is None:
+        return
+    if not 0 < window_seconds < math.inf:
+        raise ArgumentError(f"window_seconds: expected more than 0, got {window_seconds:g}")
+    if clip.sampling == "dense":
+        raise ArgumentError(
+            "window_seconds: expected None, for the clips of this model have a length of their own "
+            f"({clip.frames} frames in steps of {clip.frame_stride}), got {window_seconds:g}"
+        )
+
+
+def frame_ends(reader: VideoReader) -> NDArray[np.float64]:
+    """(T,) seconds until which each frame is shown, on the video's clock: the next one's time."""
+    seconds = reader.frame_times.seconds
+    return np.append(seconds[1:], max(seconds[-1], seconds[0] + reader.duration_seconds))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from vidattn.inference.baselines import Whereabouts
 from vidattn.inference.keyframes import extract_keyframes
 from vidattn.inference.windows import VideoAttention
 from vidattn.jobs import looks
-from vidattn.jobs.attention_record import AttentionFigure
+from vidattn.jobs.attention_record import BEST_POSSIBLE, AttentionFigure
 from vidattn.models import LoadedRecogniser
 from vidattn.video import VideoReader
 
@@ -159,7 +159,7 @@ def _chosen(
 ) -> dict[str, NDArray[np.int64]]:
     scores: dict[str, ArrayLike] = {method: place.scores for method, place in places.items()}
     if inside is not None:
-        scores["best possible"] = inside
+        scores[BEST_POSSIBLE] = inside
     return {
         method: selection.select_frames(own, count, minimum_gap=gap, positions=positions)
         for method, own in scores.items()

@@ -7,6 +7,7 @@ from vidattn import report
 from vidattn.files import write_text
 from vidattn.jobs.attention_figures import FIGURES
 from vidattn.jobs.attention_record import TITLES, AttentionEvaluation, AttentionFigure
+from vidattn.jobs.failures_shown import failure_table
 
 if TYPE_CHECKING:
     from vidattn.report.sections import Cell
@@ -20,8 +21,7 @@ def write_attention_page(path: Path, found: AttentionEvaluation) -> None:
     sections: list[Any] = [_bars(name, figure) for name, figure in found.figures.items()]
     sections.append(_worst(found))
     if found.failures:
-        rows = [[name, reason] for name, reason in found.failures.items()]
-        sections.append(report.Table("Videos that were not evaluated", ["video", "reason"], rows))
+        sections.append(failure_table(found.failures))
     what = "Key frames" if found.task == "keyframes" else "Regions"
     page = report.render_page(
         f"{what} against true actions",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vidattn.evaluation import Interval
+from vidattn.evaluation.notebook import html_table
 
 TITLES = {
     "keyframe_precision": "key frames inside the action",
@@ -14,6 +15,9 @@ TITLES = {
     "energy_inside": "weight inside the box",
     "box_iou": "box IoU",
 }
+
+# The method that knows the truth.
+BEST_POSSIBLE = "best possible"
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class AttentionEvaluation:
         task: "keyframes" or "regions".
         figures: name -> figure of every method.
         videos: those that were evaluated.
-        failures: videos that were not, by path -> why.
+        failures: videos that were not: see `vidattn.runs.failures.counted`.
         settings: what the figures depend on: data, checkpoint, versions.
         times: when, and how long it took.
     """
@@ -98,7 +102,7 @@ class AttentionEvaluation:
     task: str
     figures: Mapping[str, AttentionFigure]
     videos: Sequence[AttendedVideo]
-    failures: Mapping[str, str]
+    failures: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
     times: Mapping[str, Any] = field(default_factory=dict)
 
@@ -106,18 +110,37 @@ class AttentionEvaluation:
         """The record that `evaluation.json` holds."""
         return {
             **self.settings,
-            "videos_evaluated": len(self.videos),
-            "videos_failed": dict(self.failures),
+            "videos_done": len(self.videos),
+            "videos_failed": len(self.failures),
+            "failures": list(self.failures),
             "figures": {name: figure.to_json() for name, figure in self.figures.items()},
             "videos": [video.to_json() for video in self.videos],
             "times": dict(self.times),
         }
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, number: int) -> AttendedVideo:
+        return self.videos[number]
 
     def __repr__(self) -> str:
         parts = [
             f"{name} {figure.methods['attention'].mean:.1%}"
             for name, figure in self.figures.items()
         ]
-        return (
-            f"<AttentionEvaluation of {self.task}: {', '.join(parts)}; {len(self.videos)} videos>"
+        return f"<AttentionEvaluation of {self.task}: {', '.join(parts)}; {len(self)} videos>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a table for each figure."""
+        return "".join(
+            html_table(
+                f"{TITLES[name]}, {figure.videos} videos",
+                ("method", "mean", "95 % interval"),
+                [
+                    (method, f"{own.mean:.1%}", f"{own.low:.1%} – {own.high:.1%}")
+                    for method, own in figure.methods.items()
+                ],
+            )
+            for name, figure in self.figures.items()
         )

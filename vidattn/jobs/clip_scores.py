@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,12 +15,13 @@ from vidattn import evaluation
 from vidattn.data import ClipBatch, ClipDataset, Sample
 from vidattn.data.evaluation_clips import EvaluationClips
 from vidattn.data.loader import evaluation_loader
-from vidattn.errors import ArgumentError
+from vidattn.errors import ArgumentError, VideoError
 from vidattn.inference.clip_runner import ClipRunner
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.failures import failed, failure
 from vidattn.runs.run_network import loaded_in
 from vidattn.runs.shards import Shard
-from vidattn.runs.work import Groups, Record
+from vidattn.runs.work import Group, Record
 
 Aggregation = Literal["probabilities", "logits"]
 
@@ -85,7 +87,9 @@ class EvaluationWork:
             decoder=self.decoder,
         )
 
-    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record] | float]:
+    def records(
+        self, groups: Iterable[Group], shard: Shard
+    ) -> Iterator[Mapping[int, Record] | float]:
         """Scores of each video of the groups, or why it has none; see `Work`."""
         loaded = loaded_in(shard, self.model, self.device)
 
@@ -96,24 +100,28 @@ class EvaluationWork:
 
         network = ClipRunner(loaded, logits, batch_size=self.batch_size)
         dataset = self.dataset()
-        loader = evaluation_loader(dataset, batches=groups, workers=self.workers)
+        taken: deque[Group] = deque()
+        loader = evaluation_loader(
+            dataset, batches=_noted(groups, taken), workers=self.workers, keeps_empty=True
+        )
         numbers = {sample.video_id: number for number, sample in enumerate(self.samples)}
-        waiting = [number for group in groups for number in group]
         for batch in loader:
             rows: dict[int, list[int]] = {}
             for row, name in enumerate(batch.video_id):
                 rows.setdefault(numbers[name], []).append(row)
             parts = []
             with self._named_sizes(batch):
-                for part in network.clips(batch.pixels, batch.valid):
+                clips = network.clips(batch.pixels, batch.valid) if len(batch) else ()
+                for part in clips:
                     parts.append(part)
                     yield len(part) / self.clips.count
-            found = self._scored(dataset, batch, rows, np.concatenate(parts))
-            last = waiting.index(max(found, key=waiting.index))
-            yield self._with_failures(dataset, waiting[: last + 1], found)
-            del waiting[: last + 1]
-        if waiting:
-            yield self._with_failures(dataset, waiting, {})
+            found = self._scored(dataset, batch, rows, np.concatenate(parts)) if parts else {}
+            failures = {each.path: each for each in batch.failures}
+            for number in taken[0]:
+                if number not in found:
+                    why = failures[self.samples[number].name]
+                    found[number] = failed(why.error(why.path, why.reason))
+            yield {number: found[number] for number in taken.popleft()}
 
     @contextmanager
     def _named_sizes(self, batch: ClipBatch) -> Iterator[None]:
@@ -148,7 +156,7 @@ class EvaluationWork:
 
     def _scores(self, logits: NDArray[np.float32], label: NDArray[Any]) -> Record:
         if not np.isfinite(logits).all():
-            return {"failure": "the network's logits are not finite"}
+            return failure(VideoError.__name__, "the network's logits are not finite")
         if self.multi_label:
             clips = 1 / (1 + np.exp(-logits.astype(np.float64)))
             mean = logits.astype(np.float64).mean(0)
@@ -163,17 +171,6 @@ class EvaluationWork:
         kept = {"clip_logits": packed(logits)} if self.keep_clips else {}
         return {"scores": scores.tolist(), "clip_ranks": ranks.tolist(), **kept}
 
-    def _with_failures(
-        self, dataset: ClipDataset, numbers: Sequence[int], found: Mapping[int, Record]
-    ) -> dict[int, Record]:
-        """What was found of each video, and why nothing was found of the others."""
-        return {
-            number: found[number]
-            if number in found
-            else {"failure": dataset.failures[self.samples[number].name]}
-            for number in numbers
-        }
-
 
 def packed(logits: NDArray[np.float32]) -> str:
     """(clips, classes) as text: a third of the numbers' own, and the same bits."""
@@ -187,6 +184,13 @@ def unpacked(text: str, class_count: int) -> NDArray[np.float32]:
     [[0.5, 2.0]]
     """
     return np.frombuffer(b64decode(text), "<f4").reshape(-1, class_count).astype(np.float32)
+
+
+def _noted(groups: Iterable[Group], taken: deque[Group]) -> Iterator[list[int]]:
+    """The groups as a loader takes them, in time for it to read ahead."""
+    for group in groups:
+        taken.append(group)
+        yield list(group)
 
 
 def compact(indices: Sequence[int]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vidattn import evaluation
 from vidattn.errors import AnnotationError, ArgumentError
 from vidattn.evaluation import Interval
+from vidattn.evaluation.notebook import html_table
 
 SEED = 0
 RANKING_RESAMPLES = 1000
@@ -45,6 +46,27 @@ class Comparison:
     only_in_first: list[str]
     only_in_second: list[str]
     settings: dict[str, list[Any]]
+
+    def __repr__(self) -> str:
+        interval = f" ({_points(*self.interval)})" if self.interval else ""
+        return (
+            f"<Comparison of {self.figure}: {_points(self.difference)} points{interval}, "
+            f"{self.videos} videos>"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: both figures and their difference."""
+        rows = [
+            ("first", f"{self.first:.1%}", ""),
+            ("second", f"{self.second:.1%}", ""),
+            (
+                "first − second, points",
+                _points(self.difference),
+                _points(*self.interval) if self.interval else "",
+            ),
+        ]
+        header = (self.figure.replace("_", " "), "value", "95 % interval")
+        return html_table(f"{self.videos} videos that both have", header, rows)
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON types."""
@@ -111,9 +133,16 @@ class _Result:
         return np.array([self.videos[name]["scores"] for name in names])[:, order]
 
 
+def _points(*shares: float) -> str:
+    """Percentage points: one, or from one to another."""
+    return " to ".join(f"{100 * share:+.1f}" for share in shares)
+
+
 def _read(path: str | Path) -> _Result:
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
+        if "task" in record and record["task"] != "recognition":
+            raise ValueError(f"one of the task {record['task']}")
         videos = {video["video"]: video for video in record["videos"]}
         classes = [str(name) for name in record["classes"]]
         for video in videos.values():
@@ -125,7 +154,8 @@ def _read(path: str | Path) -> _Result:
     except OSError as error:
         raise AnnotationError(path, 0, str(error.strerror or error)) from None
     except (ValueError, KeyError, TypeError) as error:
-        reason = f"expected a result of `vidattn evaluate`, got {type(error).__name__}: {error}"
+        got = f"{type(error).__name__}: {error}"
+        reason = f"expected a result of `vidattn evaluate` (recognition), got {got}"
         raise AnnotationError(path, 0, reason) from None
     return result
 

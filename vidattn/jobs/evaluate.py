@@ -21,11 +21,18 @@ from vidattn.jobs.clip_scores import EvaluationWork
 from vidattn.jobs.evaluation_folder import evaluation_folder, refuse_folder_among_classes
 from vidattn.jobs.evaluation_record import Evaluation, gather_evaluation
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import times, versions
 from vidattn.runs.results import ResultFolder
-from vidattn.runs.run_network import device_kind, loaded_here, to_share
+from vidattn.runs.run import thread_count, work_through
+from vidattn.runs.run_network import (
+    NETWORK_MODULES,
+    device_kind,
+    loaded_here,
+    processes_for,
+    to_share,
+)
 from vidattn.runs.shards import shard_from_environment
-from vidattn.runs.work import thread_count, work_through
 from vidattn.sampling import suitability
 from vidattn.sampling.protocols import Protocol
 from vidattn.sampling.protocols import protocol as named
@@ -48,6 +55,8 @@ def evaluate(
     threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
+    video_seconds: float = VIDEO_SECONDS,
+    video_memory: str | int = VIDEO_MEMORY,
     clip_scores: str | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
@@ -68,11 +77,16 @@ def evaluate(
         views, crops: clips a video over time, and over the longer side (1 or 3), without one.
         batch_size: clips that go through the network at once.
         workers: processes that decode, for each process that runs the network; 0 decodes there.
-        processes: that share the videos; `checkpoint` must then be a file. Like everything that
-            starts processes, a script needs `if __name__ == "__main__"` then.
+        processes: child processes that share the videos. A video that crashes one costs its own
+            result only. 0 works in this process, as `num_workers=0` of a DataLoader does, and so
+            does 1 where `checkpoint` is no file: a video that crashes then ends this process.
         threads: of torch in each process; by default the machine's, shared out. Figures are
             the same to the last digit however the run is shared out, where this is.
         decoder: see `vidattn.open_video`.
+        video_seconds: a video is given up after so many in which not one frame was decoded and no
+            part of it was done; 0 for no limit.
+        video_memory: a video is given up when its process holds more than this, such as "500MB"
+            or "4GB"; 0 for no limit.
         clip_scores: where the scores of every clip are kept: "json" (in `evaluation.json`), "npz"
             (in `clip_scores.npz` beside it, see `clip_score_files.write_clip_scores`) or "none";
             by default in the JSON file where they are at most a million numbers, else nowhere.
@@ -88,9 +102,11 @@ def evaluate(
     """
     started = time.perf_counter()
     at_least("workers", workers, 0)
-    refuse_folder_among_classes(output, data)
+    limits = RunLimits(video_seconds, video_memory)
+    processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
+    refuse_folder_among_classes(output, data)
     chosen = named(protocol) if isinstance(protocol, str) else protocol
     clips = EvaluationClips(loaded.clip, views, crops, chosen)
     numbers = len(samples) * clips.count * len(loaded.classes)
@@ -119,6 +135,8 @@ def evaluate(
         output=results,
         settings=settings | {"videos": _digest(samples)},
         processes=processes,
+        limits=limits,
+        imports=NETWORK_MODULES,
         description="evaluating",
         progress=progress,
     )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,11 +17,21 @@ from vidattn.jobs.attention_record import AttendedVideo, AttentionEvaluation
 from vidattn.jobs.evaluation_folder import evaluation_folder
 from vidattn.models import LoadedRecogniser
 from vidattn.naming import choose
+from vidattn.runs.failures import counted, failed, in_words, is_failure
+from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import times, versions
 from vidattn.runs.results import ResultFolder
-from vidattn.runs.run_network import device_kind, loaded_here, loaded_in, to_share
+from vidattn.runs.run import thread_count, work_through
+from vidattn.runs.run_network import (
+    NETWORK_MODULES,
+    device_kind,
+    loaded_here,
+    loaded_in,
+    processes_for,
+    to_share,
+)
 from vidattn.runs.shards import Shard
-from vidattn.runs.work import Groups, Record, thread_count, work_through
+from vidattn.runs.work import Group, Record
 from vidattn.video import open_video
 
 
@@ -36,6 +46,8 @@ def evaluate_attention(
     threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
+    video_seconds: float = VIDEO_SECONDS,
+    video_memory: str | int = VIDEO_MEMORY,
     output: str | Path | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -51,7 +63,7 @@ def evaluate_attention(
         task: "keyframes" or "regions".
         count: key frames a video.
         minimum_gap_seconds: between them.
-        processes, threads, decoder: see `vidattn.evaluate`.
+        processes, threads, decoder, video_seconds, video_memory: see `vidattn.evaluate`.
         output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
         overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
 
@@ -68,6 +80,8 @@ def evaluate_attention(
         raise ArgumentError(
             f"expected count ≥ 1 and minimum_gap_seconds ≥ 0, got {count} and {minimum_gap_seconds}"
         )
+    limits = RunLimits(video_seconds, video_memory)
+    processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     videos = read_actions(data, boxes=task == "regions")
     options = {"count": count, "minimum_gap_seconds": minimum_gap_seconds}
@@ -89,6 +103,8 @@ def evaluate_attention(
         output=results,
         settings=settings,
         processes=processes,
+        limits=limits,
+        imports=NETWORK_MODULES,
         description="evaluating",
         progress=progress,
     )
@@ -133,17 +149,13 @@ def _gathered(
     settings: Mapping[str, Any],
     taken: Mapping[str, Any],
 ) -> AttentionEvaluation:
-    known = [number for number in range(len(videos)) if "failure" not in records[number]]
-    failures = {
-        str(videos[number].path): record["failure"]
-        for number, record in records.items()
-        if "failure" in record
-    }
+    known = [number for number in range(len(videos)) if not is_failure(records[number])]
+    failures = counted([str(video.path) for video in videos], records)["failures"]
     groups = [videos[number].group for number in known]
     if len(set(groups)) < 2:
         raise ArgumentError(
             f"data: expected videos of at least 2 groups that can be read, got {len(known)} "
-            f"videos of {len(set(groups))} ({failures})"
+            f"videos of {len(set(groups))} ({in_words(failures)})"
         )
     return AttentionEvaluation(
         task,
@@ -170,7 +182,7 @@ class _AttentionWork:
     device: str
     decoder: str
 
-    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+    def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = loaded_in(shard, self.model, self.device)
         centre = None
         if self.task == "regions":
@@ -194,5 +206,5 @@ class _AttentionWork:
                     **self.options,
                 )
         except VideoError as error:
-            return {"failure": error.reason}
+            return failed(error)
         return record

@@ -12,6 +12,7 @@ from vidattn.evaluation import Interval
 from vidattn.files import write_text
 from vidattn.jobs.clip_scores import spread
 from vidattn.jobs.evaluation_record import CALIBRATION_BINS
+from vidattn.jobs.failures_shown import failure_table
 from vidattn.jobs.thumbnails import frame_strip
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def write_evaluation_page(path: Path, found: Evaluation) -> None:
         sections += [_confusions(found), _calibration(found), _worst(found)]
     sections.append(_classes(found))
     if found.failures:
-        rows = [[name, reason] for name, reason in found.failures.items()]
-        sections.append(report.Table("Videos that were not evaluated", ["video", "reason"], rows))
+        sections.append(failure_table(found.failures))
     settings = found.settings
     page = report.render_page(
         "Evaluation",

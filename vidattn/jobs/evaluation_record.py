@@ -11,7 +11,9 @@ from vidattn import evaluation
 from vidattn.data import Sample
 from vidattn.errors import ArgumentError
 from vidattn.evaluation import Interval
+from vidattn.evaluation.notebook import html_table
 from vidattn.jobs.clip_scores import unpacked
+from vidattn.runs.failures import counted, in_words, is_failure
 from vidattn.runs.work import Record
 
 BOOTSTRAP_SEED = 0
@@ -32,7 +34,7 @@ class Evaluation:
         labels: int64 (videos,), or multi-hot (videos, classes).
         scores: (videos, classes), probabilities of each video over its clips.
         indices: of each video, of each of its views, its frames: see `clip_scores.compact`.
-        failures: videos that were not evaluated, by path -> why.
+        failures: videos that were not evaluated: see `vidattn.runs.failures.counted`.
         settings: protocol, versions, checkpoint.
         times: when, and how long it took.
         clip_scores: float32 (videos, clips, classes), probabilities of each clip; None where
@@ -46,10 +48,40 @@ class Evaluation:
     labels: NDArray[Any]
     scores: NDArray[np.float64]
     indices: list[list[str]]
-    failures: dict[str, str]
+    failures: list[dict[str, Any]]
     settings: dict[str, Any]
     times: dict[str, Any] = field(default_factory=dict)
     clip_scores: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __repr__(self) -> str:
+        name = self.main_figure
+        bounds = self.intervals.get(name)
+        interval = f" ({bounds[0]:.1%} – {bounds[1]:.1%})" if bounds else ""
+        others = "".join(f", {other} {share:.1%}" for other, share in self.beside.items())
+        return (
+            f"<Evaluation {name} {self.figures[name]:.1%}{interval}{others}; "
+            f"{len(self)} videos, {len(self.classes)} classes>"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figures, and what the first one is without a model."""
+        rows = []
+        for name, value in self.figures.items():
+            bounds = self.intervals.get(name)
+            beside = self.beside if name == self.main_figure else {}
+            rows.append(
+                (
+                    name.replace("_", " "),
+                    f"{value:.1%}",
+                    f"{bounds[0]:.1%} – {bounds[1]:.1%}" if bounds else "",
+                    ", ".join(f"{other} {share:.1%}" for other, share in beside.items()),
+                )
+            )
+        title = f"{len(self)} videos of {len(self.classes)} classes"
+        return html_table(title, ("figure", "value", "95 % interval", "without a model"), rows)
 
     @property
     def video_ids(self) -> list[str]:
@@ -109,8 +141,9 @@ class Evaluation:
         """The record that `evaluation.json` holds; every figure can be recomputed from it."""
         record: dict[str, Any] = {
             **self.settings,
-            "videos_evaluated": len(self.samples),
-            "videos_failed": self.failures,
+            "videos_done": len(self.samples),
+            "videos_failed": len(self.failures),
+            "failures": self.failures,
             **self.figures,
             "intervals_95": self.intervals,
             "classes": list(self.classes),
@@ -152,14 +185,10 @@ def gather_evaluation(
     Raises:
         ArgumentError: no video could be evaluated.
     """
-    failures = {
-        samples[number].name: record["failure"]
-        for number, record in records.items()
-        if "failure" in record
-    }
-    known = [number for number in range(len(samples)) if "failure" not in records[number]]
+    failures = counted([sample.name for sample in samples], records)["failures"]
+    known = [number for number in range(len(samples)) if not is_failure(records[number])]
     if not known:
-        reasons = "; ".join(f"{path}: {why}" for path, why in list(failures.items())[:5])
+        reasons = in_words(failures)
         raise ArgumentError(f"data: none of the {len(samples)} videos can be read ({reasons})")
     own = labels[known]
     found = [records[number] for number in known]

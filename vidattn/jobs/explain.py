@@ -229,7 +229,7 @@ class Painter:
 
 def _pictures(reader: VideoReader) -> Iterator[NDArray[np.uint8]]:
     for frames in reader.chunks(frames_at_once=FULL_FRAMES):
-        yield from frames.pictures()
+        yield from frames.array
 
 
 def _write_video(path: Path, reader: ReaderSpan, painter: Painter, progress: bool) -> str:
@@ -271,7 +271,7 @@ def overlay_sheet(reader: VideoReader, painter: Painter, frames: int) -> bytes:
     scores = painter.attention.frame_scores[usable]
     indices = usable[selection.select_frames(scores, frames, minimum_gap=gap)]
     shown = reader.frames_at(indices.tolist())
-    pixels = shown.pictures()
+    pixels = shown.array
     # Captions need room: tiny videos are shown several times as large.
     times = max(round(SHEET_PANEL_WIDTH / pixels.shape[2]), 1)
     panels = [

@@ -11,12 +11,22 @@ from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import written_whole
 from vidattn.inference.features import FeatureExtractor, WindowFeatures
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.failures import counted, failed, failure, is_failure
+from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
-from vidattn.runs.run_network import device_kind, loaded_here, loaded_in, to_share
+from vidattn.runs.run import thread_count, work_through
+from vidattn.runs.run_network import (
+    NETWORK_MODULES,
+    device_kind,
+    loaded_here,
+    loaded_in,
+    processes_for,
+    to_share,
+)
 from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import listed_videos, result_names
-from vidattn.runs.work import Groups, Record, thread_count, work_through
+from vidattn.runs.work import Group, Record
 from vidattn.video import open_video
 from vidattn.video.opening import check_decoder
 
@@ -33,6 +43,8 @@ def write_features(
     threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
+    video_seconds: float = VIDEO_SECONDS,
+    video_memory: str | int = VIDEO_MEMORY,
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Any] | None:
@@ -49,7 +61,7 @@ def write_features(
             with one path a line, relative to the list.
         output: folder; below it files are named like the videos below the folder they share.
         stage, hop, batch_size: see `vidattn.inference.features.FeatureExtractor`.
-        processes, threads: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
         overwrite: replace the features of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -64,6 +76,8 @@ def write_features(
     if not paths:
         raise AnnotationError(" ".join(map(str, videos)), 0, "no video found")
     check_decoder(decoder)
+    limits = RunLimits(video_seconds, video_memory)
+    processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     extractor = FeatureExtractor(loaded, stage=stage, hop=hop, batch_size=batch_size)
     model = to_share(checkpoint, loaded, processes)
@@ -87,6 +101,8 @@ def write_features(
         output=results,
         settings=settings | {"videos": [str(path) for path in paths]},
         processes=processes,
+        limits=limits,
+        imports=NETWORK_MODULES,
         description="extracting",
         progress=progress,
     )
@@ -111,15 +127,9 @@ def _settings(loaded: LoadedRecogniser, own: Mapping[str, Any]) -> dict[str, Any
 def _ledger(
     paths: Sequence[Path], names: Sequence[str], records: Mapping[int, Record]
 ) -> dict[str, Any]:
-    done = [number for number in range(len(paths)) if "failure" not in records[number]]
+    done = [number for number in range(len(paths)) if not is_failure(records[number])]
     return {
-        "videos_expected": len(paths),
-        "videos_done": len(done),
-        "videos_failed": {
-            str(path): records[number]["failure"]
-            for number, path in enumerate(paths)
-            if "failure" in records[number]
-        },
+        **counted(list(map(str, paths)), records),
         "videos": [
             {
                 "video": str(paths[number]),
@@ -143,7 +153,7 @@ class _FeatureWork:
     device: str
     decoder: str
 
-    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+    def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = loaded_in(shard, self.model, self.device)
         extractor = FeatureExtractor(loaded, **self.settings)
         for [number] in groups:
@@ -159,9 +169,9 @@ class _FeatureWork:
                     "duration_seconds": reader.duration_seconds,
                 }
         except VideoError as error:
-            return {"failure": error.reason}
+            return failed(error)
         if not np.isfinite(found.features).all():
-            return {"failure": "the network's features are not finite"}
+            return failure(VideoError.__name__, "the network's features are not finite")
         name = self.names[number]
         _save(self.folder / name, found)
         return record | {"files": {name: (self.folder / name).stat().st_size}}

@@ -13,12 +13,22 @@ from vidattn import report
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_bytes, written_together
 from vidattn.inference.keyframes import KeyFrames, check_selection, extract_keyframes, full_frames
+from vidattn.runs.failures import counted, failed, is_failure
+from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
-from vidattn.runs.run_network import device_kind, loaded_here, loaded_in, to_share
+from vidattn.runs.run import thread_count, work_through
+from vidattn.runs.run_network import (
+    NETWORK_MODULES,
+    device_kind,
+    loaded_here,
+    loaded_in,
+    processes_for,
+    to_share,
+)
 from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import result_names, videos_and_folders
-from vidattn.runs.work import Groups, Record, thread_count, work_through
+from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable
 
 if TYPE_CHECKING:
@@ -45,6 +55,8 @@ def write_keyframes(
     device: str = "cpu",
     processes: int = 1,
     threads: int | None = None,
+    video_seconds: float = VIDEO_SECONDS,
+    video_memory: str | int = VIDEO_MEMORY,
     overwrite: bool = False,
     **settings: Any,
 ) -> dict[str, Any] | None:
@@ -61,13 +73,13 @@ def write_keyframes(
             path a line, relative to the list.
         checkpoint: a file, or what `vidattn.models.load` returned.
         salvage: read damaged videos too; not with folders of images.
-        processes, threads: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
         overwrite: replace the pictures of an earlier run; see `vidattn.runs.results`.
         settings: of `extract_keyframes`.
 
     Returns:
-        what `keyframes.json` holds: "videos", and "failures" with the type of each error and its
-        reason; None in those of a launcher's processes that are not the last to finish.
+        what `keyframes.json` holds: "videos", and "failures" as in `vidattn.runs.failures`; None
+        in those of a launcher's processes that are not the last to finish.
 
     Raises:
         CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or
@@ -75,6 +87,8 @@ def write_keyframes(
     """
     check_decoder(decoder, salvage=salvage)
     check_selection(**settings)
+    limits = RunLimits(video_seconds, video_memory)
+    processes = processes_for(checkpoint, processes)
     given = list(videos)
     names = list(dict.fromkeys(map(str, videos_and_folders(given))))
     if not names:
@@ -99,7 +113,7 @@ def write_keyframes(
     records = work_through(
         work,
         [[number] for number in range(len(names))],
-        list(map(Path, names)),
+        names,
         output=results,
         settings=own
         | {
@@ -110,6 +124,8 @@ def write_keyframes(
             "videos": names,
         },
         processes=processes,
+        limits=limits,
+        imports=() if checkpoint is None else NETWORK_MODULES,
         description="extracting",
         progress=len(names) > 1,
     )
@@ -124,16 +140,12 @@ def write_keyframes(
 
 
 def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, Any]:
-    found: dict[str, Any] = {"videos": [], "failures": []}
-    for number, name in enumerate(names):
-        record = {
-            key: value for key, value in records[number].items() if key not in ("state", "files")
-        }
-        if "reason" in record:
-            found["failures"].append({"video": name, **record})
-        else:
-            found["videos"].append(record)
-    return found
+    videos = [
+        {key: value for key, value in records[number].items() if key not in ("state", "files")}
+        for number in range(len(names))
+        if not is_failure(records[number])
+    ]
+    return {**counted(names, records), "videos": videos}
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +159,7 @@ class _KeyFrameWork:
     device: str
     settings: Mapping[str, Any]
 
-    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record]]:
+    def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = None if self.model is None else loaded_in(shard, self.model, self.device)
         for [number] in groups:
             yield {number: self._one(loaded, number)}
@@ -170,7 +182,7 @@ class _KeyFrameWork:
                 }
                 self.results.remove_replaced(folder)
         except VideoError as error:
-            return {"error": type(error).__name__, "reason": error.reason}
+            return failed(error)
         record = found.to_json()
         for frame, image in zip(record["frames"], images, strict=True):
             frame["image"] = f"{folder}/{image.name}"

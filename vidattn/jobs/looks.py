@@ -107,7 +107,7 @@ def _times(scores: FloatArray) -> Whereabouts:
 
 
 def _chunks(reader: VideoReader) -> Iterator[NDArray[np.uint8]]:
-    return (frames.pictures() for frames in reader.chunks(frames_at_once=FULL_FRAMES))
+    return (frames.array for frames in reader.chunks(frames_at_once=FULL_FRAMES))
 
 
 def _region(picture: ArrayLike) -> NDArray[Any]:

@@ -30,7 +30,7 @@ def frame_strip(
     chosen = [indices[int(place)] for place in places]
     with open_video(path, decoder=decoder) as reader:
         frames = reader.frames_at(chosen, short_side=HEIGHT)
-    rows = frames.pictures()
+    rows = frames.array
     tiles = [np.pad(row, ((0, 0), (0, GAP), (0, 0)), constant_values=_PAPER) for row in rows]
     strip: NDArray[np.uint8] = np.concatenate(tiles, axis=1)[:, :-GAP]
     return strip

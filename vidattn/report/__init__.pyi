@@ -19,3 +19,5 @@ from .sections import Lines as Lines
 from .sections import Picture as Picture
 from .sections import Table as Table
 from .sections import Text as Text
+from .segments import Segment as Segment
+from .segments import Segments as Segments

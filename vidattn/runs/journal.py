@@ -86,6 +86,11 @@ class Journal:
             folder.rmdir()
 
 
+def journaled_records(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What `Journal.records` gives of a run of any settings; nothing where there is none."""
+    yield from _entries(folder)
+
+
 def journaled_files(folder: Path) -> dict[str, int | None]:
     """Files that the records of a run name, with their sizes in bytes."""
     found: dict[str, int | None] = {}
@@ -107,8 +112,9 @@ def _entries(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _lines(folder: Path) -> Iterator[bytes]:
     """Whole lines of all files; none once another process has removed the folder."""
     try:
-        for file in sorted(folder.glob("*.jsonl")):
-            yield from file.read_bytes().split(b"\n")[:-1]
+        for path in sorted(folder.glob("*.jsonl")):
+            with open(path, "rb") as file:
+                yield from (line for line in file if line.endswith(b"\n"))
     except FileNotFoundError:
         return
 
@@ -121,8 +127,12 @@ class JournalWriter:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._synced = time.monotonic()
 
-    def write(self, records: Mapping[int, Mapping[str, Any]]) -> None:
-        """Append records by the numbers of their items, in one go."""
+    def write(self, records: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+        """Append records by the numbers of their items, in one go.
+
+        Returns:
+            the records as they will be read: what JSON makes of them.
+        """
         lines = [
             json.dumps({"number": number, "record": record}, allow_nan=False) + "\n"
             for number, record in records.items()
@@ -134,6 +144,9 @@ class JournalWriter:
             if time.monotonic() - self._synced > SYNC_SECONDS:
                 os.fsync(self._descriptor)
                 self._synced = time.monotonic()
+        return {
+            number: json.loads(line)["record"] for number, line in zip(records, lines, strict=True)
+        }
 
     def __enter__(self) -> Self:
         return self

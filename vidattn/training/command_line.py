@@ -19,8 +19,9 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from vidattn.data import ClipSpec
 from vidattn.errors import ArgumentError
 from vidattn.training.data_module import VideoDataModule
+from vidattn.training.quiet import quiet_trainer
 from vidattn.training.recognition import RecognitionTask
-from vidattn.training.renamed_keys import nested_keys, option_keys, refuse_renamed
+from vidattn.training.renamed_keys import RENAMED, nested_keys, option_keys, refuse_renamed
 from vidattn.training.run_files import add_run_files
 from vidattn.training.settings import Augmentation, Optimisation
 
@@ -78,31 +79,43 @@ class TrainingParser(LightningArgumentParser):
         raise SettingError(self._in_one_line(message)) from ex
 
     def _in_one_line(self, message: str) -> str:
-        if unknown := re.match(r"unrecognized arguments: (\S+)", message):
-            return self._unknown(unknown[1].split("=", 1)[0])
+        if unknown := re.match(r"unrecognized arguments: -*([^\s=]+)", message):
+            return self._unknown(unknown[1], "option --" if "--" in message else "option ")
+        if unknown := re.match(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message):
+            return self._unknown(f"{unknown[1]}.{unknown[2]}", "setting ")
+        if missing := re.match(r"the following arguments are required: (\w+\.[\w.]+)$", message):
+            return f"{missing[1]}: expected a value, got none; --{missing[1]} sets it"
         key = re.match(r'(?:Parser key|argument) "?-*([\w.]+)"?:', message)
-        if key and (value := re.search(r"Given value: (.*)", message)):
-            kind = next((self._type_of(a) for a in self._actions if a.dest == key[1]), None)
+        if key and (value := re.search(r"(?:Given|Got) value: (.*)", message)):
+            kind = next((_type_of(a) for a in self._actions if a.dest == key[1]), None)
             if kind is not None:
                 return f"{key[1]}: expected {kind}, got {value[1]!r}"
         return " ".join(message.split())
 
-    def _unknown(self, option: str) -> str:
+    def _unknown(self, key: str, what: str) -> str:
+        if key in RENAMED:
+            return f"{what}{key} is now {RENAMED[key]}"
         known = [name for action in self._actions for name in action.option_strings]
-        last = {name.rpartition(".")[2].lstrip("-"): name for name in known}
-        close = get_close_matches(option, known, n=1, cutoff=0.8)
-        own = option.rpartition(".")[2].lstrip("-")
-        close = close or ([last[own]] if own in last else [])
-        hint = f"; did you mean {close[0]}?" if close else "; --help-all lists all options"
-        return f"unknown option {option}{hint}"
+        names = [name.removeprefix("--") for name in known if name.startswith("--")]
+        group, _, own = key.rpartition(".")
+        beside = {
+            name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == group
+        }
+        close = [beside[name] for name in get_close_matches(own, beside, n=1, cutoff=0.7)]
+        close = close or [name for name in names if name.rpartition(".")[2] == own]
+        hint = f"did you mean --{close[0]}?" if close else "--help-all lists all options"
+        return f"unknown {what}{key}; {hint}"
 
-    @staticmethod
-    def _type_of(action: argparse.Action) -> str | None:
-        kind = getattr(action, "_typehint", action.type)
-        if kind is None:
-            return None
-        text = kind.__name__ if isinstance(kind, type) else str(kind)
-        return text.replace("typing.", "").replace("NoneType", "null")
+
+def _type_of(action: argparse.Action) -> str | None:
+    """What an option takes, in words as short as may be."""
+    kind = getattr(action, "_typehint", action.type)
+    if kind is None:
+        return None
+    text = kind.__name__ if isinstance(kind, type) else str(kind)
+    text = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text).replace("NoneType", "null")
+    optional = re.fullmatch(r"Optional\[(.*)\]", text)
+    return f"{optional[1]} or null" if optional else text.replace(" | None", " or null")
 
 
 class TrainingCLI(LightningCLI):
@@ -177,6 +190,7 @@ class TrainingCLI(LightningCLI):
         splits = self.datamodule.splits
         # Test videos must not choose the checkpoint that is tested on them.
         chooses = splits.validation and splits.validation is not splits.test
+        chooses = chooses and given["limit_val_batches"] != 0
         metric = self.model.metric_name if chooses else None
         add_run_files(given, Path(self.config.output), metric=metric)
         return self._instantiate_trainer(given, [])
@@ -212,5 +226,5 @@ def build(arguments: Sequence[str]) -> TrainingCLI:
 
 def print_all_options() -> None:
     """Print every option, in groups."""
-    with suppress(SystemExit):
+    with quiet_trainer(), suppress(SystemExit):
         build(["--help"])

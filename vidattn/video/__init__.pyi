@@ -2,6 +2,7 @@ from .clip import Clip as Clip
 from .clip import Geometry as Geometry
 from .frames import Frames as Frames
 from .limits import Limits as Limits
+from .metadata import VideoMetadata as VideoMetadata
 from .opening import DECODERS as DECODERS
 from .opening import available_decoders as available_decoders
 from .opening import open_video as open_video

@@ -113,3 +113,6 @@ class Clip(TimedPixels):
             raise ArgumentError(
                 f"geometry: size {self.geometry.size} is not that of the pixels, {self.size}"
             )
+
+    def _described(self) -> str:
+        return f"{self.video_id!r}, view {self.view}, {super()._described()}"

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
+from typing import Protocol
 
 from vidattn.errors import ArgumentError, DecoderUnavailableError
 from vidattn.naming import choose
+from vidattn.video.containers import IMAGE_SUFFIXES
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.packets.paths import checked_path
 from vidattn.video.reader import VideoReader
@@ -18,6 +21,18 @@ DECODERS = {
     "torchcodec": ("vidattn.video.readers.torchcodec_reader", "TorchcodecReader"),
 }
 _SALVAGING = ("vidattn.video.readers.salvaging_reader", "SalvagingReader")
+
+
+class _ReaderClass(Protocol):
+    """A class of readers, as opening needs it."""
+
+    def __call__(
+        self, path: str | os.PathLike[str], *, limits: Limits, **settings: int
+    ) -> VideoReader:
+        """Open a file."""
+
+    def require_library(self) -> None:
+        """See `VideoReader.require_library`."""
 
 
 def open_video(
@@ -58,10 +73,20 @@ def open_video(
         raise ArgumentError("threads: only pyav takes several, and not where it salvages")
     if salvage:
         check_salvageable([path])
-        return getattr(import_module(_SALVAGING[0]), _SALVAGING[1])(path, limits=limits)
+        return _class(*_SALVAGING)(path, limits=limits)
     if checked_path(path).is_dir():
         return ImageFolderReader(path, fps=fps, limits=limits)
     return reader(path, limits=limits, **({} if threads is None else {"threads": threads}))
+
+
+def open_video_or_picture(
+    path: str | os.PathLike[str], decoder: str = "pyav", *, salvage: bool = False
+) -> VideoReader:
+    """As `open_video`; and a single picture, which is one frame that is shown for a second."""
+    if Path(path).suffix.lower() in IMAGE_SUFFIXES and checked_path(path).is_file():
+        check_decoder(decoder)
+        return ImageFolderReader(path, fps=1.0)
+    return open_video(path, decoder, salvage=salvage)
 
 
 def available_decoders() -> list[str]:
@@ -78,9 +103,7 @@ def available_decoders() -> list[str]:
 
 def check_decoder(decoder: str, *, salvage: bool = False) -> None:
     """Raise what `open_video` would raise about the decoder, before any file is opened."""
-    _reader(decoder, salvage)
-    module, _ = DECODERS[decoder]
-    getattr(import_module(module), "_library", lambda: None)()
+    _reader(decoder, salvage).require_library()
 
 
 def check_salvageable(paths: Iterable[str | os.PathLike[str]]) -> None:
@@ -90,10 +113,15 @@ def check_salvageable(paths: Iterable[str | os.PathLike[str]]) -> None:
             raise ArgumentError(f"{os.fspath(path)}: salvage is for video files, not for folders")
 
 
-def _reader(decoder: str, salvage: bool) -> Callable[..., VideoReader]:
-    module, name = DECODERS[choose("decoder", decoder, DECODERS)]
+def _reader(decoder: str, salvage: bool) -> _ReaderClass:
+    kind = DECODERS[choose("decoder", decoder, DECODERS)]
     if salvage and decoder != "pyav":
         raise ArgumentError(
             f"salvage: only pyav gives what is left of damaged files, got {decoder}"
         )
-    return getattr(import_module(module), name)
+    return _class(*kind)
+
+
+def _class(module: str, name: str) -> _ReaderClass:
+    found: _ReaderClass = getattr(import_module(module), name)
+    return found

@@ -3,9 +3,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vidattn.errors import ArgumentError
 from vidattn.video.frames import Frames
+from vidattn.video.metadata import VideoMetadata
 from vidattn.video.reader import VideoReader
 
 
@@ -53,7 +55,7 @@ class ReaderSpan(VideoReader):
         self.duration_seconds = span_end - seconds[self.first]
 
     @property
-    def size(self) -> tuple[int, int]:  # type: ignore[override]
+    def size(self) -> tuple[int, int]:
         """(height, width) as shown."""
         return self.reader.size
 
@@ -80,9 +82,22 @@ class ReaderSpan(VideoReader):
         """See `VideoReader.seconds_of`; times are the film's."""
         return self.reader.seconds_of([index + self.first for index in indices])
 
-    def keyframe_indices(self) -> list[int]:
-        """See `VideoReader.keyframe_indices`."""
-        return self._inside(self.reader.keyframe_indices())
+    def intra_frame_indices(self) -> list[int]:
+        """See `VideoReader.intra_frame_indices`."""
+        return self._inside(self.reader.intra_frame_indices())
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        """Of the span where that makes a difference, else of the film."""
+        own = super().metadata
+        return replace(
+            self.reader.metadata,
+            frame_count=own.frame_count,
+            duration_seconds=own.duration_seconds,
+            first_seconds=own.first_seconds,
+            intra_frame_count=own.intra_frame_count,
+            longest_intra_frame_gap_seconds=own.longest_intra_frame_gap_seconds,
+        )
 
     def valid_indices(self) -> list[int]:
         """See `VideoReader.valid_indices`."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from multiprocessing.reduction import ForkingPickler
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from vidattn.errors import ArgumentError
+from vidattn.video.notebook import shown_places, strip_html
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,10 +47,6 @@ class TimedPixels:
         """The pixels as NumPy stores pictures: uint8, shape (T, H, W, 3); a view, not a copy."""
         return _held(self, "pixels")
 
-    def pictures(self) -> np.ndarray:
-        """uint8 (T, H, W, 3), as picture libraries have them; a view of the same memory."""
-        return self.array
-
     @property
     def seconds_array(self) -> np.ndarray:
         """`seconds` as a NumPy array; a view, not a copy."""
@@ -72,6 +70,58 @@ class TimedPixels:
 
     def __len__(self) -> int:
         return len(self.array)
+
+    def __getitem__(self, place: int | slice) -> Self:
+        """One frame or several, by their places in this object; views where the step is positive.
+
+        Raises:
+            IndexError: there is no such place.
+        """
+        if isinstance(place, slice):
+            return self.part(place)
+        number = range(len(self))[place]  # counts from the end where negative
+        return self.part(slice(number, number + 1))
+
+    def __iter__(self) -> Iterator[Self]:
+        return map(self.__getitem__, range(len(self)))
+
+    def part(self, places: slice) -> Self:
+        """Neighbouring frames, by their places in this object; views, not copies."""
+        return self._at(places)
+
+    def take(self, places: Sequence[int] | np.ndarray) -> Self:
+        """Frames by their place in this object, in the order asked for; copies."""
+        return self._at(np.asarray(places, np.int64))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._described()})"
+
+    def _repr_html_(self) -> str:
+        return strip_html(repr(self), self.array[shown_places(len(self))])
+
+    def _described(self) -> str:
+        count, (height, width) = len(self), self.size
+        words = [f"pixels ({count}, 3, {height}, {width})"]
+        if count:
+            first, last = self.seconds_array[[0, -1]].tolist()
+            words.append(f"{first:.3f} s" if count == 1 else f"{first:.3f} to {last:.3f} s")
+        if lost := count - int(self.valid_array.sum()):
+            words.append(f"{lost} not valid")
+        return ", ".join(words)
+
+    def _at(self, places: slice | np.ndarray) -> Self:
+        return self._with(**{name: _held(self, name)[places] for name in _FIELDS})
+
+    def _with(self, **arrays: np.ndarray) -> Self:
+        """The same with other arrays; those of the pixels as they are stored. Needs no torch."""
+        given = {}
+        for each in fields(self):  # type: ignore[arg-type]
+            if each.name not in _FIELDS:
+                given[each.name] = getattr(self, each.name)
+                continue
+            array = arrays.get(each.name, _held(self, each.name))
+            given[each.name] = array.transpose(_SHOWN) if each.name == "pixels" else array
+        return type(self)(**given)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy:
@@ -101,6 +151,9 @@ _TIMES: dict[str, type[np.generic]] = {
 }
 
 
+_FIELDS = ("pixels", *_TIMES)
+
+
 class _TensorOverArray:
     """A field that is kept as an array and given as a tensor over the same memory."""
 
@@ -125,7 +178,7 @@ def given_as_tensors(kind: type[Kind]) -> type[Kind]:
 
     Where torch is loaded, they travel between processes as tensors do: in shared memory.
     """
-    for name in ("pixels", *_TIMES):
+    for name in _FIELDS:
         field = _TensorOverArray()
         field.__set_name__(kind, name)
         setattr(kind, name, field)

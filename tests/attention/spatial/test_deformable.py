@@ -119,6 +119,19 @@ def test_equals_point_by_point(settings, randomise):
         torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-10)
 
 
+def test_one_real_position_looks_alone(randomise):
+    module = randomise(build("dat", 8, spatial_dims=2, heads=4, size=4)).double()
+    x = torch.randn(1, 8, 4, 4, dtype=torch.float64)
+    mask = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
+    mask[..., 1, 2] = True
+    with torch.no_grad(), record_maps(module) as maps:
+        out = module(x, mask=mask)
+    expected = reference(module, x[0], 2, mask[0, 0].double())
+    found = (out[0] - x[0], maps[0].values[0, :, 0])
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-10)
+    assert maps[0].values[..., 1, 2].any()
+
+
 def test_points_in_padding_are_not_read(randomise):
     module = randomise(build("dat", 8, spatial_dims=2, heads=4, offset_range=0.0)).double()
     x = torch.randn(1, 8, 8, 9, dtype=torch.float64)

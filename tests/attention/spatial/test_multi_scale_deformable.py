@@ -140,3 +140,18 @@ def test_projections_of_a_new_one_have_no_offset() -> None:
     for layer in (module.value, module.output):
         assert (layer.bias == 0).all()
     assert (module.weight.bias == 0).all()
+
+
+@pytest.mark.parametrize("real", [[(1, 2)], [(0, 0), (1, 2), (2, 3)]])
+def test_map_is_a_mean_over_real_positions_however_few(real, randomise):
+    """Each reads where it is itself, once."""
+    module = randomise(build("multi_scale_deformable", 8, spatial_dims=2, levels=1)).double()
+    for parameter in module.offset.parameters():
+        torch.nn.init.zeros_(parameter)
+    mask = torch.zeros(1, 1, 3, 4, dtype=torch.bool)
+    for row, column in real:
+        mask[..., row, column] = True
+    with torch.no_grad(), record_maps(module) as maps:
+        module(torch.randn(2, 8, 3, 4, dtype=torch.float64), mask=mask)
+    expected = (mask.double() / len(real)).expand(2, module.heads, 3, 4)
+    torch.testing.assert_close(maps[0].values.squeeze(2), expected)

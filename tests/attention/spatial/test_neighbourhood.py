@@ -136,3 +136,23 @@ def test_settings_are_checked():
         build("na", 8, kernel=4)
     with pytest.raises(ValueError, match="heads: expected a divisor of 20 channels, got 8"):
         build("na", 20)
+
+
+def test_a_window_larger_than_the_sequence_reads_each_real_position_once(randomise):
+    ours = build("neighbourhood", 8, spatial_dims=1, heads=2, kernel=7)
+    theirs = build("self_attention", 8, spatial_dims=1, heads=2)
+    randomise(ours).double()
+    theirs.double().load_state_dict(ours.state_dict())
+    x = torch.randn(2, 8, 4, dtype=torch.float64)
+    mask = torch.tensor([[[True, False, True, True]], [[True, True, False, True]]])
+    torch.testing.assert_close(ours(x, mask=mask), theirs(x, mask=mask))
+
+
+def test_a_dilated_window_larger_than_the_sequence_reads_every_other_position_once(randomise):
+    ours = build("neighbourhood", 8, spatial_dims=1, heads=2, kernel=7, dilation=2)
+    theirs = build("self_attention", 8, spatial_dims=1, heads=2)
+    randomise(ours).double()
+    theirs.double().load_state_dict(ours.state_dict())
+    x = torch.randn(2, 8, 5, dtype=torch.float64)
+    for first in (0, 1):
+        torch.testing.assert_close(ours(x)[..., first::2], theirs(x[..., first::2]))

@@ -89,3 +89,9 @@ def test_registers_take_their_share_and_are_not_in_the_map(randomise):
         part = slice(4 * head, 4 * head + 4)
         shares = (query[:, :5, part] @ key[..., part].transpose(1, 2) / 2).softmax(2)
         torch.testing.assert_close(maps[0].values[:, head].flatten(1), shares.mean(1)[:, :5])
+
+
+def test_registers_start_small():
+    torch.manual_seed(0)
+    registers = build("self_attention", 64, registers=32).registers
+    assert 0.9e-6 < registers.std() < 1.1e-6

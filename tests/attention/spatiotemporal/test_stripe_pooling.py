@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vidattn.attention import build
+from vidattn.attention.spatiotemporal.stripe_pooling import share_over_time
 
 
 def reference(clip, w, stripes):
@@ -62,3 +63,18 @@ def test_stripes_of_zeros_share_evenly(close):
     close(out.weights, torch.full_like(out.weights, 1 / 160))
     out.features.sum().backward()
     assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("total", [1.1e-12, 1.9e-12, 1.0])
+def test_small_scores_are_shared_out_like_large_ones(total):
+    score = total * torch.tensor([[[0.25], [0.0], [0.75]]], dtype=torch.float64)
+    shares = share_over_time(score, torch.ones(1, 3, 1))
+    torch.testing.assert_close(shares.flatten(), torch.tensor([0.25, 0.0, 0.75]).double())
+    shares = share_over_time(score * 0.9e-12, torch.ones(1, 3, 1))
+    torch.testing.assert_close(shares.flatten(), torch.full((3,), 1 / 3).double())
+
+
+def test_a_stripe_of_zeros_is_shared_evenly_by_its_real_frames():
+    count = torch.tensor([[[2.0], [0.0], [3.0]], [[0.0], [4.0], [0.0]], [[0.0], [0.0], [0.0]]])
+    shares = share_over_time(torch.zeros(3, 3, 1), count)[..., 0]
+    assert shares.tolist() == [[0.5, 0, 0.5], [0, 1, 0], [0, 0, 0]]

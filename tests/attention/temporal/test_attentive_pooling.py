@@ -52,6 +52,17 @@ def test_padded_frames_match_nothing_where_real_ones_match_less_than_nothing():
     torch.testing.assert_close(padded.features, alone.features)
 
 
+@pytest.mark.parametrize("others", [4, 6])
+def test_padding_of_one_clip_is_none_of_the_other(others, randomise):
+    module = randomise(build("atp", 8, spatial_dims=1)).double()
+    x = torch.randn(2, 8, 6, dtype=torch.float64)
+    other = torch.randn(2, 8, others, dtype=torch.float64)
+    mask = torch.tensor([0, 1, 1, 0, 0, 1]).bool().reshape(1, 1, 6)
+    padded, alone = module(x, mask=mask, context=other), module(x[..., mask[0, 0]], context=other)
+    torch.testing.assert_close(padded.features, alone.features)
+    torch.testing.assert_close(padded.scores[:, mask[0, 0]], alone.scores)
+
+
 def test_both_sides_of_a_pair_share_one_matrix(randomise):
     one, other = (build("atp", 8, spatial_dims=1).double() for _ in range(2))
     randomise(one)

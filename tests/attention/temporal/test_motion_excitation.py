@@ -48,13 +48,13 @@ def test_change_from_or_to_padding_is_none(grid, randomise):
     x = torch.randn(2, 4, *grid, dtype=torch.float64)
     real = torch.tensor([1, 1, 0, 1, 1, 1]).bool()
     mask = real.reshape(1, 1, 6, *[1] * (len(grid) - 1))
-    changes = module(x.masked_fill(~mask, 0), mask, steps=(1, -1))
+    changes = module(x.masked_fill(~mask, 0), mask, backwards=(False, True))
     for step, change in zip((1, -1), changes, strict=True):
         for frame in range(6):
             there = frame + step
             if 0 <= there < 6 and real[frame] and real[there]:
                 pair = x[:, :, [frame, there]] if step == 1 else x[:, :, [there, frame]]
-                (expected,) = module(pair, None, steps=(step,))
+                (expected,) = module(pair, None, backwards=(step == -1,))
                 expected = expected[:, :, 0 if step == 1 else 1]
                 torch.testing.assert_close(change[:, :, frame], expected)
             else:

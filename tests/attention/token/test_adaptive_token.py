@@ -33,6 +33,11 @@ def test_map_is_what_was_kept(randomise):
         out = module(x)
     assert maps[0].kind == "selection"
     assert torch.equal(maps[0].values[:, 0] == 1, (out != 0).any(1))
+    torch.nn.init.constant_(module.score.bias, 100.0)
+    mask = torch.arange(3).lt(2).expand(2, 1, 2, 3, 3)
+    with record_maps(module) as maps:
+        module(x, mask=mask)
+    assert torch.equal(maps[0].values, mask.float())
 
 
 def test_temperature_of_the_paper_is_five_and_scales_the_gradient(randomise):

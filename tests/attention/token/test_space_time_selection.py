@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vidattn.attention import build
+from vidattn.attention.token.space_time_selection import _to_unit_range
 
 
 def score(net, tokens, real):
@@ -158,3 +159,18 @@ def test_frames_and_regions_of_padding_are_not_candidates(randomise):
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="frames, region_size: expected at least 1, got 0, 3"):
         build("stts", 8, frames=0)
+
+
+def test_an_image_has_no_frames_to_score_and_a_sequence_no_regions():
+    image, sequence = (build("space_time_selection", 8, spatial_dims=rank) for rank in (2, 1))
+    assert image.frame_score is None
+    assert image.region_score is not None
+    assert sequence.frame_score is not None
+    assert sequence.region_score is None
+
+
+def test_scores_of_what_is_real_are_brought_to_the_unit_range():
+    scores = torch.tensor([[2.0, 900.0, 4.0, -900.0, 3.0]], dtype=torch.float64)
+    kept = torch.tensor([[True, False, True, False, True]])
+    found = _to_unit_range(scores, kept)
+    torch.testing.assert_close(found, torch.tensor([[0, 0, 1, 0, 0.5]]).double(), atol=1e-5, rtol=0)

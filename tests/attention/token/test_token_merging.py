@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vidattn.attention import build, record_maps
-from vidattn.attention.token.token_merging import proportional_attention
+from vidattn.attention.token.token_merging import merge_targets, proportional_attention
 
 
 def reference(x, metric, sizes, real, merged):
@@ -120,3 +120,16 @@ def test_likeness_at_padding_is_not_looked_at(nothing):
     found = module(x, mask=mask, likeness=likeness.masked_fill(~mask, nothing))
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("real", "merged"), [([0, 2, 4, 6], 0), ([1, 3, 5, 7], 0), ([0, 2, 3, 4, 6], 2)]
+)
+def test_nothing_is_merged_where_no_partner_is_real(real, merged):
+    """Partners are an even and an odd position."""
+    kept = torch.zeros(1, 8, dtype=torch.bool)
+    kept[0, real] = True
+    into = merge_targets(torch.randn(1, 8, 4), kept, 4)[0].tolist()
+    moved = [position for position in range(8) if into[position] != position]
+    assert len(moved) == merged
+    assert all(position in real and into[position] == 3 for position in moved)

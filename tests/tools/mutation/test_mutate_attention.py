@@ -52,7 +52,6 @@ def test_mistakes_are_those_that_are_meant(source_mutants):
         ("other function", "x.mean((2, 3))", "x.sum((2, 3))"),
         ("wrong axis", "x.mean((2, 3))", "x.mean((2,))"),
         ("wrong axis", "x.mean((2, 3))", "x.mean((3,))"),
-        ("exchanged axes", "x.mean((2, 3))", "x.mean((3, 2))"),
         ("swapped", "self.residual(first, last)", "self.residual(last, first)"),
         ("swapped", "first, last = (x[0], x[-1])", "last, first = (x[0], x[-1])"),
         ("swapped", "(x[0], x[-1])", "(x[-1], x[0])"),
@@ -81,8 +80,7 @@ def test_identity_is_that_of_the_code_not_of_its_words(source_mutants):
 
 def test_draw_is_seeded_and_takes_operators_in_turn(source_mutants):
     found = source_mutants.mutants(SOURCE)
-    # What two operators make is that of the first: axes that are swapped are exchanged as well.
-    operators = {one.operator for one in found} - {"exchanged axes"}
+    operators = {one.operator for one in found}
     drawn = source_mutants.drawn(SOURCE, len(operators) + 1, 3)
     assert {one.operator for one in drawn} >= operators
     assert drawn == source_mutants.drawn(SOURCE, len(operators) + 1, 3)
@@ -105,7 +103,7 @@ def test_draw_from_several_modules_is_even_over_modules_and_operators(source_mut
         "one": 10, "two": 10, "small": 1, "empty": 0,
     }  # fmt: skip
     used = Counter(one.operator for found in drawn.values() for one in found)
-    assert {*used, "exchanged axes"} == {one.operator for one in source_mutants.mutants(SOURCE)}
+    assert {*used} == {one.operator for one in source_mutants.mutants(SOURCE)}
     assert max(used.values()) <= 2
     assert drawn == source_mutants.drawn_from(sources, 21, 5)
     assert drawn != source_mutants.drawn_from(sources, 21, 6)

@@ -14,7 +14,9 @@ CASES = {
         "x.pow(1)": [],
     },
     "exchanged axes": {
-        "x.mean((2, 3))": ["x.mean((3, 2))"],
+        "x.mean((1, 2))": ["x.mean((1, 3))"],
+        "x.mean((2, 3))": [],
+        "x.transpose(2, 3)": [],
         "x.flatten(2)": ["x.flatten(3)"],
         "x.transpose(-1, -3)": ["x.transpose(-1, -2)"],
         "x.reshape(n, t, h * w)": ["x.reshape(n, h, t * w)"],
@@ -31,6 +33,7 @@ CASES = {
     "swapped": {
         "f(x, y)": ["f(y, x)"],
         "max(x, y)": [],
+        "gcd(x, y)": [],
         "x @ y": ["y @ x"],
         "a if x else b": ["b if x else a"],
     },

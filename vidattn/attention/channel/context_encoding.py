@@ -51,16 +51,13 @@ class ContextEncoding(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, 1, …), before the ReLU."""
-        return self._weights(x, mask)
-
-    def _weights(self, x: Tensor, mask: Tensor | None) -> Tensor:
         return self.per_channel(1 + self.excite(self.encode(x, mask)).sigmoid(), x)
 
     def forward(self, x: Tensor, *, mask: Tensor | None = None, context: Any = None) -> Tensor:
         """(N, C, *positions) -> the same shape."""
         self.check_rank(x)
         x = zero_padding(x, mask)
-        weights = zero_padding(self._weights(x, mask), mask)
+        weights = self.weights(x, mask, None)
         if self.observer.recording:
             self.observer(weights.detach() * (x > 0), x.shape[2:])
         return F.relu(x * weights)

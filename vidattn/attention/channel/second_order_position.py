@@ -58,7 +58,7 @@ class SecondOrderPositionAttention(Gate):
             reduced, mask = reduced.unsqueeze(2), None if mask is None else mask.unsqueeze(2)
         with torch.autocast(x.device.type, enabled=False):
             cells, kept = _cells(single_precision(reduced), mask)
-            matrix = _uncentred(cells, kept) if self.compat else covariance(cells, kept)
+            matrix = _uncentred(cells) if self.compat else covariance(cells, kept)
         cell = self.excite(F.relu(self.rows(matrix))).sigmoid().unflatten(1, (SIDE, SIDE))
         down, across = (cell_means(SIDE, size, cell) for size in x.shape[-2:])
         spread = (down @ cell @ across.T).to(x.dtype)
@@ -79,9 +79,8 @@ def _cells(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
     return means.flatten(3).flatten(1, 2).transpose(1, 2), kept.unsqueeze(1)
 
 
-def _uncentred(cells: Tensor, kept: Tensor | None) -> Tensor:
-    """Y (I / M − 1 1ᵀ / M²) Yᵀ with M cells in place of M observations."""
+def _uncentred(cells: Tensor) -> Tensor:
+    """Y (I / M − 1 1ᵀ / M²) Yᵀ with M cells in place of M observations, 0 at padding."""
     count = cells.shape[1]
-    cells = cells if kept is None else cells.masked_fill(~kept, 0)
     total = cells.sum(2, keepdim=True) / count
     return cells @ cells.transpose(1, 2) / count - total @ total.transpose(1, 2)

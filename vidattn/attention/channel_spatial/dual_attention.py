@@ -56,7 +56,7 @@ class DualAttention(Mechanism):
         self.check_rank(x)
         real = zero_padding(x, mask)
         position = self.position(zero_padding(self.before_position(real), mask), mask=mask)
-        channel = self.channel(zero_padding(self.before_channel(real), mask), mask=mask)
+        channel = self.channel(zero_padding(self.before_channel(real), mask))
         out = self.after_position(position) + self.after_channel(channel)
         return stored_like(x, zero_padding(out, mask))
 

@@ -10,7 +10,6 @@ from vidattn.attention.masking import (
     masked_mean,
     masked_softmax,
     single_precision,
-    zero_padding,
 )
 from vidattn.attention.mechanism import Gate
 from vidattn.errors import ArgumentError
@@ -82,7 +81,6 @@ class PolarizedAttention(Gate):
 
     def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
         """See `Gate.weights`; (N, C, *positions)."""
-        x = zero_padding(x, mask)
         kept = None if mask is None else mask.expand(x.shape[0], 1, *x.shape[2:]).flatten(2)
         channel = self.per_channel(self._channel(x, kept), x)
         if self.arrangement == "parallel":

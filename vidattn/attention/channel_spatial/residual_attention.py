@@ -69,7 +69,7 @@ class ResidualAttention(Gate):
         seen = self.down[level](halved, kept)
         if level < len(self.across):
             seen = self.across[level](seen, kept) + self._branch(seen, kept, level + 1)
-        seen = zero_padding(self.up[level](seen, kept), kept)
+        seen = self.up[level](seen, kept)
         stretched = F.interpolate(seen, size=x.shape[2:], mode=self.mode, align_corners=False)
         return zero_padding(stretched, mask)
 
@@ -101,7 +101,6 @@ def _halve(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
     steps = (1,) * (rank - 2) + (2, 2)
     if mask is None:
         return _MAXIMUM[rank](x, 3, steps, 1), None
-    mask = mask.expand(x.shape[0], 1, *x.shape[2:])
     lowest = torch.finfo(x.dtype).min
     largest = _MAXIMUM[rank](torch.where(mask, x, lowest), 3, steps, 1)
     kept = _MAXIMUM[rank](

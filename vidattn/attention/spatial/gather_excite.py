@@ -58,7 +58,8 @@ class GatherExcite(Gate):
         self.strides: list[tuple[int, ...]] = []
         self.convolutions = nn.ModuleList()
         self.norms = nn.ModuleList()
-        if gather == "convolutions" and self.extents is not None:
+        if gather == "convolutions":
+            assert self.extents is not None
             self.strides = _strides(self.extents)
             for strides in self.strides:
                 self.convolutions.append(_depthwise(channels, strides))
@@ -71,7 +72,8 @@ class GatherExcite(Gate):
         """See `Gate.weights`; (N, C, *positions), or (N, C, 1, …) for all positions."""
         kept = None if mask is None else mask.expand(x.shape[0], 1, *x.shape[2:])
         cells = self._convolve(x, kept) if len(self.convolutions) else self._mean(x, kept)
-        if self.squeeze is not None and self.excite is not None:
+        if self.squeeze is not None:
+            assert self.excite is not None
             cells = self.excite(F.relu(self.squeeze(cells)))
         return self._spread(cells.sigmoid(), x)
 
@@ -90,14 +92,15 @@ class GatherExcite(Gate):
         if self.extents is None:
             return self.per_channel(masked_mean(x, kept), x)
         with torch.autocast(x.device.type, enabled=False):
-            real = single_precision(zero_padding(x, kept))
+            real = single_precision(x)
             counted = torch.ones_like(real[:1, :1]) if kept is None else kept.to(real)
             mean = self._windows(real) / self._windows(counted).clamp(min=1)
             return mean.to(x.dtype)
 
     def _windows(self, x: Tensor) -> Tensor:
         """The sum of each window, one axis after another, by products with bands of ones."""
-        for axis, extent in enumerate(self.extents or (), start=2):
+        assert self.extents is not None
+        for axis, extent in enumerate(self.extents, start=2):
             index = torch.arange(x.shape[axis], device=x.device)
             distance = (index.unsqueeze(1) - index[::extent]).abs()
             x = (x.movedim(axis, -1) @ (distance < extent).to(x)).movedim(-1, axis)

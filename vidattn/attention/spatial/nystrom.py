@@ -84,8 +84,9 @@ class NystromAttention(Mixer):
         middle = masked_softmax(query_marks @ key_marks.transpose(2, 3), columns, dim=3)
         kept = None if mask is None else mask[:, None, None]
         far = masked_softmax(query_marks @ key.transpose(2, 3), kept, dim=3)
-        # A stretch without positions is no landmark: a row and a column of zeros stay so.
-        return near, middle.masked_fill(~rows, 0), far.masked_fill(~rows, 0)
+        # A stretch without positions is no landmark: a row and a column of zeros stay so, and
+        # nothing is read through them.
+        return near, middle.masked_fill(~rows, 0), far
 
     def _show(self, near: Tensor, rest: Tensor, mask: Tensor | None, grid: tuple[int, ...]) -> None:
         if mask is not None:

@@ -74,7 +74,8 @@ class Performer(LinearAttention):
         return part @ self.projection.to(part.dtype).T, part.square().sum(3, keepdim=True) / 2
 
     def _exponential(self, powers: Tensor) -> Tensor:
-        return (powers.exp() + FLOOR) * self.projection.shape[0] ** -0.5
+        # Without m^-½, which goes when weights are divided by their sum.
+        return powers.exp() + FLOOR
 
 
 def _rotation(size: int, generator: torch.Generator) -> Tensor:

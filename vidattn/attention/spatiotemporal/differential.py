@@ -64,7 +64,8 @@ class DifferentialAttention(Mixer):
         keys = key.unflatten(2, (self.heads, 2, -1)).permute(3, 0, 2, 1, 4)
         value = value.unflatten(2, (self.heads, -1)).transpose(1, 2)
         factor = self.factor()
-        self.show(queries, keys, factor, mask, grid)
+        if self.observer.recording:
+            self._show(queries, keys, factor, mask, grid)
         first, second = (
             mix(one, other, value, mask) for one, other in zip(queries, keys, strict=True)
         )
@@ -79,7 +80,7 @@ class DifferentialAttention(Mixer):
         query_1, key_1, query_2, key_2 = single_precision(self.balance)
         return (query_1 * key_1).sum().exp() - (query_2 * key_2).sum().exp() + self.start
 
-    def show(
+    def _show(
         self,
         queries: Tensor,
         keys: Tensor,
@@ -88,8 +89,6 @@ class DifferentialAttention(Mixer):
         grid: tuple[int, ...],
     ) -> None:
         """Hand the difference of the two attentions to the observer."""
-        if not self.observer.recording:
-            return
         factor = factor.detach()
         pairs = list(zip(queries, keys, strict=True))
         whole = None

@@ -12,6 +12,13 @@ from vidattn.attention.observe import MapKind, Observer
 from vidattn.attention.pooling import lowest_at_padding
 from vidattn.errors import ArgumentError
 
+# A sum of scores up to this is that of zeros.
+SMALLEST = 1e-12
+
+
+# A sum of scores up to this is that of zeros.
+SMALLEST = 1e-12
+
 
 class StripeAttentionPooling(Mechanism):
     """One vector from a clip of people: each horizontal stripe taken from the frames that show it.
@@ -96,4 +103,5 @@ def share_over_time(score: Tensor, count: Tensor) -> Tensor:
     total = score.sum(1, keepdim=True)
     there = (count > 0).to(score.dtype)
     even = there / there.sum(1, keepdim=True).clamp(min=1)
-    return torch.where(total > 1e-12, score / total.clamp(min=1e-12), even)
+    nothing = total <= SMALLEST
+    return torch.where(nothing, even, score / total.masked_fill(nothing, 1))

@@ -99,7 +99,7 @@ class TrajectoryAttention(Mixer):
             whole = joint_weights(query, key, along, mask)
         batch, heads, length, _ = query.shape
         step = max(1, affinity.CHUNK // (batch * heads * length))
-        total = single_precision(query.detach()).new_zeros(batch, heads, length)
+        total = single_precision(query).new_zeros(batch, heads, length)
         for start in range(0, length, step):
             part = slice(start, start + step)
             rows = joint_weights(query[:, :, part], key, along[:, :, part], mask)

@@ -60,7 +60,7 @@ class ShortTermDifference(Mechanism):
             raise ArgumentError(
                 f"ShortTermDifference: expected H and W of at least 2, got {tuple(x.shape[3:])}"
             )
-        changes = self._changes(zero_padding(x, mask), mask)
+        changes = self._changes(x, mask)
         read = F.relu(self.norm(self.convolution(halved(changes))))
         added = F.interpolate(read, size=x.shape[2:])
         if self.observer.recording:

@@ -34,11 +34,8 @@ class AdaptiveToken(Gate):
         self.score = nn.Linear(channels, 1)
         self.temperature = temperature
 
-    def weights(self, x: Tensor, mask: Tensor | None, context: Any) -> Tensor:
-        """See `Gate.weights`; (N, 1, *positions)."""
-        return self._choice(x, None)
-
     def _choice(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        """What x is multiplied by, (N, 1, *positions)."""
         score = single_precision(self.score(x.movedim(1, -1))).movedim(-1, 1)
         if not self.training:
             return (score > 0).to(x.dtype)

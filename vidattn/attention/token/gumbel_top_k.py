@@ -75,7 +75,7 @@ def draw_order(perturbed: Tensor, index: Tensor) -> Tensor:
     """(N, K, 1): as the how-manyth each position of `index` (N, K) was drawn, from 0."""
     lowest = perturbed.new_full((perturbed.shape[0], 1), float("-inf"))
     drawn = torch.cat([perturbed, lowest], dim=1).gather(1, index)
-    ranked = drawn.argsort(dim=1, descending=True, stable=True)
+    ranked = drawn.argsort(dim=1, descending=True)
     return ranked.argsort(dim=1).unsqueeze(2)
 
 

@@ -57,7 +57,7 @@ class TokenReorganisation(Reducer):
         x = zero_padding(x, mask)
         kept = flat_mask(x, mask)
         attention = self.attention(x, kept, context)
-        index = best_positions(attention.detach(), self.tokens, kept)
+        index = best_positions(attention, self.tokens, kept)
         valid = index < attention.shape[1]
         source = one_hot(index, attention.shape[1]).to(attention.dtype)
         if self.fuse:

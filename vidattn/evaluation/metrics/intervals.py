@@ -26,6 +26,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return f"<b>{self.mean:.4g}</b> ({self.low:.4g} – {self.high:.4g})"
+
 
 def bootstrap_mean(
     values: ArrayLike,

@@ -161,7 +161,7 @@ def _classes(
 
 TASK = ScoreTask(
     name="frame_labels",
-    summary="Score frame labels of long videos: accuracy, edit score and F1 of segments.",
+    summary="labels of frames of long videos: accuracy, edit score and F1 of segments",
     predictions="folder of text files, a label a frame on its own line or all below a `###` "
     "heading; or a MATLAB file, or a folder of them (one a split), with `P`",
     truth="folder of text files with a label a line; or MATLAB files with `Y`",

@@ -67,7 +67,7 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
 
 TASK = ScoreTask(
     name="keyframes",
-    summary="Score key frames: are they in the action, is every action seen; means over videos.",
+    summary="key frames: are they in an action, and is every action seen",
     predictions="CSV with `video,frame`, JSON: video -> list of frames (0-based), or the "
     "keyframes.json of `vidattn keyframes`",
     truth="CSV with `video,start,end[,frames]`, or JSON with `spans` or `tubes`; ends exclusive",

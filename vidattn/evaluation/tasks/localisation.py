@@ -175,7 +175,7 @@ TASK = ScoreTask(
     "--thresholds thumos",
     run=run,
     options=(
-        Option("subset", str, "of the truth (default: validation, or the only one)"),
+        Option("subset", str, "the truth's subset to score (default: validation, or the only one)"),
         Option("thresholds", str, "activitynet, thumos, or numbers such as 0.3,0.5", "activitynet"),
     ),
 )

@@ -104,7 +104,7 @@ TASK = ScoreTask(
     example="proposals results.json truth.json --proposals 100",
     run=run,
     options=(
-        Option("subset", str, "of the truth (default: validation, or the only one)"),
+        Option("subset", str, "the truth's subset to score (default: validation, or the only one)"),
         Option("thresholds", str, "activitynet, thumos, or numbers such as 0.3,0.5", "activitynet"),
         Option("proposals", int, "average number of a video, at most", 100),
     ),

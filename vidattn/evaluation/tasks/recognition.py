@@ -203,7 +203,7 @@ def _table(
 
 TASK = ScoreTask(
     name="recognition",
-    summary="Score classes of videos: top 1, top 5, mean class accuracy, calibration; mAP.",
+    summary="classes of videos: top 1, top 5, mean class accuracy, calibration; mAP",
     predictions="CSV with a header `video,CLASS,CLASS,…` and scores, or `video,label[,score]`; or "
     "JSON: video -> scores, labels from the likeliest down, or {label, score} objects; or "
     "evaluation.json or clip_scores.npz of `vidattn evaluate`",
@@ -218,7 +218,7 @@ TASK = ScoreTask(
     run=run,
     options=(
         Option("labels", Path, "the classes, one a line, in the order of their numbers"),
-        Option("split", str, "of a Kinetics CSV, the rows to score"),
+        Option("split", str, "rows of a Kinetics CSV to score, such as val"),
         Option("confusion", Path, "write the confusion matrix to this CSV file"),
         Option(
             "missing",

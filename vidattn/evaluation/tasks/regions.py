@@ -89,8 +89,7 @@ def _refuse_size(path: Path, name: str) -> dict[str, float]:
 
 TASK = ScoreTask(
     name="regions",
-    summary="Score where a model looks: pointing game, energy inside the boxes, IoU of the "
-    "thresholded map; means over the frames of a video, then over videos.",
+    summary="where a model looks: pointing game, energy inside the boxes, IoU of its map",
     predictions=".npz of maps with keys video/frame, or JSON: video -> frame -> object with "
     "`point` [x, y] or `map`",
     truth="JSON: video -> object with `boxes` (frame -> boxes), `width`, `height`; or `videos` "

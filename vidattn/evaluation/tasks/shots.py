@@ -108,7 +108,7 @@ def _counts(counts: BoundaryCounts) -> dict[str, int]:
 
 TASK = ScoreTask(
     name="shots",
-    summary="Score shot boundaries: precision, recall and F1 over all videos together.",
+    summary="shot boundaries: precision, recall and F1 over all videos together",
     predictions="JSON: video -> first frames of shots, or [last old, first new frame] of each "
     "transition; .npz of a score a frame (--threshold); folder of text files with "
     "`first last` frame a shot, or TransNet's `.predictions.txt`",

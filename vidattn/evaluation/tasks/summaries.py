@@ -221,8 +221,7 @@ def _reduced(summary: np.ndarray, people: PeoplesSummaries, plan: _Plan) -> floa
 
 TASK = ScoreTask(
     name="summaries",
-    summary="Score video summaries: F1 with people's, rank correlation with their importances; "
-    "beside random, uniform and human ones.",
+    summary="summaries of videos: F1 with people's, rank correlation with their importances",
     predictions="JSON: video -> scores (one a pick, or one a frame), or -> an object with "
     "`summary`, 0 or 1 a frame",
     truth="HDF5 or JSON with user_summary, change_points, n_frames, picks (TVSum, SumMe as "
@@ -242,7 +241,7 @@ TASK = ScoreTask(
         Option("splits", Path, "JSON list with test_keys: mean over each, then over splits"),
         Option("budget", float, "share of the video that a summary may last", default=0.15),
         Option("draws", int, "random summaries a video", default=10),
-        Option("seed", int, "of the random ones", default=0),
+        Option("seed", int, "seed of the random summaries", default=0),
         Option(
             "missing",
             str,

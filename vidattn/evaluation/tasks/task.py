@@ -11,6 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from vidattn.evaluation.notebook import html_table
+
+# Of a score's figures, in its `repr`.
+FIGURES_SHOWN = 4
+
 
 @dataclass(frozen=True)
 class Score:
@@ -34,6 +39,24 @@ class Score:
     notes: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        figures = [f"{name} {shown_number(value)}" for name, value in self.figures.items()]
+        more = ", …" if len(figures) > FIGURES_SHOWN else ""
+        return (
+            f"<Score {self.task}, protocol {self.protocol}: "
+            f"{', '.join(figures[:FIGURES_SHOWN])}{more}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: figures, then counts."""
+        rows = [
+            (name, shown_number(value), _bounds(self.intervals.get(name)))
+            for name, value in self.figures.items()
+        ]
+        rows += [(name.replace("_", " "), str(count), "") for name, count in self.counts.items()]
+        title = f"{self.task}, protocol {self.protocol}"
+        return html_table(title, ("figure", "value", "95 % interval"), rows)
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON types; None stands for NaN."""
@@ -95,6 +118,17 @@ class ScoreTask:
     example: str
     run: Callable[[Path, Path, str, dict[str, Any]], Score]
     options: tuple[Option, ...] = ()
+
+
+def shown_number(value: float) -> str:
+    """A figure or a count as people read it; a dash where nothing could be counted."""
+    if isinstance(value, int):
+        return str(value)
+    return "–" if math.isnan(value) else f"{value:.6f}"
+
+
+def _bounds(interval: tuple[float, float] | None) -> str:
+    return f"{interval[0]:.4f} – {interval[1]:.4f}" if interval else ""
 
 
 def _plain(value: Any) -> Any:

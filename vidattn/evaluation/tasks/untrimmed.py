@@ -105,7 +105,7 @@ TASK = ScoreTask(
     example="untrimmed predictions.json activity_net.v1-3.min.json --top 3",
     run=run,
     options=(
-        Option("subset", str, "of the truth (default: validation, or the only one)"),
+        Option("subset", str, "the truth's subset to score (default: validation, or the only one)"),
         Option("top", int, "how many of the surest labels of a video may hit", 3),
     ),
 )

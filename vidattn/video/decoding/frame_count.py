@@ -77,7 +77,7 @@ class FrameCount:
         before = self.times[-1] if self.times else None
         if before is None or frame.pts is None or frame.time >= before:
             return False
-        name = self._cursor.container.format.name
+        name = self._cursor.source.container.format.name
         return name in _TIMED_FILES or (name in _TIMED_STREAMS and not frame.key_frame)
 
     def _next_or_damage(self) -> Any | None:
@@ -93,7 +93,7 @@ class FrameCount:
         cursor = self._cursor
         if position >= len(self.times):
             raise DecodeError(cursor.path, f"frame {position}: {self.damage}")
-        if cursor.spent or cursor.astray or cursor.emitted > position:
+        if cursor.exhausted or cursor.unplaced or cursor.emitted > position:
             cursor.rewind()
         while True:
             wanted = cursor.emitted == position

@@ -125,7 +125,7 @@ class FrameSearch:
         index, cursor, position = self._index, self.cursor, given.position
         time = int(index.timestamps[position])
         start = int(index.starts[position]) if way.seeks else 0
-        if self._must_move(time, start, int(index.packets[position])):
+        if cursor.must_move(time, start, int(index.packets[position])):
             self._confirm()
             cursor.seek(start)
         while True:
@@ -138,7 +138,7 @@ class FrameSearch:
                 raise DecodeError(cursor.path, f"frame {position}: the video ends before it")
             late = frame.pts is not None and frame.pts > time
             if late or frame.is_corrupt:
-                what = f"nothing decodes at {float(time * cursor.stream.time_base)} s"
+                what = f"nothing decodes at {float(time * cursor.source.stream.time_base)} s"
                 if not late:
                     what = f"a picture that it may refer to is damaged; {SALVAGE}"
                 raise DecodeError(cursor.path, f"frame {position}: {what}")
@@ -146,19 +146,6 @@ class FrameSearch:
                 self._unconfirmed = given if cursor.threads > 1 else None
                 return frame
             del frame  # before the next is decoded
-
-    def _must_move(self, time: int, start: int, packet: int) -> bool:
-        cursor = self.cursor
-        behind = cursor.last_timestamp is not None and cursor.last_timestamp >= time
-        gone = cursor.emptied and cursor.position <= packet
-        return (
-            cursor.astray
-            or behind
-            or gone
-            or cursor.spent
-            or start > cursor.position
-            or time in cursor.passed
-        )
 
     def _confirm(self) -> None:
         """Look at what was decoded for the frames handed out and is shown after them."""
@@ -183,4 +170,4 @@ class FrameSearch:
         whole = True
         while (frame := cursor.next_frame(given.wanted, last=given.last)) is not None:
             whole &= not frame.is_corrupt
-        return whole and cursor.owed == 0
+        return whole and cursor.pending == 0

@@ -13,6 +13,7 @@ from vidattn.errors import DecodeError, LimitError, NotAVideoError, VideoError
 from vidattn.video.containers import CONTAINERS
 from vidattn.video.limits import Limits
 from vidattn.video.packets.h264_parameters import tells_reordering
+from vidattn.video.packets.paths import failing_storage
 
 # To complete what a header says, FFmpeg reads packets and decodes them, for longer than all else
 # takes. In haste it reads few, and decodes only where that is quick or tells what we rely on.
@@ -56,6 +57,8 @@ def typed_errors(
             raise
         if "max pixel count" in str(error):
             raise LimitError(path, "a frame has more pixels than allowed") from error
+        if (failing := failing_storage(path, error)) is not None:
+            raise failing from error
         # PyAV also leaks IndexError, ValueError, … of damaged files.
         what = doing if isinstance(doing, str) else doing()
         raise kind(path, f"{what}: {_reason(error)}{advice and f'; {advice}'}") from error

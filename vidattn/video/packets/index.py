@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vidattn.heartbeat import beat
 from vidattn.video.limits import Limits
 from vidattn.video.packets.demuxer import typed_errors
 
@@ -66,6 +67,7 @@ class PacketTable:
                 if packet.size == 0 and packet.dts is None:
                     continue  # the demuxer's mark for the end
                 rows.append(packet_row(packet))
+                beat()
                 limits.check_packets(path, len(rows))
         return cls.of(rows)
 

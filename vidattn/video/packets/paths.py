@@ -1,16 +1,25 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 from pathlib import Path
 
-from vidattn.errors import NotAVideoError, UnsafePathError, VideoNotFoundError
+from vidattn.errors import (
+    InputOutputError,
+    NotAVideoError,
+    UnsafePathError,
+    VideoError,
+    VideoNotFoundError,
+)
+from vidattn.files import is_trouble
 
 # FFmpeg takes these characters before a colon for a protocol: http:, concat:, subfile,,start,0:
 _PROTOCOL = re.compile(r"^[A-Za-z0-9+.,_-]{2,}:")
 # The openings of files that only name other files, which a demuxer would go and read.
 _PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"<smil", b"<asx", b"v=0\r", b"v=0\n")
+_CHUNK_BYTES = 2**22
 _MANIFESTS = (b"<mpd", b"<smoothstreamingmedia", b"<cpl", b"<assetmap")
 
 
@@ -40,7 +49,7 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
             raise UnsafePathError(name, reason) from None
         raise VideoNotFoundError(name, "no such file or folder") from None
     except OSError as error:
-        raise VideoNotFoundError(name, f"cannot be reached: {error.strerror}") from None
+        raise _unreachable(name, f"cannot be reached: {error.strerror}", error) from None
     if stat.S_ISDIR(status.st_mode):
         return absolute
     if not stat.S_ISREG(status.st_mode):
@@ -56,8 +65,36 @@ def _refuse_playlist(name: str, absolute: Path) -> None:
         with absolute.open("rb") as file:
             head = file.read(4096)
     except OSError as error:
-        raise VideoNotFoundError(name, f"cannot be read: {error.strerror}") from None
+        raise _unreachable(name, f"cannot be read: {error.strerror}", error) from None
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     is_manifest = text.startswith(b"<") and any(mark in text for mark in _MANIFESTS)
     if text.startswith(_PLAYLISTS) or is_manifest:
         raise UnsafePathError(name, "a playlist that names other files, not a video")
+
+
+def _unreachable(name: str, reason: str, error: OSError) -> VideoError:
+    return (InputOutputError if is_trouble(error) else VideoNotFoundError)(name, reason)
+
+
+def failing_storage(path: str, error: Exception) -> InputOutputError | None:
+    """The error to raise where the disk or the network failed; None where the file is to blame.
+
+    FFmpeg says "Input/output error" of files that are cut off, too. If their bytes can be read,
+    the disk is well.
+
+    Args:
+        path: of the file.
+        error: what was raised while it was read.
+    """
+    if is_trouble(error):
+        return InputOutputError(path, f"cannot be read: {error.strerror or error}")  # type: ignore[attr-defined]
+    if not isinstance(error, OSError) or error.errno != errno.EIO:
+        return None
+    try:
+        with open(path, "rb") as file:
+            while file.read(_CHUNK_BYTES):
+                pass
+    except OSError as found:
+        if is_trouble(found):
+            return InputOutputError(path, f"cannot be read: {found.strerror}")
+    return None

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from dataclasses import replace
 
 import numpy as np
 
 from vidattn.errors import DecodeError
+from vidattn.heartbeat import beat
 from vidattn.video.decoding.resize import resize_area, resized_size
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
+from vidattn.video.metadata import VideoMetadata
 from vidattn.video.readers.indexed_reader import IndexedReader
 from vidattn.video.readers.pyav_reader import PyavReader
 
@@ -35,14 +38,20 @@ class CheckedReader(IndexedReader):
             if index.full_decode_reason is not None:
                 self._refuse(index.full_decode_reason)
             self._seconds = np.array(index.seconds_of(range(len(index))))
-            self._keys = np.array(index.keyframe_indices(), np.int64)
-            self.size, self.fps = index.size, index.fps
+            self._keys = np.array(index.intra_frame_indices(), np.int64)
+            self._size, self.fps = index.size, index.fps
+            self._metadata = index.metadata
             self.duration_seconds = index.duration_seconds
             self.stream_index = index.stream_index
             if index.container_format in self.refused_containers:
                 self._refuse(f"the container {index.container_format}")
             if index.orientation.mirrored:
                 self._refuse("the picture is to be shown mirrored")
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        """As the interface says."""
+        return replace(self._metadata, decoder=self.decoder)
 
     @abstractmethod
     def _read(self, indices: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -52,6 +61,7 @@ class CheckedReader(IndexedReader):
         size = resized_size(self.size, short_side)
         unique, places = np.unique(indices, return_inverse=True)
         rows, seconds = self._read(unique.tolist())
+        beat()
         self._check_frames(unique, rows, seconds)
         if size != self.size:
             rows = np.stack([resize_area(row, size) for row in rows])

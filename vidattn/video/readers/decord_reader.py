@@ -43,6 +43,11 @@ class DecordReader(CheckedReader):
         # decord's clock starts at the first frame.
         self._check_times(self._seconds - self._seconds[0], times - times[0])
 
+    @classmethod
+    def require_library(cls) -> None:
+        """As the interface says."""
+        _library()
+
     def _read(self, indices: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
         library = _library()
         try:

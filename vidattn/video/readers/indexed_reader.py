@@ -15,12 +15,14 @@ from vidattn.video.reader import VideoReader
 class IndexedReader(VideoReader):
     """A reader that knows the time of every frame.
 
-    Subclasses set `_seconds`, float64 of shape (number of frames,), and `_keys`, the ascending
-    indices of its key frames, and write `_decode`. Those that give damaged frames too set `_valid`.
+    Subclasses set `_seconds`, float64 of shape (number of frames,), `_keys`, the ascending indices
+    of its intra frames, and `_size`, or write `size`; and they write `_decode`. Those that give
+    damaged frames too set `_valid`.
     """
 
     _seconds: np.ndarray
     _keys: np.ndarray
+    _size: tuple[int, int]
     _valid: np.ndarray | None = None
     _closed = False
 
@@ -31,6 +33,11 @@ class IndexedReader(VideoReader):
         Indices come in any order, and more than once; none should be decoded twice. Frames are
         resized as `frames_at` says.
         """
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """As the interface says."""
+        return self._size
 
     def __len__(self) -> int:
         return len(self._seconds)
@@ -70,7 +77,7 @@ class IndexedReader(VideoReader):
         inside = (self._seconds >= start_seconds) & (self._seconds < end_seconds)
         return self.frames_at(np.flatnonzero(inside).tolist(), short_side=short_side)
 
-    def keyframe_indices(self) -> list[int]:
+    def intra_frame_indices(self) -> list[int]:
         """As the interface says."""
         return self._keys.tolist()
 

@@ -9,6 +9,7 @@ import av
 import av.logging
 
 from vidattn.errors import LimitError
+from vidattn.heartbeat import beat
 from vidattn.video.decoding.complaints import errors_of
 from vidattn.video.limits import Limits
 from vidattn.video.packets.demuxer import open_container
@@ -106,6 +107,7 @@ class LenientDecoder:
         self._container.close()
 
     def _next_packet(self) -> Any | None:
+        beat()
         for _ in range(_ATTEMPTS):
             try:
                 with self._captured() as messages:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
@@ -14,12 +15,15 @@ from vidattn.video.decoding.cursor import DecodingCursor
 from vidattn.video.decoding.frame_count import FrameCount
 from vidattn.video.decoding.frame_search import DoubtError, FrameSearch
 from vidattn.video.decoding.orientation import Orientation
+from vidattn.video.decoding.packet_source import PacketSource
 from vidattn.video.decoding.picture import RgbConverter, RgbRows, ShownSize
 from vidattn.video.decoding.plan import fair_shares
 from vidattn.video.decoding.threads import available_threads
 from vidattn.video.decoding.timing import duration_seconds, filled, frame_rate, in_shown_order
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
+from vidattn.video.metadata import VideoMetadata
 from vidattn.video.packets.index import FrameIndex, PacketTable, suspicion
+from vidattn.video.packets.index_cache import store_table
 from vidattn.video.packets.paths import checked_path
 from vidattn.video.readers.indexed_reader import IndexedReader
 
@@ -81,7 +85,7 @@ class PyavReader(IndexedReader):
         self.damage: str | None = None
         self._promised = 0  # frames that its packets promise, and no decoder gives
         self._previous: int | None = None
-        self._cursor = DecodingCursor(self.path, checked_path(path), limits)
+        self._cursor = DecodingCursor(PacketSource(self.path, checked_path(path), limits))
         self._helpers: dict[int, FrameSearch] = {}
         try:
             self._read_index()
@@ -90,7 +94,7 @@ class PyavReader(IndexedReader):
             raise
 
     @property
-    def size(self) -> tuple[int, int]:  # type: ignore[override]
+    def size(self) -> tuple[int, int]:
         """(height, width) as shown; decodes the first frame where none was yet."""
         if self._shown.size is None:
             first = np.zeros(1, np.int64)
@@ -110,13 +114,34 @@ class PyavReader(IndexedReader):
         """Width of a pixel over its height: the container's, or else the decoder's."""
         self._check_open()
         self.size  # noqa: B018 - decodes a frame
-        stream = self._cursor.stream
+        stream = self._cursor.source.stream
         return float(stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or 1)
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        """As the interface says."""
+        orientation = self.orientation
+        return replace(
+            super().metadata,
+            codec=self.codec,
+            container=self.container_format,
+            quarter_turns=orientation.quarter_turns,
+            mirrored=orientation.mirrored,
+            sample_aspect_ratio=self.sample_aspect_ratio,
+            full_decode_reason=self.full_decode_reason,
+            damage=self.damage,
+            packet_count=len(self.packet_table),
+            declared_frames=self._declared_frames,
+        )
 
     @property
     def missing_end(self) -> str | None:
         """As the interface says."""
         return self.damage if self.damage is not None and self._promised == 0 else None
+
+    def keep_packet_table(self) -> None:
+        """As the interface says."""
+        store_table(checked_path(self.path), self.packet_table)
 
     def close(self) -> None:
         """Release the file; asking for frames afterwards is an error."""
@@ -129,7 +154,7 @@ class PyavReader(IndexedReader):
 
     def _read_index(self) -> None:
         cursor = self._cursor
-        stream, container = cursor.stream, cursor.container
+        stream, container = cursor.source.stream, cursor.source.container
         time_base = stream.time_base
         self.stream_index = stream.index
         self.container_format = container.format.name
@@ -150,7 +175,7 @@ class PyavReader(IndexedReader):
     def _trust_packets(self, cursor: DecodingCursor, table: PacketTable) -> int:
         """Frames are what the packets say; position of the packet that is shown last."""
         self._index: FrameIndex | None = FrameIndex.build(table)
-        self._seconds = _seconds(self._index.timestamps, cursor.stream.time_base)
+        self._seconds = _seconds(self._index.timestamps, cursor.source.stream.time_base)
         self._keys = np.flatnonzero(table.keys[self._index.packets])
         if len(table) >= _LONG_GROUPS * len(self._keys):
             cursor.use_threads(self._threads)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -12,6 +13,7 @@ from vidattn.errors import DecodeError
 from vidattn.video.decoding.picture import RgbConverter
 from vidattn.video.decoding.resize import resized_size
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
+from vidattn.video.metadata import VideoMetadata
 from vidattn.video.packets.paths import checked_path
 from vidattn.video.readers.indexed_reader import IndexedReader
 from vidattn.video.readers.lenient_decoder import LenientDecoder
@@ -37,8 +39,6 @@ class SalvagingReader(IndexedReader):
     Attributes:
         valid: bool (frames,).
         damage: index of an invalid frame -> what is wrong there.
-        packet_count: packets that are in the file.
-        declared_frames: frames that its header promises; 0 where it says nothing.
 
     Raises:
         VideoNotFoundError, NotAVideoError, UnsafePathError, LimitError: as they say.
@@ -60,14 +60,25 @@ class SalvagingReader(IndexedReader):
         self.fps = survey.fps
         self.duration_seconds = survey.duration_seconds
         self.timestamps_made_up = survey.timestamps_made_up
-        self.size = survey.orientation.shown_size(survey.stored_size)
+        self._size = survey.orientation.shown_size(survey.stored_size)
         self.damage = survey.reasons
-        self.packet_count = survey.packet_count
-        self.declared_frames = survey.declared_frames
-        self.sample_aspect_ratio = survey.sample_aspect_ratio
-        self.codec = survey.codec
-        self.container_format = survey.container_format
-        self.stream_index = survey.stream_index
+
+    @property
+    def metadata(self) -> VideoMetadata:
+        """As the interface says."""
+        survey = self._survey
+        spans = self.damaged_spans
+        return replace(
+            super().metadata,
+            codec=survey.codec,
+            container=survey.container_format,
+            quarter_turns=survey.orientation.quarter_turns,
+            mirrored=survey.orientation.mirrored,
+            sample_aspect_ratio=survey.sample_aspect_ratio,
+            damage=spans[0][2] if spans else None,
+            packet_count=survey.packet_count,
+            declared_frames=survey.declared_frames,
+        )
 
     @property
     def valid(self) -> np.ndarray:

@@ -41,6 +41,11 @@ class TorchcodecReader(CheckedReader):
             raise DecodeError(self.path, f"torchcodec cannot open it: {error}") from error
         self._check_count(len(self._video))
 
+    @classmethod
+    def require_library(cls) -> None:
+        """As the interface says."""
+        _library()
+
     def _read(self, indices: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
         try:
             batch = self._video.get_frames_at(indices)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidattn.cli.arguments import (
+    add_decoder,
+    add_device,
+    add_json,
+    add_overwrite,
+    add_processes,
+    add_salvage,
+    command,
+)
+from vidattn.cli.streams import print_json
+
+if TYPE_CHECKING:
+    from vidattn.inference import RecognitionPrediction
+    from vidattn.jobs import Predictions
+
+HELP = "say what is in videos, and when"
+
+EPILOG = """\
+Without --output the answers are printed only. With it, the folder gets predictions.csv (video,
+start_seconds, end_seconds, label, probability, rank), predictions.json, which `vidattn score
+recognition` reads as predictions, and a page, predictions.html. Videos need no labels. Those that
+cannot be read are listed under "failures" and the others go on; the exit code is then 1. A run with
+--output that was interrupted goes on when the same command is given again; one that has finished is
+replaced with --overwrite.
+
+examples:
+  vidattn predict match.mp4 --checkpoint runs/demo/model.ckpt
+  vidattn predict match.mp4 --checkpoint runs/demo/model.ckpt --every 0.5 --window-seconds 2
+  vidattn predict videos/ more.txt picture.jpg --checkpoint model.ckpt --output predictions
+"""
+# Where more videos are given, or more is seen in one, the rest is in the files.
+VIDEOS_IN_FULL = 5
+SEGMENTS_SHOWN = 12
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's options."""
+    parser = command(commands, "predict", help_line=HELP, epilog=EPILOG)
+    parser.add_argument(
+        "videos",
+        nargs="+",
+        metavar="VIDEO",
+        help="video, folder of videos or of images, picture, or .txt list",
+    )
+    parser.add_argument("--checkpoint", required=True, type=Path, help="a trained model")
+    parser.add_argument(
+        "--every",
+        dest="every_seconds",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="give labels for steps of this length (default: 1)",
+    )
+    parser.add_argument(
+        "--top",
+        type=int,
+        default=5,
+        metavar="K",
+        help="write this many of the likeliest classes of each step (default: 5)",
+    )
+    parser.add_argument(
+        "--window-seconds",
+        type=float,
+        metavar="SECONDS",
+        help="look at this much of a video at a time: as long as the videos that the model was "
+        "trained on, where its clips span whole videos (default: 10)",
+    )
+    parser.add_argument("--batch-size", type=int, default=4, help="windows at once (default: 4)")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="result folder (default: none, only print)"
+    )
+    add_overwrite(parser)
+    add_processes(parser)
+    add_decoder(parser)
+    add_salvage(parser)
+    add_device(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Predict, and say what is seen and which videos cannot be read."""
+    from vidattn.jobs import print_failures, write_predictions
+
+    found = write_predictions(
+        parsed.videos,
+        parsed.output,
+        checkpoint=parsed.checkpoint,
+        every_seconds=parsed.every_seconds,
+        top=parsed.top,
+        window_seconds=parsed.window_seconds,
+        batch_size=parsed.batch_size,
+        decoder=parsed.decoder,
+        salvage=parsed.salvage,
+        device=parsed.device,
+        processes=parsed.processes,
+        threads=parsed.threads,
+        video_seconds=parsed.video_seconds,
+        video_memory=parsed.video_memory,
+        overwrite=parsed.overwrite,
+    )
+    if found is None:
+        print("this process's share is done; others are still at work", file=sys.stderr)
+        return 0
+    if parsed.json:
+        print_json(found.to_json())
+    else:
+        _print(found, parsed.output)
+    for video in found:
+        for remark in video.remarks:
+            print(f"vidattn: {video.video}: {remark}", file=sys.stderr)
+    print_failures(found.failures)
+    return 1 if found.failures else 0
+
+
+def _print(found: Predictions, output: Path | None) -> None:
+    for video in found:
+        print(f"{video.video}: {video.label} ({video.probability:.0%})")
+        if len(found) <= VIDEOS_IN_FULL:
+            _print_segments(video)
+    if output is not None and len(found):
+        expected = len(found) + len(found.failures)
+        print(f"{len(found)} of {expected} videos: {output}/predictions.html, .csv and .json")
+
+
+def _print_segments(video: RecognitionPrediction) -> None:
+    segments = video.segments()
+    for each in segments[:SEGMENTS_SHOWN]:
+        times = f"{each.start_seconds:8.2f} – {each.end_seconds:8.2f} s"
+        print(f"  {times}  {each.label} ({each.probability:.0%})")
+    if len(segments) > SEGMENTS_SHOWN:
+        print(f"  … and {len(segments) - SEGMENTS_SHOWN} more; --output DIR writes all")

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from vidattn.errors import AnnotationError, VideoError
+from vidattn.files import write_csv
+from vidattn.inference.predictions import RecognitionPrediction
+from vidattn.inference.predictor import PredictionSettings, predicted
+from vidattn.inference.windows import check_window
+from vidattn.models import LoadedRecogniser
+from vidattn.runs.failures import counted, failed, is_failure
+from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
+from vidattn.runs.provenance import versions
+from vidattn.runs.results import ResultFolder
+from vidattn.runs.run import thread_count, work_through
+from vidattn.runs.run_network import (
+    NETWORK_MODULES,
+    device_kind,
+    loaded_here,
+    loaded_in,
+    processes_for,
+    to_share,
+)
+from vidattn.runs.shards import Shard
+from vidattn.runs.video_lists import videos_and_folders
+from vidattn.runs.work import Group, Record
+from vidattn.video.opening import check_decoder, check_salvageable, open_video_or_picture
+
+RECORD, TABLE, PAGE = "predictions.json", "predictions.csv", "predictions.html"
+_DEFAULTS = PredictionSettings()
+COLUMNS = ("video", "start_seconds", "end_seconds", "label", "probability", "rank")
+
+
+@dataclass(frozen=True, repr=False)
+class Predictions:
+    """What a model sees in the videos of a list; its length is the number of videos.
+
+    Attributes:
+        videos: of each that could be read, in the order of the list.
+        counts: how many videos were expected, done and failed, and the failures; see
+            `vidattn.runs.failures.counted`.
+        settings: all that the predictions depend on besides the videos.
+    """
+
+    videos: tuple[RecognitionPrediction, ...]
+    counts: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+    @property
+    def failures(self) -> list[Mapping[str, Any]]:
+        """Why the others could not be used: "video", "error", "reason" and "attempts" of each."""
+        return list(self.counts["failures"])
+
+    def to_json(self) -> dict[str, Any]:
+        """What `predictions.json` holds: like `evaluation.json`, `scores` of each of `videos`.
+
+        They are the probabilities of the whole video, in the order of `classes`.
+        """
+        return {
+            **self.settings,
+            **self.counts,
+            "videos": [_video(each) for each in self.videos],
+        }
+
+    def rows(self) -> Iterator[tuple[str, float, float, str, float, int]]:
+        """The rows of `predictions.csv`: of each step of each video its classes by rank, from 1."""
+        for video in self.videos:
+            for step in video:
+                start, end = round(step.start_seconds, 6), round(step.end_seconds, 6)
+                for rank, (label, probability) in enumerate(step.labels, start=1):
+                    yield video.video, start, end, label, round(probability, 6), rank
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, number: int) -> RecognitionPrediction:
+        return self.videos[number]
+
+    def __iter__(self) -> Iterator[RecognitionPrediction]:
+        return iter(self.videos)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} videos, {len(self.failures)} failed>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: each video's class, and why some have none."""
+        rows = [(each.video, f"{each.label} {each.probability:.0%}") for each in self.videos]
+        rows += [(each["video"], each["reason"]) for each in self.failures]
+        cells = "".join(f"<tr><td>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in rows)
+        return f"<table><tr><th>video</th><th>class</th></tr>{cells}</table>"
+
+
+def write_predictions(
+    videos: Iterable[str | Path],
+    output: str | Path | None = None,
+    *,
+    checkpoint: str | Path | LoadedRecogniser,
+    every_seconds: float = _DEFAULTS.every_seconds,
+    top: int = _DEFAULTS.top,
+    window_seconds: float | None = None,
+    batch_size: int = _DEFAULTS.batch_size,
+    decoder: str = "pyav",
+    salvage: bool = False,
+    device: str = "cpu",
+    processes: int = 1,
+    threads: int | None = None,
+    video_seconds: float = VIDEO_SECONDS,
+    video_memory: str | int = VIDEO_MEMORY,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Predictions | None:
+    """Say what is in each of many videos, and when, and write it down.
+
+    In `output`: `predictions.json`, `predictions.csv` with a row for each class of each step, and
+    `predictions.html`.
+    Videos that cannot be read are recorded and the others go on; if none can be read, nothing is
+    written. A run with an output that was interrupted goes on when called again with the same
+    arguments; a launcher's processes share it.
+
+    Args:
+        videos: videos, folders of frame images, folders with videos below, single pictures, or
+            `.txt` files with one path a line, relative to the list.
+        output: a folder; nothing is written if None.
+        checkpoint: a file, or what `vidattn.load` returned.
+        every_seconds, top, window_seconds, batch_size, salvage: see
+            `RecognitionPredictor.predict`.
+        processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
+        overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
+
+    Returns:
+        the predictions; None in those of a launcher's processes that are not the last to finish.
+
+    Raises:
+        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or
+            something in `output` would be written over.
+    """
+    check_decoder(decoder, salvage=salvage)
+    own = PredictionSettings(every_seconds, top, window_seconds, batch_size)
+    limits = RunLimits(video_seconds, video_memory)
+    processes = processes_for(checkpoint, processes)
+    given = list(videos)
+    names = list(dict.fromkeys(map(str, videos_and_folders(given))))
+    if not names:
+        raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
+    if salvage:
+        check_salvageable(names)
+    loaded = loaded_here(checkpoint, device, processes)
+    model = to_share(checkpoint, loaded, processes)
+    check_window(loaded.clip, window_seconds)
+    settings = {
+        "task": "recognition",
+        "checkpoint": loaded.path,
+        "checkpoint_sha256": loaded.digest,
+        "classes": list(loaded.classes),
+        "multi_label": loaded.multi_label,
+        **asdict(own),
+        "decoder": decoder,
+        "salvage": salvage,
+        "device": device_kind(model, device),
+        "threads": thread_count(threads, processes),
+        "versions": versions(decoder),
+    }
+    results = None
+    if output is not None:
+        results = ResultFolder(output, "predict", RECORD, [TABLE, PAGE], overwrite=overwrite)
+    records = work_through(
+        _Prediction(names, model, device, decoder, salvage, own),
+        [[number] for number in range(len(names))],
+        names,
+        output=results,
+        settings=settings | {"videos": names},
+        processes=processes,
+        limits=limits,
+        imports=NETWORK_MODULES,
+        description="predicting",
+        progress=progress,
+    )
+    if records is None:
+        return None
+    found = _predictions(names, records, settings)
+    if results is not None:
+        _write(results, found)
+    return found
+
+
+def _video(found: RecognitionPrediction) -> dict[str, Any]:
+    record = found.to_json()
+    scores = record.pop("probabilities")
+    first = {name: record.pop(name) for name in ("video", "label", "probability")}
+    return first | {"scores": list(scores.values())} | record
+
+
+def _predictions(
+    names: Sequence[str], records: Mapping[int, Record], settings: Mapping[str, Any]
+) -> Predictions:
+    done = [records[number] for number in range(len(names)) if not is_failure(records[number])]
+    found = tuple(RecognitionPrediction.from_json(record) for record in done)
+    return Predictions(found, counted(names, records), settings)
+
+
+def _write(results: ResultFolder, found: Predictions) -> None:
+    if not len(found):
+        results.abandon()
+        return
+    from vidattn.jobs.prediction_page import write_prediction_page
+
+    write_csv(results.folder / TABLE, COLUMNS, found.rows())
+    write_prediction_page(results.folder / PAGE, found)
+    results.finish(found.to_json(), [TABLE, PAGE])
+
+
+@dataclass(frozen=True, eq=False)
+class _Prediction:
+    """The work of such a run; see `vidattn.runs.work.Work`."""
+
+    videos: Sequence[str]
+    model: str | LoadedRecogniser
+    device: str
+    decoder: str
+    salvage: bool
+    settings: PredictionSettings
+
+    def records(
+        self, groups: Iterable[Group], shard: Shard
+    ) -> Iterator[Mapping[int, Record] | float]:
+        loaded = loaded_in(shard, self.model, self.device)
+        for [number] in groups:
+            try:
+                with open_video_or_picture(
+                    self.videos[number], self.decoder, salvage=self.salvage
+                ) as reader:
+                    found = yield from predicted(loaded, reader, self.settings)
+                record = found.to_json()
+            except VideoError as error:
+                record = failed(error)
+            yield {number: record}
