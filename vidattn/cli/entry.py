@@ -22,6 +22,7 @@ COMMANDS = (
     "score",
     "features",
     "keyframes",
+    "shots",
     "explain",
     "index",
     "convert",

@@ -22,6 +22,7 @@ from .index import index_videos as index_videos
 from .keyframes import write_keyframes as write_keyframes
 from .predict import Predictions as Predictions
 from .predict import write_predictions as write_predictions
+from .shots import write_shots as write_shots
 from .show import CheckpointFacts as CheckpointFacts
 from .show import show as show
 from .train import train as train

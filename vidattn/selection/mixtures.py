@@ -215,9 +215,9 @@ def _fades(film: _Film) -> Iterator[tuple[int, int]]:
         ):
             new += 1
         gradual = start - old > 2 or new - end > 1
-        if start > 0 and end < len(contrast) and gradual:
-            if min(contrast[old], contrast[new]) > _TEXTURED:
-                yield old, new
+        inside = start > 0 and end < len(contrast)
+        if inside and gradual and min(contrast[old], contrast[new]) > _TEXTURED:
+            yield old, new
 
 
 def _evenness(shares: FloatRow) -> float:
