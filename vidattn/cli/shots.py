@@ -91,11 +91,10 @@ def _print(found: Mapping[str, Any], output: Path | None) -> None:
     for number, (name, video) in enumerate(found["videos"].items()):
         print(f"{name}: {len(video['shots'])} shots in {video['duration_seconds']:.1f} s")
         for shot in video["shots"] if number < VIDEOS_IN_FULL else ():
-            print(
-                f"  {shot['number']:4d}  {shot['start_seconds']:9.2f} – {shot['end_seconds']:9.2f} s"
-                f"  frames {shot['start_frame']} – {shot['end_frame'] - 1}"
-                f"  {shot['begins_with'] or ''}".rstrip()
-            )
+            times = f"{shot['start_seconds']:9.2f} – {shot['end_seconds']:9.2f} s"
+            frames = f"frames {shot['start_frame']} – {shot['end_frame'] - 1}"
+            kind = shot["begins_with"] or ""
+            print(f"  {shot['number']:4d}  {times}  {frames}  {kind}".rstrip())
     for failure in found["failures"]:
         print(f"vidattn: {failure['video']}: {failure['reason']}", file=sys.stderr)
     if output is not None and found["videos"]:
