@@ -126,7 +126,7 @@ def write_predictions(
     check_decoder(decoder, salvage=salvage)
     own = PredictionSettings(every_seconds, top, window_seconds, batch_size)
     given = list(videos)
-    names = list(dict.fromkeys(map(str, videos_and_folders(given))))
+    names = list(map(str, videos_and_folders(given)))
     if not names:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.errors import ArgumentError, DecodeError
+from vidattn.heartbeat import beat
 from vidattn.video.decoding.forks import outlive_forks
 from vidattn.video.limits import Limits
 from vidattn.video.packets.demuxer import open_container, typed_errors
@@ -108,6 +109,7 @@ class PacketSource:
 
     def next_packet(self) -> Any | None:
         """The next packet; one without data behind the last, and then None."""
+        beat()
         if self._returned is not None:
             packet, self._returned = self._returned, None
             return packet
