@@ -190,6 +190,7 @@ class TrainingCLI(LightningCLI):
         splits = self.datamodule.splits
         # Test videos must not choose the checkpoint that is tested on them.
         chooses = splits.validation and splits.validation is not splits.test
+        chooses = chooses and given["limit_val_batches"] != 0
         metric = self.model.metric_name if chooses else None
         add_run_files(given, Path(self.config.output), metric=metric)
         return self._instantiate_trainer(given, [])

@@ -113,6 +113,7 @@ class PacketSource:
         if self._returned is not None:
             packet, self._returned = self._returned, None
             return packet
+        beat()
         return next(self._packets, None)
 
     def take_back(self, packet: Any) -> None:
