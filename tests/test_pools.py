@@ -11,44 +11,30 @@ import pytest
 
 SCRIPT = """
 import signal, sys, time
-from vidattn.runs.processes import in_processes
 from vidattn.pools import interrupts_held, worker_pool
-
-def share(shard, tick):
-    tick(1)
-    time.sleep(60)
-
-def pool():
-    with worker_pool(2) as workers:
-        with interrupts_held():
-            given = [workers.submit(time.sleep, seconds) for seconds in (0, 60, 60)]
-        given[0].result()
-        print("ready", flush=True)
-        given[1].result()
 
 if __name__ == "__main__":
     # What runs in the background of a shell inherits that it ignores interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        if sys.argv[1] == "pool":
-            pool()
-        else:
-            in_processes(2, share, tick=lambda count: print("ready", flush=True))
+        with worker_pool(2) as workers:
+            with interrupts_held():
+                given = [workers.submit(time.sleep, seconds) for seconds in (0, 60, 60)]
+            given[0].result()
+            print("ready", flush=True)
+            given[1].result()
     except KeyboardInterrupt:
         sys.exit(130)
 """
 
 
-@pytest.mark.parametrize("kind", ["pool", pytest.param("processes", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("everybody", [True, False])
-def test_an_interrupt_ends_children_without_a_word(
-    kind: str, everybody: bool, tmp_path: Path
-) -> None:
+def test_an_interrupt_ends_children_without_a_word(everybody: bool, tmp_path: Path) -> None:
     """The keyboard interrupts all processes of the group; a scheduler perhaps one only."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     with subprocess.Popen(
-        [sys.executable, script, kind],
+        [sys.executable, script],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,

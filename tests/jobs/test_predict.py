@@ -98,7 +98,7 @@ def test_a_run_goes_on_and_a_finished_one_is_not_written_over(
         return original(path, *arguments, **settings)  # type: ignore[arg-type]
 
     monkeypatch.setattr(predict, "open_video_or_picture", interrupted)
-    settings = {"checkpoint": untrained, "progress": False}
+    settings = {"checkpoint": untrained, "processes": 0, "progress": False}
     with pytest.raises(KeyboardInterrupt):
         write_predictions([videos / "1", videos / "0"], output, **settings)
     opened.append("one more")

@@ -87,7 +87,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Predict, and say what is seen and which videos cannot be read."""
-    from vidattn.jobs import write_predictions
+    from vidattn.jobs import print_failures, write_predictions
 
     found = write_predictions(
         parsed.videos,
@@ -102,6 +102,8 @@ def run(parsed: argparse.Namespace) -> int:
         device=parsed.device,
         processes=parsed.processes,
         threads=parsed.threads,
+        video_seconds=parsed.video_seconds,
+        video_memory=parsed.video_memory,
         overwrite=parsed.overwrite,
     )
     if found is None:
@@ -114,8 +116,7 @@ def run(parsed: argparse.Namespace) -> int:
     for video in found:
         for remark in video.remarks:
             print(f"vidattn: {video.video}: {remark}", file=sys.stderr)
-    for failure in found.failures:
-        print(f"vidattn: {failure['video']}: {failure['reason']}", file=sys.stderr)
+    print_failures(found.failures)
     return 1 if found.failures else 0
 
 

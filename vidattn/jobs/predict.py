@@ -12,12 +12,22 @@ from vidattn.inference.predictions import RecognitionPrediction
 from vidattn.inference.predictor import PredictionSettings, predicted
 from vidattn.inference.windows import check_window
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.failures import counted, failed, is_failure
+from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
-from vidattn.runs.run_network import device_kind, loaded_here, loaded_in, to_share
+from vidattn.runs.run import thread_count, work_through
+from vidattn.runs.run_network import (
+    NETWORK_MODULES,
+    device_kind,
+    loaded_here,
+    loaded_in,
+    processes_for,
+    to_share,
+)
 from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import videos_and_folders
-from vidattn.runs.work import Groups, Record, thread_count, work_through
+from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable, open_video_or_picture
 
 RECORD, TABLE, PAGE = "predictions.json", "predictions.csv", "predictions.html"
@@ -31,13 +41,19 @@ class Predictions:
 
     Attributes:
         videos: of each that could be read, in the order of the list.
-        failures: of each other one "video", "error" (name of the error's type) and "reason".
+        counts: how many videos were expected, done and failed, and the failures; see
+            `vidattn.runs.failures.counted`.
         settings: all that the predictions depend on besides the videos.
     """
 
     videos: tuple[RecognitionPrediction, ...]
-    failures: tuple[Mapping[str, Any], ...]
+    counts: Mapping[str, Any]
     settings: Mapping[str, Any]
+
+    @property
+    def failures(self) -> list[Mapping[str, Any]]:
+        """Why the others could not be used: "video", "error", "reason" and "attempts" of each."""
+        return list(self.counts["failures"])
 
     def to_json(self) -> dict[str, Any]:
         """What `predictions.json` holds: like `evaluation.json`, `scores` of each of `videos`.
@@ -46,10 +62,7 @@ class Predictions:
         """
         return {
             **self.settings,
-            "videos_expected": len(self.videos) + len(self.failures),
-            "videos_done": len(self.videos),
-            "videos_failed": len(self.failures),
-            "failures": [dict(each) for each in self.failures],
+            **self.counts,
             "videos": [_video(each) for each in self.videos],
         }
 
@@ -95,6 +108,8 @@ def write_predictions(
     device: str = "cpu",
     processes: int = 1,
     threads: int | None = None,
+    video_seconds: float = VIDEO_SECONDS,
+    video_memory: str | int = VIDEO_MEMORY,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Predictions | None:
@@ -113,7 +128,7 @@ def write_predictions(
         checkpoint: a file, or what `vidattn.load` returned.
         every_seconds, top, window_seconds, batch_size, salvage: see
             `RecognitionPredictor.predict`.
-        processes, threads: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
         overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -125,6 +140,8 @@ def write_predictions(
     """
     check_decoder(decoder, salvage=salvage)
     own = PredictionSettings(every_seconds, top, window_seconds, batch_size)
+    limits = RunLimits(video_seconds, video_memory)
+    processes = processes_for(checkpoint, processes)
     given = list(videos)
     names = list(dict.fromkeys(map(str, videos_and_folders(given))))
     if not names:
@@ -153,10 +170,12 @@ def write_predictions(
     records = work_through(
         _Prediction(names, model, device, decoder, salvage, own),
         [[number] for number in range(len(names))],
-        list(map(Path, names)),
+        names,
         output=results,
         settings=settings | {"videos": names},
         processes=processes,
+        limits=limits,
+        imports=NETWORK_MODULES,
         description="predicting",
         progress=progress,
     )
@@ -178,14 +197,9 @@ def _video(found: RecognitionPrediction) -> dict[str, Any]:
 def _predictions(
     names: Sequence[str], records: Mapping[int, Record], settings: Mapping[str, Any]
 ) -> Predictions:
-    done = [number for number in range(len(names)) if "error" not in records[number]]
-    failures = tuple(
-        {"video": name, "error": records[number]["error"], "reason": records[number]["reason"]}
-        for number, name in enumerate(names)
-        if number not in done
-    )
-    found = tuple(RecognitionPrediction.from_json(records[number]) for number in done)
-    return Predictions(found, failures, settings)
+    done = [records[number] for number in range(len(names)) if not is_failure(records[number])]
+    found = tuple(RecognitionPrediction.from_json(record) for record in done)
+    return Predictions(found, counted(names, records), settings)
 
 
 def _write(results: ResultFolder, found: Predictions) -> None:
@@ -210,7 +224,9 @@ class _Prediction:
     salvage: bool
     settings: PredictionSettings
 
-    def records(self, groups: Groups, shard: Shard) -> Iterator[Mapping[int, Record] | float]:
+    def records(
+        self, groups: Iterable[Group], shard: Shard
+    ) -> Iterator[Mapping[int, Record] | float]:
         loaded = loaded_in(shard, self.model, self.device)
         for [number] in groups:
             try:
@@ -220,5 +236,5 @@ class _Prediction:
                     found = yield from predicted(loaded, reader, self.settings)
                 record = found.to_json()
             except VideoError as error:
-                record = {"error": type(error).__name__, "reason": error.reason}
+                record = failed(error)
             yield {number: record}

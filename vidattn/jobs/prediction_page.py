@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vidattn import report
 from vidattn.files import write_text
 from vidattn.inference.predictions import RecognitionPrediction
+from vidattn.jobs.failures_shown import failure_table
 
 if TYPE_CHECKING:
     from vidattn.jobs.predict import Predictions
@@ -42,8 +43,7 @@ def _sections(found: Predictions) -> Iterator[Section]:
     header = ["video", "class", "probability"]
     yield report.Table("Videos", header, rows, percent=True, note=more)
     if found.failures:
-        failed = [[each["video"], each["reason"]] for each in found.failures]
-        yield report.Table("Videos that cannot be read", ["video", "reason"], failed)
+        yield failure_table(found.failures)
     for each in found.videos[:VIDEOS_DRAWN]:
         yield _timeline(each)
 

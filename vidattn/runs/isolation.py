@@ -98,7 +98,7 @@ class Supervisor:
                     self._hear(each)
                 if time.monotonic() - looked >= LOOK_SECONDS:
                     for each in self._children:
-                        each.check(self._limits)
+                        each.check()
                     looked = time.monotonic()
         finally:
             for each in self._children:
@@ -108,7 +108,7 @@ class Supervisor:
         """Whether there is anything to wait for."""
         while self._free and (stream := self._schedule.stream()):
             given = (self._work, self._free.pop(), self._threads)
-            self._children.append(_Child(self._context, stream, *given))
+            self._children.append(_Child(self._context, stream, self._limits, *given))
         return bool(self._children) or self._schedule.seconds_to_pause() is not None
 
     def _wait(self) -> None:
@@ -136,10 +136,16 @@ class _Child:
     """A process that works on the groups of one stream."""
 
     def __init__(
-        self, context: Any, stream: Stream, work: Work, shard: Shard, threads: int
+        self,
+        context: Any,
+        stream: Stream,
+        limits: RunLimits,
+        work: Work,
+        shard: Shard,
+        threads: int,
     ) -> None:
         self.shard = shard
-        self._stream = stream
+        self._stream, self._limits = stream, limits
         self._began = False
         self._is_done = self._is_silent = False
         self._fate: Lost | None = None
@@ -190,36 +196,36 @@ class _Child:
             return None
 
     def _give(self) -> None:
+        if not self._began:
+            self._check_memory()
         group = self._stream.take()
         self._began = self._began or group is not None
         with suppress(OSError):  # it has ended, as will be noticed
             self._connection.send(group)
 
-    def check(self, limits: RunLimits) -> None:
-        """End the process if it is above a limit.
-
-        Raises:
-            ArgumentError: it takes too much memory before it begins a video.
-        """
+    def check(self) -> None:
+        """End the process if it is above a limit."""
+        seconds = self._limits.video_seconds
         still_seconds = time.monotonic() - max(self._moved, self._clock.value)
         if self._is_done:
             if still_seconds > END_SECONDS:
                 self.kill()
             return
-        if self._stream.in_work and 0 < limits.video_seconds < still_seconds:
+        if self._stream.in_work and 0 < seconds < still_seconds:
             self._fate = Lost(
                 LimitError.__name__,
-                f"nothing moved for {limits.video_seconds:g} s (--video-seconds)",
+                f"nothing moved for {seconds:g} s (--video-seconds)",
             )
             self.kill()
-        elif limits.memory_bytes:
-            self._check_memory(limits)
+        else:
+            self._check_memory()
 
-    def _check_memory(self, limits: RunLimits) -> None:
-        size = resident_bytes(self.process.pid or 0, limits.memory_bytes)
-        if size is None or size <= limits.memory_bytes:
+    def _check_memory(self) -> None:
+        limit = self._limits.memory_bytes
+        size = resident_bytes(self.process.pid or 0, limit) if limit else None
+        if size is None or size <= limit:
             return
-        allowed = in_gigabytes(limits.memory_bytes)
+        allowed = in_gigabytes(limit)
         if not self._began:
             raise ArgumentError(
                 f"video_memory: a process of this run takes {in_gigabytes(size)} before it opens a "

@@ -93,12 +93,12 @@ def _prepare(cli: TrainingCLI) -> Path | None:
     keep_names(trainer)
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = WholeFiles()
-    callbacks_of(trainer).insert(0, RunFolder(cli, replaced))
+    callbacks_of(trainer).insert(0, TrainingFolder(cli, replaced))
     callbacks_of(trainer).append(Interruption())
     return path
 
 
-class RunFolder(Callback):
+class TrainingFolder(Callback):
     """Makes room for a training and keeps its configuration beside its checkpoints or logs.
 
     Args:

@@ -5,7 +5,6 @@ from collections.abc import Container
 from typing import Any
 
 from vidattn.errors import DecodeError
-from vidattn.heartbeat import beat
 from vidattn.video.decoding.complaints import LOG_ONLY, decoded
 from vidattn.video.decoding.packet_source import PacketSource
 from vidattn.video.decoding.references import unreferred_test
@@ -60,7 +59,6 @@ class PacketDecoder:
         Raises:
             DecodeError, av.error.FFmpegError, ValueError: it is damaged.
         """
-        beat()
         if packet is None:
             self.ended = True
         elif wanted is not None and packet.pts not in wanted and self._left_out(packet):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.errors import ArgumentError, DecodeError
+from vidattn.heartbeat import beat
 from vidattn.video.decoding.forks import outlive_forks
 from vidattn.video.limits import Limits
 from vidattn.video.packets.demuxer import open_container, typed_errors
@@ -111,6 +112,7 @@ class PacketSource:
         if self._returned is not None:
             packet, self._returned = self._returned, None
             return packet
+        beat()
         return next(self._packets, None)
 
     def take_back(self, packet: Any) -> None:

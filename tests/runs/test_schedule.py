@@ -1,0 +1,114 @@
+"""Who is to blame when a process is lost, and what becomes of the others in its group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from vidattn.runs import schedule as module
+from vidattn.runs.schedule import Schedule
+from vidattn.runs.work import Group, Record
+
+Act = Callable[[Group], str]
+
+
+def played(groups: list[list[int]], act: Act) -> tuple[dict[int, Record], list[list[int]]]:
+    """Records of a schedule whose groups fare as `act` says, and the groups in order of attempts.
+
+    `act` gives "done", "lost" or "trouble" for a group.
+    """
+    found: dict[int, Record] = {}
+    attempts: list[list[int]] = []
+
+    def record(records: Mapping[int, Record]) -> None:
+        assert not found.keys() & records.keys(), "a final record is recorded once"
+        found.update(records)
+
+    schedule = Schedule(groups, record)
+    while (stream := schedule.stream()) or schedule.seconds_to_pause() is not None:
+        while stream and (group := stream.take()):
+            attempts.append(list(group))
+            fate = act(group)
+            if fate == "done":
+                stream.done({number: {"with": list(group)} for number in group})
+            elif fate == "lost":
+                stream.lost("ProcessError", "killed")
+                break
+            else:
+                stream.trouble("Input/output error")
+                break
+    found["undone"] = schedule.undone  # type: ignore[index, assignment]
+    return found, attempts
+
+
+BLAMED = {"error": "ProcessError", "reason": "killed", "attempts": 2}
+
+
+def test_a_video_is_blamed_after_a_second_attempt_alone() -> None:
+    found, attempts = played([[0], [1], [2]], lambda group: "lost" if 1 in group else "done")
+    assert attempts == [[0], [1], [1], [2]]
+    assert found[1] == BLAMED
+    assert found[0] == {"with": [0]}
+    assert found[2] == {"with": [2]}
+
+
+def test_a_loss_that_does_not_come_again_is_nobodys_fault() -> None:
+    fates = iter(["lost", "done", "done"])
+    found, attempts = played([[0], [1]], lambda group: next(fates))
+    assert attempts == [[0], [0], [1]]
+    assert found[0] == {"with": [0]}
+
+
+@pytest.mark.parametrize("bad", [{0}, {1}, {2}, {0, 2}, {0, 1, 2}])
+def test_the_others_of_a_group_go_through_together(bad: set[int]) -> None:
+    found, attempts = played([[0, 1, 2], [3]], lambda group: "lost" if bad & {*group} else "done")
+    rest = [number for number in range(3) if number not in bad]
+    for number in range(3):
+        assert found[number] == (BLAMED if number in bad else {"with": rest})
+    assert attempts[:4] == [[0, 1, 2], [0], [1], [2]]
+    assert attempts[4:] == ([rest] if len(rest) > 1 else []) + [[3]]
+
+
+def test_a_group_that_only_fails_together_is_done_one_by_one() -> None:
+    found, _ = played([[0, 1]], lambda group: "lost" if len(group) > 1 else "done")
+    assert found[0] == {"with": [0]}
+    assert found[1] == {"with": [1]}
+
+
+def test_all_groups_in_work_are_suspected() -> None:
+    """One that reads ahead has taken the next group too."""
+    found: dict[int, Record] = {}
+    schedule = Schedule([[0], [1], [2]], found.update)
+    stream = schedule.stream()
+    assert stream is not None
+    assert [stream.take(), stream.take()] == [[0], [1]]
+    stream.lost("ProcessError", "killed")
+    for number in (0, 1):
+        trial = schedule.stream()
+        assert trial is not None
+        assert [trial.take(), trial.take()] == [[number], None]
+        trial.lost("ProcessError", "killed")
+    last = schedule.stream()
+    assert last is not None
+    assert last.take() == [2]
+    assert found == {0: BLAMED, 1: BLAMED}
+
+
+@pytest.mark.parametrize(("times", "undone"), [(1, 0), (2, 0), (3, 1)])
+def test_input_and_output_trouble_is_tried_again_and_blames_nobody(
+    times: int, undone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAUSES_SECONDS", (0.001, 0.002))
+    left = [times]
+
+    def act(group: Group) -> str:
+        if 1 in group and left[0]:
+            left[0] -= 1
+            return "trouble"
+        return "done"
+
+    found, _ = played([[0, 1], [2]], act)
+    assert found[2] == {"with": [2]}
+    assert found["undone"] == ([([0, 1], "Input/output error")] if undone else [])  # type: ignore
+    assert (0 in found) == (1 in found) == (not undone)
