@@ -107,12 +107,11 @@ class _Dissolve:
     @staticmethod
     def shares(old: Cells, new: Cells, frames: Cells) -> tuple[FloatRow, FloatRow, FloatRow]:
         """(n,) each: share of the change, what it leaves unexplained, size of the change."""
-        change = (new - old).reshape(len(new), -1)
-        moved = (frames - old).reshape(len(frames), -1)
-        length = np.einsum("td,td->t", change, change) + _TINY
-        share = np.einsum("td,td->t", moved, np.broadcast_to(change, moved.shape)) / length
-        rest = np.einsum("td,td->t", moved, moved) / length - share**2
-        return share, np.sqrt(np.maximum(rest, 0)), np.sqrt(length / change.shape[1])
+        change, moved = new - old, frames - old
+        length = np.einsum("thwc,thwc->t", change, change) + _TINY
+        share = np.einsum("thwc,thwc->t", moved, np.broadcast_to(change, moved.shape)) / length
+        rest = np.einsum("thwc,thwc->t", moved, moved) / length - share**2
+        return share, np.sqrt(np.maximum(rest, 0)), np.sqrt(length / np.prod(change.shape[1:]))
 
     @staticmethod
     def is_certain(film: _Film, old: int, new: int) -> bool:

@@ -103,7 +103,8 @@ def shot_bounds(transitions: ArrayLike, frame_count: int) -> IntArray:
     >>> shot_bounds([[4, 5], [9, 12]], 20).tolist()
     [[0, 5], [5, 10], [12, 20]]
     """
-    pairs = index_array("transitions", transitions, (None, 2), below=frame_count)
+    given = transitions if np.size(transitions) else np.empty((0, 2), np.int64)
+    pairs = index_array("transitions", given, (None, 2), below=frame_count)
     starts = np.concatenate([[0], pairs[:, 1]])
     ends = np.concatenate([pairs[:, 0] + 1, [frame_count]])
     return np.stack([starts, ends], axis=1)
