@@ -12,6 +12,7 @@ from vidattn.cli.arguments import (
     add_overwrite,
     add_processes,
     command,
+    start_children_early,
 )
 from vidattn.cli.streams import print_json
 
@@ -71,6 +72,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Extract and say how many."""
+    start_children_early(parsed, "vidattn.jobs.features", network=True)
     from vidattn.jobs import print_failures, write_features
 
     found = write_features(

@@ -13,6 +13,7 @@ from vidattn.cli.arguments import (
     add_processes,
     add_salvage,
     command,
+    start_children_early,
 )
 from vidattn.cli.streams import print_json
 
@@ -73,6 +74,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Extract, write, and say what came out and which videos cannot be read."""
+    start_children_early(parsed, "vidattn.jobs.keyframes", network=parsed.checkpoint is not None)
     from vidattn.jobs import print_failures, write_keyframes
 
     found = write_keyframes(

@@ -13,6 +13,7 @@ from vidattn.cli.arguments import (
     add_processes,
     add_salvage,
     command,
+    start_children_early,
 )
 from vidattn.cli.streams import print_json
 
@@ -87,6 +88,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Predict, and say what is seen and which videos cannot be read."""
+    start_children_early(parsed, "vidattn.jobs.predict", network=True)
     from vidattn.jobs import print_failures, write_predictions
 
     found = write_predictions(
