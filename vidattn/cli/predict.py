@@ -14,6 +14,7 @@ from vidattn.cli.arguments import (
     add_salvage,
     command,
 )
+from vidattn.cli.failures import print_failures
 from vidattn.cli.streams import print_json
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Predict, and say what is seen and which videos cannot be read."""
-    from vidattn.jobs import print_failures, write_predictions
+    from vidattn.jobs import write_predictions
 
     found = write_predictions(
         parsed.videos,
