@@ -70,7 +70,7 @@ class ResidualAttention(Gate):
         if level < len(self.across):
             seen = self.across[level](seen, kept) + self._branch(seen, kept, level + 1)
         seen = self.up[level](seen, kept)
-        stretched = F.interpolate(seen, size=x.shape[2:], mode=self.mode, align_corners=False)
+        stretched = F.interpolate(seen, size=x.shape[2:], mode=self.mode)
         return zero_padding(stretched, mask)
 
 
