@@ -13,7 +13,9 @@ from vidattn.cli.arguments import (
     add_processes,
     add_salvage,
     command,
+    start_children_early,
 )
+from vidattn.cli.failures import print_failures
 from vidattn.cli.streams import print_json
 
 HELP = "find the shots of videos: cuts, dissolves, fades and wipes, without a network"
@@ -21,8 +23,8 @@ HELP = "find the shots of videos: cuts, dissolves, fades and wipes, without a ne
 EPILOG = """\
 Without --output the shots are printed only. With it, the folder gets shots.json, which `vidattn
 score shots` reads as predictions, and for each video a folder with its shots: csv (a row a shot),
-edl (CMX 3600), fcpxml (Final Cut Pro), otio (OpenTimelineIO) and chapters (FFmpeg metadata). edl,
-fcpxml and otio need `pip install 'vidattn[timelines]'`. Frames of a gradual transition belong to no
+edl (CMX 3600), fcpxml (Final Cut Pro), otio (OpenTimelineIO) and chapters (FFmpeg metadata). edl
+and otio need `pip install 'vidattn[timelines]'`. Frames of a gradual transition belong to no
 shot. Videos that cannot be read are listed under "failures"; the exit code is then 1.
 
 examples:
@@ -63,6 +65,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Find shots, and say what was found and which videos cannot be read."""
+    start_children_early(parsed, "vidattn.jobs.shots", network=False)
     from vidattn.jobs import write_shots
 
     found = write_shots(
@@ -95,7 +98,6 @@ def _print(found: Mapping[str, Any], output: Path | None) -> None:
             frames = f"frames {shot['start_frame']} – {shot['end_frame'] - 1}"
             kind = shot["begins_with"] or ""
             print(f"  {shot['number']:4d}  {times}  {frames}  {kind}".rstrip())
-    for failure in found["failures"]:
-        print(f"vidattn: {failure['video']}: {failure['reason']}", file=sys.stderr)
+    print_failures(found["failures"])
     if output is not None and found["videos"]:
         print(f"written: {output / 'shots.json'}")

@@ -9,7 +9,7 @@ from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_csv, write_text, written_together
 from vidattn.inference.shots import Shots, find_shots
 from vidattn.naming import choose
-from vidattn.report.timelines import Segment, chapters, check_forms, timeline
+from vidattn.report.timelines import Segment, chapters, check_forms, final_cut, timeline
 from vidattn.runs.failures import counted, failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import versions
@@ -188,5 +188,7 @@ def write_form(path: Path, form: str, found: Shots) -> None:
     video = Path(found.path)
     if form == "chapters":
         write_text(path, chapters(video.name, segments))
+    elif form == "fcpxml":
+        write_text(path, final_cut(video, found.fps, found.size, segments))
     else:
         write_text(path, timeline(form, video, found.fps, segments))

@@ -8,6 +8,7 @@ from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 from vidattn.errors import ArgumentError
 
@@ -15,7 +16,7 @@ EXTRA = "pip install 'vidattn[timelines]'"
 # Frame rates that edit lists know, and names of the formats in OpenTimelineIO.
 _RATES = tuple(map(Fraction, ("24000/1001", "24", "25", "30000/1001", "30", "48", "50", "60")))
 _RATES = (*_RATES, Fraction(60000, 1001))
-_ADAPTERS = {"edl": "cmx_3600", "fcpxml": "fcpx_xml", "otio": "otio_json"}
+_ADAPTERS = {"edl": "cmx_3600", "otio": "otio_json"}
 
 
 class Segment(NamedTuple):
@@ -48,7 +49,7 @@ def timeline(form: str, video: Path, fps: float, segments: Sequence[Segment]) ->
     """Segments as clips of one track, written by OpenTimelineIO.
 
     Args:
-        form: "edl" (CMX 3600), "fcpxml" (Final Cut Pro X) or "otio".
+        form: "edl" (CMX 3600) or "otio".
         video: the film that the clips are parts of.
         fps: its frame rate; programs count frames, so times of films of varying rate are rounded.
         segments: at least one.
@@ -59,7 +60,7 @@ def timeline(form: str, video: Path, fps: float, segments: Sequence[Segment]) ->
     if form not in _ADAPTERS:
         raise ArgumentError(f"form: expected one of {', '.join(_ADAPTERS)}, got {form!r}")
     otio = _library()
-    rate = _rate(fps)
+    rate = float(_rate(fps))
     whole = _range(otio, 0, max(round(each.end_seconds * rate) for each in segments), rate)
     track = otio.schema.Track(name="shots", kind=otio.schema.TrackKind.Video)
     for each in segments:
@@ -77,6 +78,50 @@ def timeline(form: str, video: Path, fps: float, segments: Sequence[Segment]) ->
     return text
 
 
+def final_cut(video: Path, fps: float, size: tuple[int, int], segments: Sequence[Segment]) -> str:
+    """Segments as clips of one project in the XML of Final Cut Pro, version 1.10.
+
+    Written here: OpenTimelineIO's adapter loses the frame rates of NTSC.
+
+    Args:
+        video: the film that the clips are parts of.
+        fps: its frame rate; see `timeline`.
+        size: (height, width) of its frames.
+        segments: at least one.
+    """
+    frame = 1 / _rate(fps)
+
+    def time(seconds: float) -> str:
+        exact = round(seconds / frame) * frame
+        return f"{exact.numerator}/{exact.denominator}s" if exact else "0s"
+
+    end = max(each.end_seconds for each in segments)
+    root = ElementTree.Element("fcpxml", version="1.10")
+    resources = ElementTree.SubElement(root, "resources")
+    height, width = map(str, size)
+    duration = f"{frame.numerator}/{frame.denominator}s"
+    ElementTree.SubElement(
+        resources, "format", id="r1", frameDuration=duration, width=width, height=height
+    )
+    about = {"id": "r2", "name": video.name, "start": "0s", "duration": time(end)}
+    asset = ElementTree.SubElement(resources, "asset", about, format="r1", hasVideo="1")
+    ElementTree.SubElement(asset, "media-rep", kind="original-media", src=video.absolute().as_uri())
+    event = ElementTree.SubElement(ElementTree.SubElement(root, "library"), "event", name="vidattn")
+    project = ElementTree.SubElement(event, "project", name=video.stem)
+    sequence = ElementTree.SubElement(project, "sequence", format="r1")
+    spine = ElementTree.SubElement(sequence, "spine")
+    offset = Fraction(0)
+    for each in segments:
+        start, length = time(each.start_seconds), each.end_seconds - each.start_seconds
+        place = {"name": each.name, "offset": time(float(offset)), "start": start}
+        ElementTree.SubElement(spine, "asset-clip", place, ref="r2", duration=time(length))
+        offset += round(length / frame) * frame
+    sequence.set("duration", time(float(offset)))
+    ElementTree.indent(root)
+    text = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n{text}\n'
+
+
 def check_forms(forms: Sequence[str]) -> None:
     """Raise what `timeline` would raise about the library, before any video is opened."""
     if set(forms) & set(_ADAPTERS):
@@ -86,20 +131,20 @@ def check_forms(forms: Sequence[str]) -> None:
 def _library() -> Any:
     try:
         otio = import_module("opentimelineio")
-        for adapter in ("otio_cmx3600_adapter", "otio_fcpx_xml_adapter"):
-            import_module(adapter)
+        import_module("otio_cmx3600_adapter")
     except ImportError as error:
         raise ArgumentError(
-            f"formats: edl, fcpxml and otio are written by OpenTimelineIO, which is not there "
+            f"formats: edl and otio are written by OpenTimelineIO, which is not there "
             f"({error}): {EXTRA}"
         ) from None
     return otio
 
 
-def _rate(fps: float) -> float:
+def _rate(fps: float) -> Fraction:
     """The usual rate that a film's is within a thousandth of, else its own."""
     nearest = min(_RATES, key=lambda rate: abs(math.log(float(rate) / fps)))
-    return float(nearest) if abs(float(nearest) / fps - 1) < 1e-3 else fps
+    close = abs(float(nearest) / fps - 1) < 1e-3
+    return nearest if close else Fraction(fps).limit_denominator(1001)
 
 
 def _range(otio: Any, start: int, end: int, rate: float) -> Any:
