@@ -53,7 +53,12 @@ class DecoderUnavailableError(VidattnError):
 
 
 class ProcessError(VidattnError):
-    """A process that shares a run ended before its share was done, or at a video."""
+    """A process that shares a run ended before its share was done, or at a video.
+
+    `videos` are those that it was perhaps at.
+    """
+
+    videos: tuple[str, ...] = ()
 
 
 class AnnotationError(VidattnError):

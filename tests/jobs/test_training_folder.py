@@ -197,7 +197,15 @@ def test_the_place_of_the_checkpoints_is_said(written, tmp_path: Path, capsys) -
         lines[0],
     )
     assert lines[1:3] == ["checkpoints: run/best.ckpt, run/last.ckpt", "next:"]
-    for line in lines[3:]:
+    assert [line.split()[:2] for line in lines[3:]] == [
+        ["vidattn", "predict"],
+        ["vidattn", "keyframes"],
+    ]
+
+
+@pytest.mark.slow
+def test_what_is_said_to_type_next_works(written, tmp_path: Path) -> None:
+    for line in train_with(written()).next_commands:
         command = shlex.split(line)
         assert command[0] == "vidattn"
         assert main(command[1:]) == 0

@@ -60,14 +60,26 @@ def test_a_loss_that_does_not_come_again_is_nobodys_fault() -> None:
     assert found[0] == {"with": [0]}
 
 
-@pytest.mark.parametrize("bad", [{0}, {1}, {2}, {0, 2}, {0, 1, 2}])
-def test_the_others_of_a_group_go_through_together(bad: set[int]) -> None:
+@pytest.mark.parametrize(
+    ("bad", "expected"),
+    [
+        ({0}, [[0, 1, 2], [0], [1, 2], [3]]),
+        ({2}, [[0, 1, 2], [0], [1], [2], [0, 1], [3]]),
+        ({0, 2}, [[0, 1, 2], [0], [1, 2], [1], [2], [1], [3]]),
+        ({0, 1, 2}, [[0, 1, 2], [0], [1, 2], [1], [2], [2], [3]]),
+    ],
+)
+def test_the_others_of_a_group_go_through_together(bad: set[int], expected: list) -> None:
     found, attempts = played([[0, 1, 2], [3]], lambda group: "lost" if bad & {*group} else "done")
     rest = [number for number in range(3) if number not in bad]
     for number in range(3):
-        assert found[number] == (BLAMED if number in bad else {"with": rest})
-    assert attempts[:4] == [[0, 1, 2], [0], [1], [2]]
-    assert attempts[4:] == ([rest] if len(rest) > 1 else []) + [[3]]
+        if number in bad:
+            assert found[number]["error"] == "ProcessError"
+            tried = [group for group in attempts if number in group]
+            assert found[number]["attempts"] == len(tried) >= 2
+        else:
+            assert found[number] == {"with": rest}
+    assert attempts == expected
 
 
 def test_a_group_that_only_fails_together_is_done_one_by_one() -> None:
@@ -76,23 +88,29 @@ def test_a_group_that_only_fails_together_is_done_one_by_one() -> None:
     assert found[1] == {"with": [1]}
 
 
-def test_all_groups_in_work_are_suspected() -> None:
-    """One that reads ahead has taken the next group too."""
+@pytest.mark.parametrize(("videos", "tried"), [((), [0, 1, 2, 3]), (("d", "x"), [3])])
+def test_of_all_groups_in_work_the_video_that_is_named_is_tried_first(
+    videos: tuple[str, ...], tried: list[int]
+) -> None:
+    """One that reads ahead has taken further groups."""
     found: dict[int, Record] = {}
-    schedule = Schedule([[0], [1], [2]], found.update)
+    schedule = Schedule([[0, 1], [2, 3], [4]], found.update, "abcde")
     stream = schedule.stream()
     assert stream is not None
-    assert [stream.take(), stream.take()] == [[0], [1]]
-    stream.lost("ProcessError", "killed")
-    for number in (0, 1):
+    assert [stream.take(), stream.take()] == [[0, 1], [2, 3]]
+    stream.lost("ProcessError", "killed", videos)
+    for number in tried:
         trial = schedule.stream()
         assert trial is not None
         assert [trial.take(), trial.take()] == [[number], None]
-        trial.lost("ProcessError", "killed")
-    last = schedule.stream()
-    assert last is not None
-    assert last.take() == [2]
-    assert found == {0: BLAMED, 1: BLAMED}
+        if number == 3:
+            trial.lost("ProcessError", "killed")
+        else:
+            trial.done({number: {}})
+    rest = schedule.stream()
+    assert rest is not None
+    assert [rest.take() for _ in range(4)] == [[0, 1], [2], [4], None]
+    assert found == {3: BLAMED}
 
 
 @pytest.mark.parametrize(("times", "undone"), [(1, 0), (2, 0), (3, 1)])

@@ -41,7 +41,8 @@ def write(self, records):
 
 journal.JournalWriter.write = write
 checkpoint, data, output = sys.argv[1:]
-evaluate(checkpoint, data, output=output, views=3, crops=3, batch_size=4, threads=1)
+evaluate(checkpoint, data, output=output, views=3, crops=3, batch_size=4, threads=1,
+         processes=0)
 """
 
 

@@ -123,3 +123,18 @@ def add_processes(parser: argparse.ArgumentParser, *, threads: bool = True) -> N
         help="give a video up when its process holds more memory than this, such as 500MB or 4GB "
         f"(default: {VIDEO_MEMORY}; 0: no limit)",
     )
+
+
+def start_children_early(parsed: argparse.Namespace, work: str, *, network: bool) -> None:
+    """Have child processes get ready while this one imports what it needs itself.
+
+    Args:
+        parsed: with `processes`.
+        work: the module whose work they do.
+        network: whether they run a network.
+    """
+    from vidattn.runs.isolation import start_server
+    from vidattn.runs.run_network import NETWORK_MODULES
+
+    if parsed.processes > 0:
+        start_server(work, *(NETWORK_MODULES if network else ()))

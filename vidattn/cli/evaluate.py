@@ -14,6 +14,7 @@ from vidattn.cli.arguments import (
     add_overwrite,
     add_processes,
     command,
+    start_children_early,
 )
 from vidattn.cli.streams import print_json
 
@@ -150,6 +151,7 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate, print a short table, and say where all of it lies."""
+    start_children_early(parsed, "vidattn.jobs.evaluate", network=True)
     from vidattn.cli.evaluation_figures import print_ending
 
     options = {name: getattr(parsed, name) for name in SHARED} | _own_options(parsed)

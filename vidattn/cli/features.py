@@ -12,7 +12,9 @@ from vidattn.cli.arguments import (
     add_overwrite,
     add_processes,
     command,
+    start_children_early,
 )
+from vidattn.cli.failures import print_failures
 from vidattn.cli.streams import print_json
 
 HELP = "write features of sliding windows of videos, such as temporal localisers train on"
@@ -71,7 +73,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Extract and say how many."""
-    from vidattn.jobs import print_failures, write_features
+    start_children_early(parsed, "vidattn.jobs.features", network=True)
+    from vidattn.jobs import write_features
 
     found = write_features(
         parsed.checkpoint,

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidattn.cli.arguments import add_json, add_processes, add_salvage, command
+from vidattn.cli.arguments import (
+    add_json,
+    add_processes,
+    add_salvage,
+    command,
+    start_children_early,
+)
 from vidattn.cli.streams import print_json
 
 HELP = "look videos over: frames, times, intra frames, what is wrong; later opening is quicker"
@@ -45,6 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Index, and print what was found."""
+    start_children_early(parsed, "vidattn.jobs.index", network=False)
     from vidattn.jobs import index_videos
     from vidattn.jobs.index_report import report_of
 

@@ -13,7 +13,9 @@ from vidattn.cli.arguments import (
     add_processes,
     add_salvage,
     command,
+    start_children_early,
 )
+from vidattn.cli.failures import print_failures
 from vidattn.cli.streams import print_json
 
 HELP = "extract the key frames and key regions of videos"
@@ -73,7 +75,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Extract, write, and say what came out and which videos cannot be read."""
-    from vidattn.jobs import print_failures, write_keyframes
+    start_children_early(parsed, "vidattn.jobs.keyframes", network=parsed.checkpoint is not None)
+    from vidattn.jobs import write_keyframes
 
     found = write_keyframes(
         parsed.videos,

@@ -13,7 +13,9 @@ from vidattn.cli.arguments import (
     add_processes,
     add_salvage,
     command,
+    start_children_early,
 )
+from vidattn.cli.failures import print_failures
 from vidattn.cli.streams import print_json
 
 if TYPE_CHECKING:
@@ -87,7 +89,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Predict, and say what is seen and which videos cannot be read."""
-    from vidattn.jobs import print_failures, write_predictions
+    start_children_early(parsed, "vidattn.jobs.predict", network=True)
+    from vidattn.jobs import write_predictions
 
     found = write_predictions(
         parsed.videos,

@@ -64,6 +64,7 @@ class WorkerError(ProcessError):
     def __init__(self, problem: str, workers: Sequence[WorkerState]) -> None:
         self.problem = problem
         self.workers = list(workers)
+        self.videos = tuple(state.path for state in workers if state.path is not None)
         super().__init__(f"{problem}: " + "; ".join(map(str, self.workers)))
 
     def __reduce__(self) -> tuple[type, tuple[str, list[WorkerState]]]:

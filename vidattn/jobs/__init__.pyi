@@ -16,7 +16,6 @@ from .evaluate_attention import evaluate_attention as evaluate_attention
 from .evaluation_record import Evaluation as Evaluation
 from .explain import Explanation as Explanation
 from .explain import explain as explain
-from .failures_shown import print_failures as print_failures
 from .features import write_features as write_features
 from .index import index_videos as index_videos
 from .keyframes import write_keyframes as write_keyframes

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -32,6 +34,7 @@ class Lost:
 
     error: str
     reason: str
+    videos: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ def child(
     if hasattr(os, "setpgid"):
         with suppress(OSError):
             os.setpgid(0, 0)  # with all that it starts
+    # Helpers are then children of this process, and end with it.
+    method = "fork" if sys.platform == "linux" else "spawn"
+    multiprocessing.set_start_method(method, force=True)
     os.environ.clear()
     os.environ.update(environment)
     if hasattr(os, "register_at_fork"):
@@ -88,7 +94,7 @@ def _end(connection: Connection, found: Iterator[Any]) -> object:
     except BrokenPipeError:
         raise
     except ProcessError as error:
-        return Lost(ProcessError.__name__, str(error))
+        return Lost(ProcessError.__name__, str(error), error.videos)
     except Exception as error:
         if is_trouble(error):
             return Trouble(str(error))

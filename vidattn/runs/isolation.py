@@ -255,7 +255,7 @@ class _Child:
         self.process.close()
         self._connection.close()
         if self._stream.in_work:
-            self._stream.lost(fate.error, fate.reason)
+            self._stream.lost(fate.error, fate.reason, fate.videos)
         elif not self._began and not self._is_done:
             raise ProcessError(
                 f"a process of the run was lost before it opened a video: {fate.reason}; "

@@ -98,7 +98,7 @@ def work_through(
             if left:
                 with journal.writer() as writer:
                     ledger = _Ledger(writer, paths, states, found, tick)
-                    schedule = Schedule(left, ledger.record)
+                    schedule = Schedule(left, ledger.record, list(map(str, paths)))
                     if processes == 0:
                         _work_here(work, schedule, ledger, shard, settings["threads"])
                     else:

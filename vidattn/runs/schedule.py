@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from vidattn.runs.failures import failure
@@ -29,8 +29,14 @@ class Stream(Protocol):
     def done(self, records: Mapping[int, Record]) -> None:
         """The first group in work has these records."""
 
-    def lost(self, error: str, reason: str) -> None:
-        """The process was lost, and with it what was found of the groups in work."""
+    def lost(self, error: str, reason: str, videos: Sequence[str] = ()) -> None:
+        """The process was lost, and with it what was found of the groups in work.
+
+        Args:
+            error: name of a type.
+            reason: in words.
+            videos: names of those that it was perhaps at.
+        """
 
     def trouble(self, reason: str) -> None:
         """The disk or the network failed at the first group in work; the call is over."""
@@ -42,20 +48,24 @@ class Schedule:
     A group is in one of these states::
 
         waiting ──► in work ──► recorded
-         ▲  ▲        │   │
-         │  └────────┘   └─ process lost ──► suspected (see `_Suspect`) ──► recorded
-         │   disk or network failed
-         └── (after a pause; the third time: left undone)
+         ▲   ▲       │   │
+         │   │       │   └─ process lost ──► on trial (see `_Trial`) ──► recorded, or waiting
+         │   │       │
+         │   └───────┘ another group failed
+         └── pausing ◄── disk or network failed (the third time: left undone)
 
     Args:
         groups: to be worked on, in order.
         record: called with records as they are final.
+        names: of the videos, by number.
     """
 
-    def __init__(self, groups: Iterable[Group], record: Done) -> None:
+    def __init__(self, groups: Iterable[Group], record: Done, names: Sequence[str] = ()) -> None:
         self.record = record
         self.waiting = deque(groups)
-        self._suspects: deque[_Suspect] = deque()
+        self._names = names
+        self._losses: Counter[int] = Counter()
+        self._trials: deque[_Trial] = deque()
         self._paused: list[tuple[float, Group, int]] = []
         self._troubles: dict[tuple[int, ...], int] = {}
         self.undone: list[tuple[Group, str]] = []
@@ -63,8 +73,8 @@ class Schedule:
     def stream(self) -> Stream | None:
         """Groups for a process that has nothing to do; None if there are none now."""
         self._end_pauses()
-        if self._suspects:
-            return self._suspects.popleft()
+        if self._trials:
+            return self._trials.popleft()
         return _Share(self) if self.waiting else None
 
     def seconds_to_pause(self) -> float | None:
@@ -73,13 +83,28 @@ class Schedule:
             return None
         return max(min(due for due, *_ in self._paused) - time.monotonic(), 0.0)
 
-    def suspect(self, group: Group) -> None:
-        """A process was lost while the group was in work."""
-        self._suspects.append(_Suspect(self, group))
+    def accuse(self, groups: Sequence[Group], videos: Container[str]) -> None:
+        """A process was lost while these groups were in work.
 
-    def again(self, suspect: _Suspect) -> None:
-        """A suspected group needs another attempt."""
-        self._suspects.appendleft(suspect)
+        Args:
+            videos: names of those that it was perhaps at.
+        """
+        numbers = [number for group in groups for number in group]
+        self._losses.update(numbers)
+        first = {each for each in numbers if self._names and self._names[each] in videos}
+        self._trials.append(_Trial(self, groups, first))
+
+    def go_on(self, trial: _Trial) -> None:
+        """A trial needs another process."""
+        self._trials.appendleft(trial)
+
+    def blame(self, number: int, error: str, reason: str) -> None:
+        """This video has lost a process that it had for itself."""
+        self.record({number: failure(error, reason, attempts=self._losses[number] + 1)})
+
+    def wait_again(self, groups: Iterable[Group]) -> None:
+        """These groups are next."""
+        self.waiting.extendleft(reversed(list(groups)))
 
     def pause(self, group: Group, reason: str) -> None:
         """The disk or the network failed at this group: try it later, or leave it undone."""
@@ -113,72 +138,84 @@ class _Share:
         self.in_work.pop(0)
         self._schedule.record(records)
 
-    def lost(self, error: str, reason: str) -> None:
-        for group in self.in_work:
-            self._schedule.suspect(group)
+    def lost(self, error: str, reason: str, videos: Sequence[str] = ()) -> None:
+        self._schedule.accuse(self.in_work, videos)
         self.in_work = []
 
     def trouble(self, reason: str) -> None:
         if self.in_work:
             self._schedule.pause(self.in_work.pop(0), reason)
-        self._schedule.waiting.extendleft(reversed(self.in_work))
+        self._schedule.wait_again(self.in_work)
         self.in_work = []
 
 
-class _Suspect:
-    """A group that was in work when a process was lost: who is to blame?
+class _Trial:
+    """Groups that were in work when a process was lost: who is to blame?
 
-    Each of its videos is tried alone, in a process of its own. One that loses that process too
-    is to blame. The others then go through together, so that their records are what they would be
-    if the one to blame had failed in the ordinary way. Where that loses the process once more,
-    though each alone did not, the records of each alone count.
+    Each of their videos is tried alone, in a process of its own. The first one that loses that
+    process too is to blame, and the others wait again, in their groups: what is found of them is
+    what it would be if the one to blame had failed in the ordinary way. Where no video loses its
+    process alone, each group is tried in a process of its own; if that is lost once more, what
+    was found of each video alone counts.
     """
 
-    def __init__(self, schedule: Schedule, group: Group) -> None:
-        self._schedule, self._group = schedule, group
-        self._untried = deque([number] for number in group)
+    def __init__(self, schedule: Schedule, groups: Sequence[Group], first: Container[int]) -> None:
+        self._schedule = schedule
+        numbers = [number for group in groups for number in group]
+        self._untried = deque(sorted(numbers, key=lambda number: number not in first))
+        self._groups = deque(groups)
         self._alone: dict[int, Record] = {}
-        self._blamed: set[int] = set()
+        self._is_given = False
         self.in_work: list[Group] = []
-        self._given = False
 
     def take(self) -> Group | None:
-        if self._given:
+        if self._is_given:
             return None
-        self._given = True
-        self.in_work = [self._untried.popleft() if self._untried else list(self._alone)]
+        self._is_given = True
+        self.in_work = [[self._untried.popleft()] if self._untried else self._groups.popleft()]
         return self.in_work[0]
 
     def done(self, records: Mapping[int, Record]) -> None:
         [group] = self.in_work
         if self._is_alone(group):
             self._alone |= records
-            self._next()
         else:
             self._schedule.record(records)
-            self.in_work = []
+        self._next()
 
-    def lost(self, error: str, reason: str) -> None:
+    def lost(self, error: str, reason: str, videos: Sequence[str] = ()) -> None:
         [group] = self.in_work
         if self._is_alone(group):
-            self._blamed.add(group[0])
-            self._schedule.record({group[0]: failure(error, reason, attempts=2)})
-            self._next()
+            self._schedule.blame(group[0], error, reason)
+            self._untried.clear()
+            self._schedule.wait_again(self._without(group[0]))
+            self._groups.clear()
         else:
-            self._schedule.record(self._alone)
-            self.in_work = []
+            self._schedule.record({number: self._alone[number] for number in group})
+        self._next()
 
     def trouble(self, reason: str) -> None:
-        self._schedule.pause([each for each in self._group if each not in self._blamed], reason)
+        [group] = self.in_work
+        [whole] = [each for each in [group, *self._groups] if group[0] in each][-1:]
+        self._schedule.pause(whole, reason)
+        self._schedule.wait_again([each for each in self._groups if each is not whole])
+        self._untried.clear()
+        self._groups.clear()
         self.in_work = []
 
     def _is_alone(self, group: Group) -> bool:
         return group[0] not in self._alone
 
+    def _without(self, blamed: int) -> Iterator[Group]:
+        for group in self._groups:
+            if rest := [number for number in group if number != blamed]:
+                yield rest
+
     def _next(self) -> None:
         self.in_work = []
-        if self._untried or len(self._alone) > 1:
-            self._given = False
-            self._schedule.again(self)
-        elif self._alone:  # one that is left alone has been through as such
-            self._schedule.record(self._alone)
+        while self._groups and len(self._groups[0]) == 1 and self._groups[0][0] in self._alone:
+            [number] = self._groups.popleft()  # alone is what it always was
+            self._schedule.record({number: self._alone[number]})
+        if self._untried or self._groups:
+            self._is_given = False
+            self._schedule.go_on(self)

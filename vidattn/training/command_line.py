@@ -173,11 +173,6 @@ class TrainingCLI(LightningCLI):
             "other last digits",
         )
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Refuse options of older versions, then parse."""
-        refuse_renamed(option_keys(args), "command line", mark="--")
-        super().parse_arguments(parser, args)
-
     def before_instantiate_classes(self) -> None:
         """A training ends, also where nothing says when."""
         trainer = self.config.trainer
@@ -206,6 +201,7 @@ def build(arguments: Sequence[str]) -> TrainingCLI:
         SettingError: an option is unknown, or a value has the wrong type.
         VidattnError: what was given cannot be used.
     """
+    refuse_renamed(option_keys(arguments), "command line", mark="--")
     return TrainingCLI(
         RecognitionTask,
         VideoDataModule,
