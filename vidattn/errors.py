@@ -55,10 +55,16 @@ class DecoderUnavailableError(VidattnError):
 class ProcessError(VidattnError):
     """A process that shares a run ended before its share was done, or at a video.
 
-    `videos` are those that it was perhaps at.
+    Attributes:
+        videos: those that it was perhaps at.
     """
 
     videos: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """What happened, without numbers that differ from run to run."""
+        return str(self)
 
 
 class AnnotationError(VidattnError):

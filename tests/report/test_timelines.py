@@ -10,13 +10,13 @@ import pytest
 
 from vidattn.errors import ArgumentError
 from vidattn.report import timelines
-from vidattn.report.timelines import Segment, chapters, check_forms, final_cut, timeline
+from vidattn.report.timelines import TimelineClip, chapters, check_forms, final_cut, timeline
 from vidattn.video import VideoWriter
 
 SEGMENTS = [
-    Segment("Shot 1", 0, 36, 0.0, 1.44),
-    Segment("Shot 2 = a; b", 36, 50, 1.44, 2.0),
-    Segment("Shot 3", 55, 75, 2.2, 3.0),
+    TimelineClip("Shot 1", 0, 36, 0.0, 1.44),
+    TimelineClip("Shot 2 = a; b", 36, 50, 1.44, 2.0),
+    TimelineClip("Shot 3", 55, 75, 2.2, 3.0),
 ]
 
 
@@ -43,7 +43,7 @@ def test_opentimelineio_reads_what_it_wrote(form: str, fps: float, tmp_path: Pat
     with VideoWriter(video, fps=fps, size=(16, 16)) as writer:
         writer.write(np.zeros((16, 16, 3), np.uint8))
     segments = [
-        Segment(each.name, each.start_frame, each.end_frame, each.start_frame / fps,
+        TimelineClip(each.name, each.start_frame, each.end_frame, each.start_frame / fps,
                 each.end_frame / fps)
         for each in SEGMENTS
     ]  # fmt: skip
@@ -61,7 +61,7 @@ def test_opentimelineio_reads_what_it_wrote(form: str, fps: float, tmp_path: Pat
 @pytest.mark.parametrize("fps", [25.0, 29.97003, 12.5])
 def test_final_cut_counts_in_whole_frames(fps: float) -> None:
     segments = [
-        Segment(each.name, each.start_frame, each.end_frame, each.start_frame / fps,
+        TimelineClip(each.name, each.start_frame, each.end_frame, each.start_frame / fps,
                 each.end_frame / fps)
         for each in SEGMENTS
     ]  # fmt: skip

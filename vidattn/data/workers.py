@@ -48,9 +48,11 @@ class WorkerState:
         reading = "between videos" if self.path is None else f"reading {self.path}"
         if self.exit_code is None and self.seconds is not None:
             reading += f" for {self.seconds:.0f} s"
-        return f"worker {self.number} (process {self.process}){self._end()} {reading}"
+        return f"worker {self.number} (process {self.process}){self.end} {reading}"
 
-    def _end(self) -> str:
+    @property
+    def end(self) -> str:
+        """How it ended; nothing while it runs."""
         if self.exit_code is None:
             return ""
         if self.exit_code >= 0:
@@ -66,6 +68,13 @@ class WorkerError(ProcessError):
         self.workers = list(workers)
         self.videos = tuple(state.path for state in workers if state.path is not None)
         super().__init__(f"{problem}: " + "; ".join(map(str, self.workers)))
+
+    @property
+    def reason(self) -> str:
+        """How the first worker ended, or what is wrong."""
+        return next(
+            (f"a worker process{end}" for each in self.workers if (end := each.end)), self.problem
+        )
 
     def __reduce__(self) -> tuple[type, tuple[str, list[WorkerState]]]:
         return type(self), (self.problem, self.workers)

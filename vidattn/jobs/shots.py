@@ -9,7 +9,7 @@ from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_csv, write_text, written_together
 from vidattn.inference.shots import Shots, find_shots
 from vidattn.naming import choose
-from vidattn.report.timelines import Segment, chapters, check_forms, final_cut, timeline
+from vidattn.report.timelines import TimelineClip, chapters, check_forms, final_cut, timeline
 from vidattn.runs.failures import counted, failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import versions
@@ -176,7 +176,7 @@ def write_form(path: Path, form: str, found: Shots) -> None:
         return
     first = found[0].start_seconds
     segments = [
-        Segment(
+        TimelineClip(
             f"Shot {each.number}",
             each.start_frame,
             each.end_frame,

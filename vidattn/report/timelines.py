@@ -19,7 +19,7 @@ _RATES = (*_RATES, Fraction(60000, 1001))
 _ADAPTERS = {"edl": "cmx_3600", "otio": "otio_json"}
 
 
-class Segment(NamedTuple):
+class TimelineClip(NamedTuple):
     """A part of a film.
 
     Attributes:
@@ -35,7 +35,7 @@ class Segment(NamedTuple):
     end_seconds: float
 
 
-def chapters(title: str, segments: Sequence[Segment]) -> str:
+def chapters(title: str, segments: Sequence[TimelineClip]) -> str:
     """The metadata file of FFmpeg: `ffmpeg -i film.mp4 -i film.chapters.txt -map_metadata 1 …`."""
     lines = [";FFMETADATA1", f"title={_escaped(title)}"]
     for each in segments:
@@ -45,8 +45,8 @@ def chapters(title: str, segments: Sequence[Segment]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def timeline(form: str, video: Path, fps: float, segments: Sequence[Segment]) -> str:
-    """Segments as clips of one track, written by OpenTimelineIO.
+def timeline(form: str, video: Path, fps: float, segments: Sequence[TimelineClip]) -> str:
+    """Parts of a film as clips of one track, written by OpenTimelineIO.
 
     Args:
         form: "edl" (CMX 3600) or "otio".
@@ -78,8 +78,10 @@ def timeline(form: str, video: Path, fps: float, segments: Sequence[Segment]) ->
     return text
 
 
-def final_cut(video: Path, fps: float, size: tuple[int, int], segments: Sequence[Segment]) -> str:
-    """Segments as clips of one project in the XML of Final Cut Pro, version 1.10.
+def final_cut(
+    video: Path, fps: float, size: tuple[int, int], segments: Sequence[TimelineClip]
+) -> str:
+    """Parts of a film as clips of one project in the XML of Final Cut Pro, version 1.10.
 
     Written here: OpenTimelineIO's adapter loses the frame rates of NTSC.
 

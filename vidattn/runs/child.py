@@ -94,7 +94,7 @@ def _end(connection: Connection, found: Iterator[Any]) -> object:
     except BrokenPipeError:
         raise
     except ProcessError as error:
-        return Lost(ProcessError.__name__, str(error), error.videos)
+        return Lost(ProcessError.__name__, error.reason, error.videos)
     except Exception as error:
         if is_trouble(error):
             return Trouble(str(error))
