@@ -75,10 +75,10 @@ def linked(code: str, package: str) -> str:
 def plain(text: str) -> str:
     """Keep reStructuredText from reading formulas: x * y, |x| and x_ mean what they say.
 
-    "C." is the number of channels, and no third item of a list.
+    "C." is the number of channels, and no third item of a list; nor is "r." one.
     """
     escaped = re.sub(r"([*|\\]|(?<=\w)_(?!\w))", r"\\\1", text)
-    return re.sub(r"(?<=: )([A-Z])\.", r"\1\\.", escaped)
+    return re.sub(r"(?<=: )(\w{1,3})\.", r"\1\\.", escaped)
 
 
 def sentences(text: str, package: str) -> str:

@@ -145,8 +145,8 @@ def video_figures(predictions: dict[str, Any]) -> dict[str, Any]:
         scores = row["attention"]["scores"]
         best = int(np.argmax(row["class_scores"]))
         found["top1"].append(float(predictions["classes"][best] == row["label"]))
-        chosen = {"attention": select_frames(scores, demo_run.KEY_FRAMES, minimum_gap=2)}
-        precisions = keyframe_precisions(chosen, [truth], len(scores), demo_run.KEY_FRAMES)
+        chosen = {"attention": select_frames(scores, demo_run.KEYFRAMES, minimum_gap=2)}
+        precisions = keyframe_precisions(chosen, [truth], len(scores), demo_run.KEYFRAMES)
         found["keyframe_precision"].append(precisions["attention"])
         found["uniform"].append(precisions["uniform"])
         own = Whereabouts(*(np.array(row["attention"][k]) for k in ("scores", "points", "boxes")))

@@ -8,6 +8,7 @@ authors' code or the docstrings say of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from inspect import Parameter
 from math import log, pi, sqrt
 
@@ -162,6 +163,7 @@ def as_torch_has_it(part: nn.Module, name: str) -> object:
     return uniform(-bound, bound)
 
 
+@cache
 def started(name: str) -> list[tuple[str, nn.Module, str, Tensor]]:
     """Path, owner, name and value of all that a new one holds."""
     facts = catalogue()[name]

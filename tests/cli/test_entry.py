@@ -139,3 +139,42 @@ def test_every_option_says_in_words_what_it_is() -> None:
             named = f"{parser.prog} {action.option_strings or action.dest}: {action.help}"
             assert words, named
             assert words[0] not in ("at", "and", "likewise"), named
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["keyframes", "a.mp4", "--output", ""], "--output: expected a value, got an empty one"),
+        (["keyframes", "a.mp4", "--output="], "--output: expected a value, got none"),
+        (["index", "a.mp4", "--report", ""], "--report: expected a value, got an empty one"),
+        (["score", "detection", "", "a.csv"], "expected a path or a name, got an empty argument"),
+        (["keyframes", "--output", "out", "--", ""], "expected a path or a name, got an empty"),
+    ],
+)
+def test_an_empty_argument_is_not_the_working_folder(
+    arguments: list[str],
+    message: str,
+    write_flash: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_flash("a.mp4", frame_count=4)
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.startswith(f"vidattn: {message}")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("command", [["index"], ["keyframes", "--output", "out"]])
+def test_a_list_of_nothing_is_named(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.txt").write_text("\n")
+    Path("folder").mkdir()
+    assert main([*command, "empty.txt"]) == 1
+    assert capsys.readouterr().err == "vidattn: empty.txt: no video found\n"

@@ -11,6 +11,7 @@ from vidattn.evaluation import Interval
 from vidattn.jobs import AttentionEvaluation, AttentionFigure, Evaluation
 from vidattn.jobs.clip_scores import packed
 from vidattn.jobs.evaluation_record import gather_evaluation
+from vidattn.runs.failures import failure
 
 SETTINGS = {
     "videos_expected": 9,
@@ -38,7 +39,7 @@ def evaluated(right: int) -> Evaluation:
         }
         for n, (own, label) in enumerate(zip(predicted, labels, strict=True))
     }
-    records[8] = {"error": "VideoError", "reason": "torn <b>", "attempts": 1}
+    records[8] = failure("VideoError", "torn <b>")
     return gather_evaluation(
         records, [*samples, broken], np.append(labels, 0), ("no", "yes"), SETTINGS
     )
@@ -46,10 +47,11 @@ def evaluated(right: int) -> Evaluation:
 
 def test_figures_stand_beside_what_needs_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     print_evaluation(evaluated(8))
-    printed = " ".join(capsys.readouterr().out.split())
+    shown = capsys.readouterr()
+    assert shown.err == "vidattn: /absent/broken.mp4: torn <b>\n"
+    printed = " ".join(shown.out.split())
     assert "protocol swin-4x3: 8 of 9 videos" in printed
     assert "frames of 0.mp4: 0:8:2" in printed
-    assert "not evaluated: /absent/broken.mp4: torn <b>" in printed
     assert all(each in printed for each in ("chance 50.0%", "majority 62.5%", "without a model"))
     assert (
         "reached: video top1 100.0% (95 % interval 100.0% – 100.0%); guessing gives 50.0%, "

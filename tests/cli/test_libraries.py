@@ -59,10 +59,14 @@ def run(
     """Exit codes of commands, the packages that were loaded by then, and standard error."""
     result = folder / "result.json"
     argument = json.dumps([refused, error, commands, code, str(result)])
+    # For the processes that a command starts: packages that cannot be imported, found first.
+    for name in refused:
+        (folder / "broken" / name).mkdir(parents=True, exist_ok=True)
+        (folder / "broken" / name / "__init__.py").write_text(f"raise {error}('no {name} here')")
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", SCRIPT, argument],
         cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder / "broken")},
         capture_output=True,
         text=True,
     )

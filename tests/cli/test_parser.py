@@ -82,6 +82,8 @@ def test_options_of_earlier_versions_are_answered_with_the_new_ones(
     line = refused("evaluate m.ckpt --data d --task keyframes --gap 0.5", capsys)
     assert "option: '--gap' is now called '--minimum-gap-seconds'" in line
     assert "now called" in refused("evaluate m.ckpt --gap=0.5", capsys)
+    line = refused("index a.mp4 --workers 4", capsys)
+    assert "'--workers' is now called '--processes'" in line
     assert set(RENAMED) <= set(COMMANDS)
 
 

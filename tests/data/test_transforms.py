@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from vidattn.data import ClipSpec, EvaluationTransform, TrainTransform
-from vidattn.data.transforms import Augmentation
+from vidattn.data.transforms import DrawnAugmentation
 from vidattn.errors import ArgumentError
 from vidattn.video import Geometry
 
@@ -54,7 +54,7 @@ def test_the_whole_frame_at_its_size_is_only_normalised():
 def test_crops_and_flips_as_pillow_does():
     pixels = random_pixels(2, 3)
     boxes = torch.tensor([[3, 5, 30, 20], [0, 10, 40, 30]])
-    drawn = Augmentation(boxes, torch.tensor([False, True]), torch.ones(2, 3))
+    drawn = DrawnAugmentation(boxes, torch.tensor([False, True]), torch.ones(2, 3))
     result = TrainTransform(PLAIN)(pixels, drawn).mul(255).permute(0, 2, 3, 4, 1).numpy()
     assert result.shape == (2, 3, 32, 32, 3)
     for clip, (top, left, height, width), flip in zip(
@@ -126,7 +126,9 @@ def test_geometry_follows_the_pixels(flip):
     pixels = torch.zeros(1, 3, 1, 40, 40, dtype=torch.uint8)
     pixels[:, :, :, 20:24, 12:16] = 255
     before = Geometry.whole((80, 80), (40, 40))
-    drawn = Augmentation(torch.tensor([[8, 4, 24, 24]]), torch.tensor([flip]), torch.ones(1, 3))
+    drawn = DrawnAugmentation(
+        torch.tensor([[8, 4, 24, 24]]), torch.tensor([flip]), torch.ones(1, 3)
+    )
     (after,) = drawn.apply_to([before], 32)
     result = TrainTransform(PLAIN)(pixels, drawn)[0, 0, 0]
     x1, y1, x2, y2 = after.to_clip(np.array([[24.0, 40.0, 32.0, 48.0]]))[0]

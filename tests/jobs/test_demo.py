@@ -24,7 +24,13 @@ def predictions(labels: list[str], scores: list[list[float]]) -> dict:
         {"label": label, "class_scores": row, "truth": None}
         for label, row in zip(labels, scores, strict=True)
     ]
-    return {"classes": ["a", "b"], "seed": 0, "key_frames": 3, "videos": rows, "failures": {}}
+    return {
+        "classes": ["a", "b"],
+        "seed": 0,
+        "keyframes_per_video": 3,
+        "videos": rows,
+        "failures": {},
+    }
 
 
 def test_recognition_is_counted_without_truth_about_when_and_where() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,7 +101,7 @@ def test_a_run_goes_on_and_a_finished_one_is_not_written_over(
         return original(path, *arguments, **settings)  # type: ignore[arg-type]
 
     monkeypatch.setattr(predict, "open_video_or_picture", interrupted)
-    settings = {"checkpoint": untrained, "progress": False, "processes": 0}
+    settings = {"checkpoint": untrained, "processes": 0, "progress": False}
     with pytest.raises(KeyboardInterrupt):
         write_predictions([videos / "1", videos / "0"], output, **settings)
     opened.append("one more")
@@ -208,3 +211,42 @@ def test_parts_of_videos_move_the_bar(videos: Path, untrained: Path) -> None:
         assert len(parts) > 2
         assert sum(parts) == pytest.approx(1)
         parts.clear()
+
+
+# Ends whatever process opens a file of this name, as a broken decoder would.
+KILLER = """
+import os, signal
+import av
+
+opened = av.open
+
+def killing(file, *arguments, **settings):
+    if "film2" in str(getattr(file, "name", file)):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return opened(file, *arguments, **settings)
+
+av.open = av.container.open = killing
+"""
+
+
+@pytest.mark.slow
+def test_a_video_that_ends_its_process_costs_one_record(
+    videos: Path, untrained: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / "sitecustomize.py").write_text(KILLER)
+    arguments = ["predict", str(videos), "--checkpoint", str(untrained), "--output", "out"]
+    run = subprocess.run(
+        [sys.executable, "-m", "vidattn", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path / 'start'}:{Path.cwd()}"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    record = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    failures = {Path(each["video"]).name: each["reason"] for each in record["failures"]}
+    assert set(failures) == {"broken.mp4", "film2.mp4"}
+    assert "killed by SIGKILL" in failures["film2.mp4"]
+    assert [Path(each["video"]).stem for each in record["videos"]] == ["film0", "film1", "film3"]

@@ -131,7 +131,7 @@ def test_test_videos_do_not_choose_the_checkpoint(folder: Path, tmp_path: Path) 
     assert found.best is None
     assert found.validation is not None
     assert found.validation.videos == 4
-    (command, _) = found.next_commands
+    command = found.next_commands[0]
     assert "--folds 0" in command
     assert not (tmp_path / "run" / "best.ckpt").exists()
 
@@ -180,7 +180,8 @@ def test_the_command_prints_nothing_of_other_libraries(folder: Path, tmp_path: P
     lines = found.stdout.splitlines()
     assert lines[0].startswith("trained 1 epochs, 1 steps: no validation videos")
     assert lines[1] == "checkpoints: run/last.ckpt"
-    assert lines[3].startswith("  vidattn keyframes ")
+    assert lines[3].startswith("  vidattn predict ")
+    assert lines[4].startswith("  vidattn keyframes ")
 
 
 def test_an_accelerator_that_is_not_there_is_one_line(folder: Path, tmp_path: Path, capsys) -> None:

@@ -95,7 +95,7 @@ def test_a_second_training_is_refused(settings, written, tmp_path: Path, capsys)
 def test_overwriting_leaves_the_second_one_alone(written, tmp_path: Path) -> None:
     top = [{"dirpath": "run", "filename": "best", **BEST}, {"dirpath": "run", "filename": "x"}]
     train_with(written(callbacks=top, logger=False))
-    (tmp_path / "run" / "best-v1.ckpt").write_bytes(b"of a run before that")
+    shutil.copy("run/best.ckpt", "run/best-v1.ckpt")  # of a run before that
     (tmp_path / "run" / "notes.txt").write_text("a person's")
     (tmp_path / "run" / "bestfriend.ckpt").write_bytes(b"another name")
     first = torch.load(tmp_path / "run" / "best.ckpt", weights_only=True)["state_dict"]
@@ -108,6 +108,28 @@ def test_overwriting_leaves_the_second_one_alone(written, tmp_path: Path) -> Non
     configuration = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert configuration["seed_everything"] == 2
     assert configuration["overwrite"] is False
+
+
+def test_a_persons_file_of_that_name_stays(written, tmp_path: Path, capsys) -> None:
+    train_with(written())
+    for name, content in (
+        ("last.ckpt", b"three months of work"),
+        ("interrupted.ckpt", b""),
+        ("best.ckpt", (tmp_path / "run" / "best.ckpt").read_bytes()[:1000]),
+    ):
+        kept = (tmp_path / "run" / name).read_bytes() if name != "interrupted.ckpt" else None
+        (tmp_path / "run" / name).write_bytes(content)
+        before = files_of(tmp_path / "run")
+        assert main(["train", *written(), "--overwrite"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"vidattn: run/{name}: this is in the way")
+        assert files_of(tmp_path / "run") == before
+        (tmp_path / "run" / name).unlink()
+        if kept is not None:
+            (tmp_path / "run" / name).write_bytes(kept)
+    torch.save({"state_dict": {}, "epoch": 3}, "run/last.ckpt")  # another project's
+    assert main(["train", *written(), "--overwrite"]) == 1
+    assert torch.load("run/last.ckpt", weights_only=True)["epoch"] == 3
 
 
 def test_going_on_is_allowed_where_it_began_and_nowhere_else(written, tmp_path: Path) -> None:
@@ -175,7 +197,15 @@ def test_the_place_of_the_checkpoints_is_said(written, tmp_path: Path, capsys) -
         lines[0],
     )
     assert lines[1:3] == ["checkpoints: run/best.ckpt, run/last.ckpt", "next:"]
-    for line in lines[3:]:
+    assert [line.split()[:2] for line in lines[3:]] == [
+        ["vidattn", "predict"],
+        ["vidattn", "keyframes"],
+    ]
+
+
+@pytest.mark.slow
+def test_what_is_said_to_type_next_works(written, tmp_path: Path) -> None:
+    for line in train_with(written()).next_commands:
         command = shlex.split(line)
         assert command[0] == "vidattn"
         assert main(command[1:]) == 0

@@ -4,13 +4,13 @@ import pytest
 
 from tests.report.test_page import EVIL, Reader
 from vidattn.errors import ArgumentError
-from vidattn.report import Segment, Segments, render_page
+from vidattn.report import Segment, SegmentRows, render_page
 
 
 def test_parts_lie_where_they_are_in_time() -> None:
     segments = [Segment("walk", 2.0, 4.0, 1.0), Segment("run", 4.0, 5.0, 0.0)]
     segments.append(Segment("walk", 5.0, 10.0, 0.5))
-    page = Reader(render_page("p", [Segments("film", segments, 2.0, 10.0)]))
+    page = Reader(render_page("p", [SegmentRows("film", segments, 2.0, 10.0)]))
     parts = [part for part in page.all("rect") if part["class"] == "fill"]
     assert [(part["x"], part["width"]) for part in parts] == [
         ("0.0%", "25.0%"), ("37.5%", "62.5%"), ("25.0%", "12.5%")
@@ -21,13 +21,13 @@ def test_parts_lie_where_they_are_in_time() -> None:
 
 
 def test_names_are_no_markup() -> None:
-    page = Reader(render_page("p", [Segments(EVIL, [Segment(EVIL, 0.0, 1.0, 1.0)], 0.0, 1.0)]))
+    page = Reader(render_page("p", [SegmentRows(EVIL, [Segment(EVIL, 0.0, 1.0, 1.0)], 0.0, 1.0)]))
     assert page.all("script") == []
     assert page.text.count(EVIL) == 2
 
 
 def test_a_still_has_no_length() -> None:
-    Reader(render_page("p", [Segments("film", [Segment("a", 3.0, 3.0, 1.0)], 3.0, 3.0)]))
+    Reader(render_page("p", [SegmentRows("film", [Segment("a", 3.0, 3.0, 1.0)], 3.0, 3.0)]))
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_a_still_has_no_length() -> None:
 )
 def test_what_lies_outside_is_refused(segment: Segment) -> None:
     with pytest.raises(ArgumentError, match="segments: expected times from 0 to 2"):
-        Segments("film", [segment], 0.0, 2.0)
+        SegmentRows("film", [segment], 0.0, 2.0)

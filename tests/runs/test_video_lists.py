@@ -174,3 +174,31 @@ def test_a_film_with_the_longest_name_gets_its_pictures(
 def test_an_empty_path_is_not_the_working_folder(lists: Callable[..., Iterable[Path]]) -> None:
     with pytest.raises(AnnotationError, match="expected the path of a video"):
         list(lists([""]))
+
+
+@pytest.mark.parametrize("lists", [listed_videos, videos_and_folders])
+def test_a_video_in_two_spellings_is_one(
+    lists: Callable[..., Iterable[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    below = Path("below")
+    below.mkdir()
+    for path in (Path("a.mp4"), below / "b.mp4"):
+        path.write_bytes(b"video")
+    Path("link.mp4").symlink_to("a.mp4")
+    Path("other").symlink_to("below")
+    Path("list.txt").write_text("below/b.mp4\n./a.mp4\n")
+    given = ["a.mp4", "./a.mp4", str(tmp_path / "a.mp4"), "below/../a.mp4", "link.mp4"]
+    assert [str(video) for video in lists(given)] == ["a.mp4", "link.mp4"]
+    given = ["below", "other/b.mp4", "below/./b.mp4", "list.txt"]
+    assert [str(video) for video in lists(given)] == ["below/b.mp4", "a.mp4"]
+
+
+def test_key_frames_of_a_video_in_two_spellings_are_written_once(
+    write_flash: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_flash("a.mp4", frame_count=4)
+    found = vidattn.write_keyframes(["a.mp4", "./a.mp4"], "out", count=1)
+    assert found is not None
+    assert [video["video"] for video in found["videos"]] == ["a.mp4"]

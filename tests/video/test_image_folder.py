@@ -80,7 +80,7 @@ def test_one_picture_is_a_video_of_one_frame(tmp_path: Path) -> None:
     (tmp_path / "still.png").write_bytes(png(7))
     with open_video_or_picture(tmp_path / "still.png") as reader:
         assert (len(reader), reader.duration_seconds, reader.seconds_of([0])) == (1, 1.0, [0.0])
-        assert read_number(reader.frames_at([0]).pictures()[0]) == 7
+        assert read_number(reader.frames_at([0]).array[0]) == 7
     (tmp_path / "broken.jpg").write_bytes(png(7)[:60])
     with pytest.raises(DecodeError, match=r"broken\.jpg"):
         open_video_or_picture(tmp_path / "broken.jpg")
@@ -103,6 +103,6 @@ def test_a_picture_is_as_it_is_shown(
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=tags)
     with open_video_or_picture(tmp_path / "turned.png") as reader:
         assert reader.size == ((60, 40) if orientation in (6, 8) else (40, 60))
-        [shown] = reader.frames_at([0]).pictures()
+        [shown] = reader.frames_at([0]).array
     assert shown.shape[:2] == reader.size
     assert shown[corner].tolist() == [255, 255, 255]

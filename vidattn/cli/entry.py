@@ -22,6 +22,7 @@ COMMANDS = (
     "score",
     "features",
     "keyframes",
+    "shots",
     "explain",
     "index",
     "convert",
@@ -104,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["train"]:
         # Everything after `train` belongs to Lightning's own parser.
         parsed = argparse.Namespace(run=import_module("vidattn.cli.train").run, rest=arguments[1:])
+    elif trouble := _empty_argument(arguments):
+        return _failed(trouble)
     else:
         parsed = build_parser().parse_args(arguments)
     try:
@@ -131,6 +134,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("vidattn: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _empty_argument(arguments: Sequence[str]) -> str | None:
+    """What to say of an empty argument, which as a path would be the working folder."""
+    for place, argument in enumerate(arguments):
+        before = arguments[place - 1] if place else ""
+        if argument.startswith("--") and argument.endswith("="):
+            return f"{argument[:-1]}: expected a value, got none"
+        if argument == "" and before.startswith("--") and before != "--":
+            return f"{before}: expected a value, got an empty one"
+        if argument == "":
+            return "expected a path or a name, got an empty argument"
+    return None
 
 
 def _failed(reason: str) -> int:

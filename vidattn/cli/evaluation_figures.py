@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidattn.cli.failures import print_failures
 from vidattn.jobs.attention_record import BEST_POSSIBLE, TITLES
 from vidattn.jobs.evaluation_page import clips_in_words
-from vidattn.jobs.failures_shown import print_failures
 
 if TYPE_CHECKING:
     from vidattn.evaluation import Interval

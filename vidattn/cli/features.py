@@ -14,6 +14,7 @@ from vidattn.cli.arguments import (
     command,
     start_children_early,
 )
+from vidattn.cli.failures import print_failures
 from vidattn.cli.streams import print_json
 
 HELP = "write features of sliding windows of videos, such as temporal localisers train on"
@@ -73,7 +74,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(parsed: argparse.Namespace) -> int:
     """Extract and say how many."""
     start_children_early(parsed, "vidattn.jobs.features", network=True)
-    from vidattn.jobs import print_failures, write_features
+    from vidattn.jobs import write_features
 
     found = write_features(
         parsed.checkpoint,

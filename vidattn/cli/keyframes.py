@@ -15,6 +15,7 @@ from vidattn.cli.arguments import (
     command,
     start_children_early,
 )
+from vidattn.cli.failures import print_failures
 from vidattn.cli.streams import print_json
 
 HELP = "extract the key frames and key regions of videos"
@@ -75,7 +76,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(parsed: argparse.Namespace) -> int:
     """Extract, write, and say what came out and which videos cannot be read."""
     start_children_early(parsed, "vidattn.jobs.keyframes", network=parsed.checkpoint is not None)
-    from vidattn.jobs import print_failures, write_keyframes
+    from vidattn.jobs import write_keyframes
 
     found = write_keyframes(
         parsed.videos,

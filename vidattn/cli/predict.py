@@ -15,6 +15,7 @@ from vidattn.cli.arguments import (
     command,
     start_children_early,
 )
+from vidattn.cli.failures import print_failures
 from vidattn.cli.streams import print_json
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(parsed: argparse.Namespace) -> int:
     """Predict, and say what is seen and which videos cannot be read."""
     start_children_early(parsed, "vidattn.jobs.predict", network=True)
-    from vidattn.jobs import print_failures, write_predictions
+    from vidattn.jobs import write_predictions
 
     found = write_predictions(
         parsed.videos,

@@ -40,7 +40,7 @@ class EvaluationTransform(nn.Module):
         return normalised.to(self.dtype).contiguous(memory_format=torch.channels_last_3d)
 
 
-class Augmentation(NamedTuple):
+class DrawnAugmentation(NamedTuple):
     """What a random transform does to each clip of a batch, all frames of a clip alike.
 
     Attributes:
@@ -108,7 +108,7 @@ class TrainTransform(nn.Module):
         self.generator = generator
         self.normalise = EvaluationTransform(clip, dtype=dtype)
 
-    def draw(self, count: int, size: tuple[int, int]) -> Augmentation:
+    def draw(self, count: int, size: tuple[int, int]) -> DrawnAugmentation:
         """Random choices for `count` clips of (height, width) `size`."""
         height, width = size
         uniform = torch.rand(count, 8, generator=self.generator, dtype=torch.float64)
@@ -125,9 +125,9 @@ class TrainTransform(nn.Module):
         boxes = torch.stack([top, left, tall, wide], 1).long()
         flips = (uniform[:, 4] < 0.5) & self.flip
         colours = 1 + self.colour_jitter * (2 * uniform[:, 5:] - 1)
-        return Augmentation(boxes, flips, colours.float())
+        return DrawnAugmentation(boxes, flips, colours.float())
 
-    def forward(self, pixels: Tensor, augmentation: Augmentation | None = None) -> Tensor:
+    def forward(self, pixels: Tensor, augmentation: DrawnAugmentation | None = None) -> Tensor:
         """uint8 (N, 3, T, H, W) -> (N, 3, T, crop_size, crop_size), `channels_last_3d`.
 
         Args:

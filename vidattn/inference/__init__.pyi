@@ -7,3 +7,6 @@ from .predictions import PredictedStep as PredictedStep
 from .predictions import RecognitionPrediction as RecognitionPrediction
 from .predictor import RecognitionPredictor as RecognitionPredictor
 from .predictor import load as load
+from .shots import Shot as Shot
+from .shots import Shots as Shots
+from .shots import find_shots as find_shots

@@ -16,12 +16,12 @@ from .evaluate_attention import evaluate_attention as evaluate_attention
 from .evaluation_record import Evaluation as Evaluation
 from .explain import Explanation as Explanation
 from .explain import explain as explain
-from .failures_shown import print_failures as print_failures
 from .features import write_features as write_features
 from .index import index_videos as index_videos
 from .keyframes import write_keyframes as write_keyframes
 from .predict import Predictions as Predictions
 from .predict import write_predictions as write_predictions
+from .shots import write_shots as write_shots
 from .show import CheckpointFacts as CheckpointFacts
 from .show import show as show
 from .train import train as train

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vidattn.evaluation import Interval
-from vidattn.evaluation.notebook import html_table
+from vidattn.notebook import html_table
 
 TITLES = {
     "keyframe_precision": "key frames inside the action",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vidattn import evaluation
 from vidattn.errors import AnnotationError, ArgumentError
 from vidattn.evaluation import Interval
-from vidattn.evaluation.notebook import html_table
+from vidattn.notebook import html_table
 
 SEED = 0
 RANKING_RESAMPLES = 1000

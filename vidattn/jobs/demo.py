@@ -37,7 +37,7 @@ CLIPS_TO_LEARN_FROM = 14_400
 CLIPS_PER_EPOCH = 1_200
 # Below this number of test videos, resampling them makes intervals that are too narrow.
 FEW_VIDEOS = 50
-KEY_FRAMES = 3
+KEYFRAMES = 3
 CONFIGURATION, CHECKPOINT, PREDICTIONS = "config.yaml", "model.ckpt", "predictions.json"
 FILES = (
     *("report.html", PREDICTIONS, CHECKPOINT, INTERRUPTED, CONFIGURATION),
@@ -187,7 +187,7 @@ def predict(
         "classes": loaded.classes,
         "seed": seed,
         "checkpoint_sha256": loaded.digest,
-        "key_frames": KEY_FRAMES,
+        "keyframes_per_video": KEYFRAMES,
         "videos": records,
         "failures": failures,
     }
@@ -229,17 +229,17 @@ def summarise(predictions: dict[str, Any]) -> dict[str, Any]:
     _put(summary, "top1", interval)
     known = [row for row in rows if row["truth"] is not None]
     if len(known) > 1:
-        _put_whereabouts(summary, known, predictions["key_frames"])
+        _put_whereabouts(summary, known, predictions["keyframes_per_video"])
     return summary
 
 
 def _put_whereabouts(
-    summary: dict[str, Any], rows: Sequence[dict[str, Any]], key_frames: int
+    summary: dict[str, Any], rows: Sequence[dict[str, Any]], keyframes: int
 ) -> None:
     seed = summary["seed"]
     truths = [Truth(**row["truth"]) for row in rows]
     scores = [{method: row[method]["scores"] for method in METHODS} for row in rows]
-    figures = keyframe_figures(scores, truths, count=key_frames, seed=seed)
+    figures = keyframe_figures(scores, truths, count=keyframes, seed=seed)
     _put_all(summary, "keyframe_precision", figures)
     places = [
         {
@@ -257,7 +257,7 @@ def _put_whereabouts(
     _put_all(summary, "pointing_game", hits)
     _put_all(summary, "box_iou", overlaps)
     summary["videos_with_truth"] = len(rows)
-    summary["key_frames_per_video"] = key_frames
+    summary["keyframes_per_video"] = keyframes
 
 
 def _put_all(summary: dict[str, Any], figure: str, found: dict[str, Interval]) -> None:

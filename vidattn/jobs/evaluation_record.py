@@ -11,8 +11,8 @@ from vidattn import evaluation
 from vidattn.data import Sample
 from vidattn.errors import ArgumentError
 from vidattn.evaluation import Interval
-from vidattn.evaluation.notebook import html_table
 from vidattn.jobs.clip_scores import unpacked
+from vidattn.notebook import html_table
 from vidattn.runs.failures import counted, in_words, is_failure
 from vidattn.runs.work import Record
 

@@ -1,8 +1,7 @@
-"""Videos that gave no result, as a page and a terminal show them."""
+"""Videos that gave no result, as a page shows them."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,9 +21,3 @@ def failure_table(failures: Failures) -> report.Table:
     ]
     header = ["video", "reason", "error", "attempts"]
     return report.Table("Videos without a result", header, rows)
-
-
-def print_failures(failures: Failures) -> None:
-    """A line for each on standard error."""
-    for each in failures:
-        print(f"vidattn: {each['video']}: {each['reason']}", file=sys.stderr)

@@ -72,7 +72,7 @@ def write_features(
         CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or
             something in `output` would be written over.
     """
-    paths = list(dict.fromkeys(listed_videos(videos)))
+    paths = list(listed_videos(videos))
     if not paths:
         raise AnnotationError(" ".join(map(str, videos)), 0, "no video found")
     check_decoder(decoder)

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from vidattn.arrays import at_least
-from vidattn.errors import VideoError
+from vidattn.errors import AnnotationError, VideoError
 from vidattn.jobs.index_report import COMMAND, IndexReport
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
@@ -51,13 +51,16 @@ def index_videos(
         last to finish.
 
     Raises:
-        AnnotationError: a path or a line names nothing.
+        AnnotationError: a path or a line names nothing, or there is no video.
         ArgumentError: `report` is something else, or would lose records.
         UndoneError, ProcessError: see `vidattn.runs.run.work_through`.
     """
     limits = RunLimits(video_seconds, video_memory)
     at_least("processes", processes, 0)
-    videos = list(dict.fromkeys(map(str, listed_videos(paths))))
+    given = list(paths)
+    videos = list(map(str, listed_videos(given)))
+    if not videos:
+        raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     settings = {
         "command": COMMAND,
         "salvage": salvage,

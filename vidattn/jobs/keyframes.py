@@ -90,7 +90,7 @@ def write_keyframes(
     limits = RunLimits(video_seconds, video_memory)
     processes = processes_for(checkpoint, processes)
     given = list(videos)
-    names = list(dict.fromkeys(map(str, videos_and_folders(given))))
+    names = list(map(str, videos_and_folders(given)))
     if not names:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:

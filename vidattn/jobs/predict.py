@@ -41,13 +41,19 @@ class Predictions:
 
     Attributes:
         videos: of each that could be read, in the order of the list.
-        failures: of the others: see `vidattn.runs.failures.counted`.
+        counts: how many videos were expected, done and failed, and the failures; see
+            `vidattn.runs.failures.counted`.
         settings: all that the predictions depend on besides the videos.
     """
 
     videos: tuple[RecognitionPrediction, ...]
-    failures: tuple[Mapping[str, Any], ...]
+    counts: Mapping[str, Any]
     settings: Mapping[str, Any]
+
+    @property
+    def failures(self) -> list[Mapping[str, Any]]:
+        """Why the others could not be used: "video", "error", "reason" and "attempts" of each."""
+        return list(self.counts["failures"])
 
     def to_json(self) -> dict[str, Any]:
         """What `predictions.json` holds: like `evaluation.json`, `scores` of each of `videos`.
@@ -56,10 +62,7 @@ class Predictions:
         """
         return {
             **self.settings,
-            "videos_expected": len(self.videos) + len(self.failures),
-            "videos_done": len(self.videos),
-            "videos_failed": len(self.failures),
-            "failures": [dict(each) for each in self.failures],
+            **self.counts,
             "videos": [_video(each) for each in self.videos],
         }
 
@@ -137,14 +140,14 @@ def write_predictions(
     """
     check_decoder(decoder, salvage=salvage)
     own = PredictionSettings(every_seconds, top, window_seconds, batch_size)
+    limits = RunLimits(video_seconds, video_memory)
+    processes = processes_for(checkpoint, processes)
     given = list(videos)
-    names = list(dict.fromkeys(map(str, videos_and_folders(given))))
+    names = list(map(str, videos_and_folders(given)))
     if not names:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
         check_salvageable(names)
-    limits = RunLimits(video_seconds, video_memory)
-    processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     model = to_share(checkpoint, loaded, processes)
     check_window(loaded.clip, window_seconds)
@@ -194,10 +197,9 @@ def _video(found: RecognitionPrediction) -> dict[str, Any]:
 def _predictions(
     names: Sequence[str], records: Mapping[int, Record], settings: Mapping[str, Any]
 ) -> Predictions:
-    done = [number for number in range(len(names)) if not is_failure(records[number])]
-    failures = tuple(counted(names, records)["failures"])
-    found = tuple(RecognitionPrediction.from_json(records[number]) for number in done)
-    return Predictions(found, failures, settings)
+    done = [records[number] for number in range(len(names)) if not is_failure(records[number])]
+    found = tuple(RecognitionPrediction.from_json(record) for record in done)
+    return Predictions(found, counted(names, records), settings)
 
 
 def _write(results: ResultFolder, found: Predictions) -> None:

@@ -51,7 +51,7 @@ def _sections(found: Predictions) -> Iterator[Section]:
 def _timeline(found: RecognitionPrediction) -> Section:
     start, end = found[0].start_seconds, found[-1].end_seconds
     sentences = [f"{start:.2f} – {end:.2f} s", *found.remarks]
-    return report.Segments(
+    return report.SegmentRows(
         found.video,
         [
             report.Segment(each.label, each.start_seconds, each.end_seconds, each.probability)

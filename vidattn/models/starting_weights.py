@@ -88,7 +88,7 @@ def start_recogniser(
         CheckpointError: unreadable, of another backbone, or it holds NaN or infinity.
         WeightsMismatchError: tensors of the backbone are missing, too many, or of another shape.
     """
-    if weights is None or not _is_own(weights):
+    if weights is None or not is_own_checkpoint(weights):
         given = None if weights is None else str(weights)
         return Recogniser(spec, weights=given, allow=allow), None
     recogniser = Recogniser(spec, allow=allow)
@@ -254,8 +254,12 @@ def _source_names(recogniser: Recogniser) -> tuple[str, str]:
     return f"{network}.{backbone.head_path}.", f"{network}.{backbone.classifier_path}."
 
 
-def _is_own(weights: str | PathLike[str]) -> bool:
-    """Whether a file is a checkpoint of ours; a glance, without loading it."""
+def is_own_checkpoint(weights: str | PathLike[str]) -> bool:
+    """Whether a file is a checkpoint of ours; a glance, without loading it.
+
+    Args:
+        weights: a path, or what else may be given for weights.
+    """
     if not Path(weights).is_file():
         return False
     try:

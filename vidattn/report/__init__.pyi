@@ -20,4 +20,4 @@ from .sections import Picture as Picture
 from .sections import Table as Table
 from .sections import Text as Text
 from .segments import Segment as Segment
-from .segments import Segments as Segments
+from .segments import SegmentRows as SegmentRows

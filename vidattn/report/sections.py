@@ -15,7 +15,7 @@ from vidattn.evaluation.metrics.intervals import Interval
 from vidattn.report.formatting import Cell, format_cell, nice_ticks
 from vidattn.report.pictures import Pixels, encode_image
 from vidattn.report.reliability import Reliability
-from vidattn.report.segments import Segments
+from vidattn.report.segments import SegmentRows
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ class Gallery:
     note: str = ""
 
 
-Section = Text | Figures | Table | Bars | Lines | Confusion | Gallery | Reliability | Segments
+Section = Text | Figures | Table | Bars | Lines | Confusion | Gallery | Reliability | SegmentRows
 
 
 def _share(value: float, top: float) -> float:

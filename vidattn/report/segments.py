@@ -27,7 +27,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Segments:
+class SegmentRows:
     """When what is seen in a video: a row for each label, from the video's start to its end.
 
     Attributes:

@@ -9,6 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from vidattn.data.video_files import videos_below
 from vidattn.errors import AnnotationError
@@ -16,6 +17,7 @@ from vidattn.files import read_utf8
 
 # A whole name may have 255 bytes; this leaves room for an ending and a number.
 LONGEST_BYTES = 200
+Given = TypeVar("Given", str | Path, Path)
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 # Windows keeps these for devices, whatever ending they have.
 _DEVICES = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(?=\.|$)", re.I)
@@ -24,11 +26,15 @@ _OWN = re.compile(r"keyframes\.json|features\.json|contact_sheet\.png|frame_\d+\
 
 
 def listed_videos(paths: Iterable[str | Path]) -> Iterator[Path]:
-    """Videos, those below folders, and those that `.txt` files name, one path a line.
+    """Videos, those below folders, and those that `.txt` files name, one path a line; each once.
 
     Raises:
         AnnotationError: a path or a line names nothing.
     """
+    return _each_once(_listed_videos(paths))
+
+
+def _listed_videos(paths: Iterable[str | Path]) -> Iterator[Path]:
     for given in paths:
         path = _named(given)
         if path.is_dir():
@@ -42,13 +48,17 @@ def listed_videos(paths: Iterable[str | Path]) -> Iterator[Path]:
 
 
 def videos_and_folders(paths: Iterable[str | Path]) -> Iterator[str | Path]:
-    """Videos, those below folders, those that `.txt` files name, and folders of frame images.
+    """Videos, those below folders, those that `.txt` files name, and folders of images; each once.
 
     What names none of these is given too: who opens it says what is wrong.
 
     Raises:
         AnnotationError: a path is empty, or a line of a list names nothing.
     """
+    return _each_once(_videos_and_folders(paths))
+
+
+def _videos_and_folders(paths: Iterable[str | Path]) -> Iterator[str | Path]:
     for given in paths:
         path = _named(given)
         if path.is_dir():
@@ -58,6 +68,25 @@ def videos_and_folders(paths: Iterable[str | Path]) -> Iterator[str | Path]:
             yield from listed_videos([path])
         else:
             yield given  # as it was given: a path would take a slash from `http://…`
+
+
+def _each_once(videos: Iterable[Given]) -> Iterator[Given]:
+    """Videos without those that came before in another spelling, such as `a.mp4` and `./a.mp4`.
+
+    A link is another video than the file it leads to: results are named after both.
+    """
+    seen: set[str] = set()
+    folders: dict[str, str] = {}
+    for video in videos:
+        folder, name = os.path.split(os.fspath(video).rstrip("/"))
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        place = os.path.join(folders[folder], name)
+        if name in ("", ".", ".."):
+            place = os.path.realpath(video)
+        if place not in seen:
+            seen.add(place)
+            yield video
 
 
 def _named(path: str | Path) -> Path:

@@ -15,3 +15,6 @@ from .regions import cells_to_pixels as cells_to_pixels
 from .regions import energy_box as energy_box
 from .regions import peak_location as peak_location
 from .regions import threshold_regions as threshold_regions
+from .shots import Transition as Transition
+from .shots import find_transitions as find_transitions
+from .shots import shot_bounds as shot_bounds

@@ -173,11 +173,6 @@ class TrainingCLI(LightningCLI):
             "other last digits",
         )
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Refuse options of older versions, then parse."""
-        refuse_renamed(option_keys(args), "command line", mark="--")
-        super().parse_arguments(parser, args)
-
     def before_instantiate_classes(self) -> None:
         """A training ends, also where nothing says when."""
         trainer = self.config.trainer
@@ -190,6 +185,7 @@ class TrainingCLI(LightningCLI):
         splits = self.datamodule.splits
         # Test videos must not choose the checkpoint that is tested on them.
         chooses = splits.validation and splits.validation is not splits.test
+        chooses = chooses and given["limit_val_batches"] != 0
         metric = self.model.metric_name if chooses else None
         add_run_files(given, Path(self.config.output), metric=metric)
         return self._instantiate_trainer(given, [])
@@ -205,6 +201,7 @@ def build(arguments: Sequence[str]) -> TrainingCLI:
         SettingError: an option is unknown, or a value has the wrong type.
         VidattnError: what was given cannot be used.
     """
+    refuse_renamed(option_keys(arguments), "command line", mark="--")
     return TrainingCLI(
         RecognitionTask,
         VideoDataModule,

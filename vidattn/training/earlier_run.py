@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from vidattn.errors import CheckpointError, EarlierRunError
 from vidattn.models.checkpoint import read_checkpoint
+from vidattn.models.starting_weights import is_own_checkpoint
 from vidattn.training.run_files import LAST
 
 INTERRUPTED = "interrupted.ckpt"
@@ -47,6 +48,25 @@ def refuse_earlier_run(found: Sequence[Path], *, resumes: bool) -> None:
         f"{shown(found[0].parent)}: files of an earlier training are there ({names}{more}): "
         f"{going_on}write to another folder (--output), or let them be deleted (--overwrite)"
     )
+
+
+def refuse_others_files(found: Sequence[Path]) -> None:
+    """Refuse to delete files that have the name of a checkpoint and are none of a training.
+
+    Args:
+        found: what is to be replaced.
+
+    Raises:
+        EarlierRunError: there are any.
+    """
+    suffix = ModelCheckpoint.FILE_EXTENSION
+    others = [file for file in found if file.suffix == suffix and not is_own_checkpoint(file)]
+    if others:
+        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        raise EarlierRunError(
+            f"{shown(others[0])}{more}: this is in the way, and it is no whole checkpoint of "
+            "`vidattn train`; it is not deleted. Give another --output, or move it away"
+        )
 
 
 def resumed_path(trainer: Trainer, given: bool | str) -> Path | None:

@@ -209,11 +209,10 @@ def _next_commands(checkpoint: Path | None, data: VideoDataModule, output: Path)
     if held_out:
         folder = str(shown(output / "evaluation"))
         yield shlex.join(["vidattn", "evaluate", path, *held_out, "--output", folder])
-    video = (data.splits.validation or data.splits.training)[0].path
+    video = str(shown((data.splits.validation or data.splits.training)[0].path))
+    yield shlex.join(["vidattn", "predict", video, "--checkpoint", path])
     folder = str(shown(output / "keyframes"))
-    yield shlex.join(
-        ["vidattn", "keyframes", str(shown(video)), "--checkpoint", path, "--output", folder]
-    )
+    yield shlex.join(["vidattn", "keyframes", video, "--checkpoint", path, "--output", folder])
 
 
 def _say(line: str) -> None:

@@ -26,6 +26,7 @@ from vidattn.training.earlier_run import (
     foreign_files,
     keep_names,
     refuse_earlier_run,
+    refuse_others_files,
     resumed_path,
     writes_nothing,
 )
@@ -83,7 +84,8 @@ def _prepare(cli: TrainingCLI) -> Path | None:
         replaced = foreign_files(trainer, resumed, path)
         if not cli.config.overwrite:
             refuse_earlier_run(replaced, resumes=path is not None)
-        elif path is None:
+        refuse_others_files(replaced)
+        if cli.config.overwrite and path is None:
             inputs = [Path(str(file)) for file in cli.config.get("config") or [] if file]
             replaced += earlier_configurations(trainer, inputs)
         if task.taken_over is not None:
@@ -91,12 +93,12 @@ def _prepare(cli: TrainingCLI) -> Path | None:
     keep_names(trainer)
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = WholeFiles()
-    callbacks_of(trainer).insert(0, RunFolder(cli, replaced))
+    callbacks_of(trainer).insert(0, TrainingFolder(cli, replaced))
     callbacks_of(trainer).append(Interruption())
     return path
 
 
-class RunFolder(Callback):
+class TrainingFolder(Callback):
     """Makes room for a training and keeps its configuration beside its checkpoints or logs.
 
     Args:

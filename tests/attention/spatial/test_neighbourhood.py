@@ -154,5 +154,9 @@ def test_a_dilated_window_larger_than_the_sequence_reads_every_other_position_on
     randomise(ours).double()
     theirs.double().load_state_dict(ours.state_dict())
     x = torch.randn(2, 8, 5, dtype=torch.float64)
+    mask = torch.tensor([True, True, False, True, True]).reshape(1, 1, 5)
     for first in (0, 1):
-        torch.testing.assert_close(ours(x)[..., first::2], theirs(x[..., first::2]))
+        every_other = x[..., first::2]
+        torch.testing.assert_close(ours(x)[..., first::2], theirs(every_other))
+        found, expected = ours(x, mask=mask), theirs(every_other, mask=mask[..., first::2])
+        torch.testing.assert_close(found[..., first::2], expected)

@@ -269,3 +269,17 @@ def pointwise(linear: nn.Linear) -> nn.Conv3d:
         made.weight.copy_(linear.weight.reshape(made.weight.shape))
         made.bias.copy_(linear.bias)
     return made
+
+
+def test_map_of_pooled_keys_is_shared_by_the_real_positions_of_their_blocks(randomise):
+    module = randomise(build("non_local", 8, spatial_dims=2, subsample=2)).double()
+    x = torch.randn(2, 8, 4, 6, dtype=torch.float64)
+    mask = torch.rand(2, 1, 4, 6, generator=torch.Generator().manual_seed(1)) < 0.6
+    with torch.no_grad(), record_maps(module) as maps:
+        module(x, mask=mask)
+    values = maps[0].values.squeeze(2)
+    assert not values[~mask].any()
+    torch.testing.assert_close(values.sum((2, 3)), torch.ones(2, 1).double())
+    for row, column in itertools.product(range(0, 4, 2), range(0, 6, 2)):
+        block = values[..., row : row + 2, column : column + 2]
+        torch.testing.assert_close(block, block.amax((2, 3), keepdim=True) * (block > 0))

@@ -70,7 +70,7 @@ class ResidualAttention(Gate):
         if level < len(self.across):
             seen = self.across[level](seen, kept) + self._branch(seen, kept, level + 1)
         seen = self.up[level](seen, kept)
-        stretched = F.interpolate(seen, size=x.shape[2:], mode=self.mode, align_corners=False)
+        stretched = F.interpolate(seen, size=x.shape[2:], mode=self.mode)
         return zero_padding(stretched, mask)
 
 
@@ -92,7 +92,8 @@ class _ResidualUnit(nn.Module):
         seen = x
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             seen = convolution(zero_padding(F.relu(norm(seen)), mask))
-        return x + zero_padding(seen, mask)
+        # At padding the last one, without a bias, reads zeros only.
+        return x + seen
 
 
 def _halve(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:

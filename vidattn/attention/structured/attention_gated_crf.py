@@ -113,4 +113,4 @@ class AttentionGatedCrf(Mechanism):
         return senders
 
     def _resize(self, sender: Tensor, x: Tensor) -> Tensor:
-        return F.interpolate(sender, size=x.shape[2:], mode=self.mode, align_corners=False)
+        return F.interpolate(sender, size=x.shape[2:], mode=self.mode)

@@ -38,7 +38,7 @@ class SegmentPlaces:
 
 
 @dataclass(frozen=True)
-class Segments:
+class SegmentTable:
     """Segments of one file, in its order.
 
     Attributes:
@@ -61,9 +61,9 @@ class Segments:
     document: Document
     subset: str | None = None
 
-    def keep(self, rows: NDArray[np.int64]) -> Segments:
+    def keep(self, rows: NDArray[np.int64]) -> SegmentTable:
         """Some of the segments; all videos stay."""
-        return Segments(
+        return SegmentTable(
             self.videos,
             self.video[rows],
             [self.labels[row] for row in rows],
@@ -75,7 +75,7 @@ class Segments:
         )
 
 
-def read_truth(path: Path, *, subset: str | None) -> Segments:
+def read_truth(path: Path, *, subset: str | None) -> SegmentTable:
     """`{"database": {video: {"subset": …, "annotations": [{"label": …, "segment": […]}]}}}`.
 
     Or, as MMAction2 has it, the videos at the top, their names with `v_` before them, which
@@ -108,7 +108,7 @@ def read_truth(path: Path, *, subset: str | None) -> Segments:
     return _segments(document, named, top, chosen)
 
 
-def read_predictions(path: Path, *, labelled: bool = True, segments: bool = True) -> Segments:
+def read_predictions(path: Path, *, labelled: bool = True, segments: bool = True) -> SegmentTable:
     """`{"results": {video: [{"label": …, "score": …, "segment": [start, end]}]}}`.
 
     Args:
@@ -164,7 +164,7 @@ def _segments(
     named: dict[str, tuple[str, dict[str, Any]]],
     top: Place,
     subset: str | None,
-) -> Segments:
+) -> SegmentTable:
     rows: dict[str, tuple[Place, Any]] = {}
     for name, (video, entry) in named.items():
         place = (*top, video)
@@ -183,7 +183,7 @@ def _rows(
     labelled: bool,
     scored: bool,
     subset: str | None,
-) -> Segments:
+) -> SegmentTable:
     entries: list[Any] = []
     for place, own in lists.values():
         entries.extend(document.sequence(own, place, "a list of segments"))
@@ -214,7 +214,7 @@ def _rows(
     if wrong.any():
         row = int(wrong.argmax())
         _refuse(document, entries[row], places[row], labelled=labelled, scored=scored)
-    return Segments(list(lists), video, labels, times, numbers, places, document, subset)
+    return SegmentTable(list(lists), video, labels, times, numbers, places, document, subset)
 
 
 def _refuse_first(

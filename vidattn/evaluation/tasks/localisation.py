@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.files.segment_files import Segments, read_predictions, read_truth
+from vidattn.evaluation.files.segment_files import SegmentTable, read_predictions, read_truth
 from vidattn.evaluation.files.text_files import shown
 from vidattn.evaluation.metrics.matching import greedy_hits, members, pairs
 from vidattn.evaluation.metrics.precision import average_precision, by_score
@@ -75,7 +75,7 @@ def read_thresholds(text: str) -> NDArray[np.float64]:
     return found
 
 
-def count_videos(found: Segments, given: Segments) -> dict[str, int]:
+def count_videos(found: SegmentTable, given: SegmentTable) -> dict[str, int]:
     """How many videos were expected, have predictions, and are not in the truth."""
     expected, predicted = set(given.videos), {found.videos[own] for own in np.unique(found.video)}
     return {
@@ -87,7 +87,7 @@ def count_videos(found: Segments, given: Segments) -> dict[str, int]:
     }
 
 
-def without_repeats(given: Segments, counts: dict[str, int]) -> Segments:
+def without_repeats(given: SegmentTable, counts: dict[str, int]) -> SegmentTable:
     """Truth without empty segments, and without a second one of the same label and time."""
     lengths = given.times[:, 1] - given.times[:, 0]
     kept: dict[tuple[int, str], list[NDArray[np.float64]]] = {}
@@ -118,12 +118,12 @@ def overlap_in_time(
 
 
 def _known(
-    found: Segments,
+    found: SegmentTable,
     classes: dict[str, int],
     protocol: str,
     counts: dict[str, int],
     notes: list[str],
-) -> Segments:
+) -> SegmentTable:
     known = np.array([label in classes for label in found.labels], bool)
     if not known.all() and protocol == "official":
         row = int((~known).argmax())
@@ -138,10 +138,10 @@ def _known(
 
 
 def _hits(
-    found: Segments,
+    found: SegmentTable,
     order: NDArray[np.int64],
     own: NDArray[np.int64],
-    given: Segments,
+    given: SegmentTable,
     classes: dict[str, int],
     thresholds: NDArray[np.float64],
     protocol: str,

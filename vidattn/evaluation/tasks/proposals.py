@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.files.segment_files import Segments, read_predictions, read_truth
+from vidattn.evaluation.files.segment_files import SegmentTable, read_predictions, read_truth
 from vidattn.evaluation.metrics.matching import pairs
 from vidattn.evaluation.metrics.precision import by_score
 from vidattn.evaluation.tasks.localisation import (
@@ -54,7 +54,11 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
 
 
 def _recall(
-    found: Segments, given: Segments, thresholds: NDArray[np.float64], most: int, points: int
+    found: SegmentTable,
+    given: SegmentTable,
+    thresholds: NDArray[np.float64],
+    most: int,
+    points: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(thresholds, points) recall, and (points,) the average number of proposals.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vidattn.evaluation.notebook import html_table
+from vidattn.notebook import html_table
 
 # Of a score's figures, in its `repr`.
 FIGURES_SHOWN = 4

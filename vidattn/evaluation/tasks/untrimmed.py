@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.files.segment_files import Segments, read_predictions, read_truth
+from vidattn.evaluation.files.segment_files import SegmentTable, read_predictions, read_truth
 from vidattn.evaluation.files.text_files import shown
 from vidattn.evaluation.metrics.matching import members
 from vidattn.evaluation.metrics.precision import average_precision, by_score
@@ -75,7 +75,7 @@ def _hits(
 
 
 def _shares(
-    found: Segments,
+    found: SegmentTable,
     videos: list[str],
     order: NDArray[np.int64],
     wanted: set[tuple[str, str]],

@@ -109,6 +109,7 @@ class PacketSource:
 
     def next_packet(self) -> Any | None:
         """The next packet; one without data behind the last, and then None."""
+        beat()
         if self._returned is not None:
             packet, self._returned = self._returned, None
             return packet

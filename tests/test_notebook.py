@@ -3,7 +3,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from vidattn.evaluation import Interval, Score
-from vidattn.evaluation.notebook import html_table
+from vidattn.notebook import html_table
 
 
 def test_a_table_is_well_formed_whatever_the_names_are() -> None:

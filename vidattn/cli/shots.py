@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vidattn.cli.arguments import (
+    add_decoder,
+    add_json,
+    add_overwrite,
+    add_processes,
+    add_salvage,
+    command,
+    start_children_early,
+)
+from vidattn.cli.failures import print_failures
+from vidattn.cli.streams import print_json
+
+HELP = "find the shots of videos: cuts, dissolves, fades and wipes, without a network"
+
+EPILOG = """\
+Without --output the shots are printed only. With it, the folder gets shots.json, which `vidattn
+score shots` reads as predictions, and for each video a folder with its shots: csv (a row a shot),
+edl (CMX 3600), fcpxml (Final Cut Pro), otio (OpenTimelineIO) and chapters (FFmpeg metadata). edl
+and otio need `pip install 'vidattn[timelines]'`. Frames of a gradual transition belong to no
+shot. Videos that cannot be read are listed under "failures"; the exit code is then 1.
+
+examples:
+  vidattn shots match.mp4
+  vidattn shots videos/ --output shots --formats csv chapters --processes 2
+"""
+FORMATS = ("csv", "edl", "fcpxml", "otio", "chapters")
+VIDEOS_IN_FULL = 3
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's options."""
+    parser = command(commands, "shots", help_line=HELP, epilog=EPILOG)
+    parser.add_argument(
+        "videos",
+        nargs="+",
+        metavar="VIDEO",
+        help="video, folder of videos or of images, or .txt list",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="result folder (default: none, only print)"
+    )
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        default=["csv"],
+        metavar="FORMAT",
+        help=f"files for each video: {', '.join(FORMATS)} (default: csv)",
+    )
+    add_overwrite(parser)
+    add_processes(parser, threads=False)
+    add_decoder(parser)
+    add_salvage(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Find shots, and say what was found and which videos cannot be read."""
+    start_children_early(parsed, "vidattn.jobs.shots", network=False)
+    from vidattn.jobs import write_shots
+
+    found = write_shots(
+        parsed.videos,
+        parsed.output,
+        formats=parsed.formats,
+        decoder=parsed.decoder,
+        salvage=parsed.salvage,
+        processes=parsed.processes,
+        video_seconds=parsed.video_seconds,
+        video_memory=parsed.video_memory,
+        overwrite=parsed.overwrite,
+    )
+    if found is None:
+        print("this process's share is done; others are still at work", file=sys.stderr)
+        return 0
+    if parsed.json:
+        print_json(found)
+    else:
+        _print(found, parsed.output)
+    return 1 if found["failures"] else 0
+
+
+def _print(found: Mapping[str, Any], output: Path | None) -> None:
+    """A line a shot of the first videos, a line a video of the others."""
+    for number, (name, video) in enumerate(found["videos"].items()):
+        print(f"{name}: {len(video['shots'])} shots in {video['duration_seconds']:.1f} s")
+        for shot in video["shots"] if number < VIDEOS_IN_FULL else ():
+            times = f"{shot['start_seconds']:9.2f} – {shot['end_seconds']:9.2f} s"
+            frames = f"frames {shot['start_frame']} – {shot['end_frame'] - 1}"
+            kind = shot["begins_with"] or ""
+            print(f"  {shot['number']:4d}  {times}  {frames}  {kind}".rstrip())
+    print_failures(found["failures"])
+    if output is not None and found["videos"]:
+        print(f"written: {output / 'shots.json'}")

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidattn.errors import AnnotationError, VideoError
+from vidattn.files import write_csv, write_text, written_together
+from vidattn.inference.shots import Shots, find_shots
+from vidattn.naming import choose
+from vidattn.report.timelines import TimelineClip, chapters, check_forms, final_cut, timeline
+from vidattn.runs.failures import counted, failed, is_failure
+from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
+from vidattn.runs.provenance import versions
+from vidattn.runs.results import ResultFolder
+from vidattn.runs.run import work_through
+from vidattn.runs.shards import Shard
+from vidattn.runs.video_lists import result_names, videos_and_folders
+from vidattn.runs.work import Group, Record
+from vidattn.video.opening import check_decoder, check_salvageable
+
+RECORD = "shots.json"
+COLUMNS = ("shot", "start_frame", "end_frame", "start_seconds", "end_seconds", "begins_with")
+# Name of a format -> ending of its files.
+FORMATS = {
+    "csv": ".csv",
+    "edl": ".edl",
+    "fcpxml": ".fcpxml",
+    "otio": ".otio",
+    "chapters": ".chapters.txt",
+}
+FILES = "(shots|.+-[0-9]+)[.][a-z0-9.]+"
+
+
+def write_shots(
+    videos: Iterable[str | Path],
+    output: str | Path | None = None,
+    *,
+    formats: Sequence[str] = ("csv",),
+    decoder: str = "pyav",
+    salvage: bool = False,
+    processes: int = 1,
+    video_seconds: float = VIDEO_SECONDS,
+    video_memory: str | int = VIDEO_MEMORY,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, Any] | None:
+    """Find the shots of videos and write them down.
+
+    In `output`: `shots.json`, which `vidattn score shots` reads as predictions, and a folder for
+    each video with its shots in every format that was asked for. Videos that cannot be read are
+    recorded and the others go on. A run that was interrupted goes on when called again with the
+    same arguments; a launcher's processes share it.
+
+    Args:
+        videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
+            path a line, relative to the list.
+        output: a folder; nothing is written if None.
+        formats: of `FORMATS`.
+        salvage: read damaged videos too; not with folders of images.
+        processes, video_seconds, video_memory: see `vidattn.evaluate`.
+        overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
+
+    Returns:
+        what `shots.json` holds: "videos", name -> what `Shots.to_json` gives, and "failures" as in
+        `vidattn.runs.failures`; None in those of a launcher's processes that are not the last to
+        finish.
+
+    Raises:
+        AnnotationError, ArgumentError: what was given cannot be used, or something in `output`
+            would be written over.
+    """
+    check_decoder(decoder, salvage=salvage)
+    for form in formats:
+        choose("format", form, FORMATS)
+    check_forms(formats)
+    given = list(videos)
+    names = list(dict.fromkeys(map(str, videos_and_folders(given))))
+    if not names:
+        raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
+    if salvage:
+        check_salvageable(names)
+    folders = result_names(names)
+    results = None
+    if output is not None:
+        results = ResultFolder(
+            output, "shots", RECORD, folders=folders, pattern=FILES, overwrite=overwrite
+        )
+    own = {"formats": list(formats), "decoder": decoder, "salvage": salvage}
+    records = work_through(
+        _ShotWork(names, folders, results, tuple(formats), decoder, salvage),
+        [[number] for number in range(len(names))],
+        names,
+        output=results,
+        settings=own | {"threads": 1, "versions": versions(decoder), "videos": names},
+        processes=processes,
+        limits=RunLimits(video_seconds, video_memory),
+        description="finding shots",
+        progress=progress and len(names) > 1,
+    )
+    if records is None:
+        return None
+    found = own | _record(names, records)
+    if results is not None:
+        if not found["videos"]:
+            results.abandon()
+            return found
+        files = [record.get("files", {}) for record in records.values()]
+        return results.finish(found, {name: size for each in files for name, size in each.items()})
+    return found
+
+
+def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, Any]:
+    done = [number for number in range(len(names)) if not is_failure(records[number])]
+    shown = [Path(names[number]).name for number in done]
+    if len(set(shown)) < len(shown):
+        shown = [names[number] for number in done]
+    videos = {
+        name: {
+            key: value for key, value in records[number].items() if key not in ("state", "files")
+        }
+        for name, number in zip(shown, done, strict=True)
+    }
+    return {**counted(names, records), "videos": videos}
+
+
+@dataclass(frozen=True, eq=False)
+class _ShotWork:
+    """The work of such a run; see `vidattn.runs.work.Work`."""
+
+    videos: Sequence[str]
+    folders: Sequence[str]
+    results: ResultFolder | None
+    formats: Sequence[str]
+    decoder: str
+    salvage: bool
+
+    def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
+        for [number] in groups:
+            try:
+                found = find_shots(self.videos[number], decoder=self.decoder, salvage=self.salvage)
+                record = found.to_json()
+                if self.results is not None:
+                    record["files"] = self._write(self.results, self.folders[number], found)
+            except VideoError as error:
+                record = failed(error)
+            yield {number: record}
+
+    def _write(self, results: ResultFolder, folder: str, found: Shots) -> dict[str, int]:
+        target = results.folder / folder
+        with written_together(target, beside=results.journal_folder) as temporary:
+            for form in self.formats:
+                write_form(temporary / f"shots{FORMATS[form]}", form, found)
+            files = sorted(temporary.iterdir())
+            sizes = {f"{folder}/{file.name}": file.stat().st_size for file in files}
+            results.remove_replaced(folder)
+        return sizes
+
+
+def write_form(path: Path, form: str, found: Shots) -> None:
+    """Write the shots of one video in one of `FORMATS`."""
+    if form == "csv":
+        rows = [
+            (
+                each.number,
+                each.start_frame,
+                each.end_frame,
+                round(each.start_seconds, 6),
+                round(each.end_seconds, 6),
+                each.begins_with or "",
+            )
+            for each in found
+        ]
+        write_csv(path, COLUMNS, rows)
+        return
+    first = found[0].start_seconds
+    segments = [
+        TimelineClip(
+            f"Shot {each.number}",
+            each.start_frame,
+            each.end_frame,
+            each.start_seconds - first,
+            each.end_seconds - first,
+        )
+        for each in found
+    ]
+    video = Path(found.path)
+    if form == "chapters":
+        write_text(path, chapters(video.name, segments))
+    elif form == "fcpxml":
+        write_text(path, final_cut(video, found.fps, found.size, segments))
+    else:
+        write_text(path, timeline(form, video, found.fps, segments))
