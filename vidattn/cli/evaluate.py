@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from vidattn.cli.arguments import (
     command,
     start_children_early,
 )
+from vidattn.cli.outcome import say_share_is_done
 from vidattn.cli.streams import print_json
 
 TASKS = ("recognition", "keyframes", "regions")
@@ -157,7 +157,7 @@ def run(parsed: argparse.Namespace) -> int:
     options = {name: getattr(parsed, name) for name in SHARED} | _own_options(parsed)
     code = (_recognition if parsed.task == "recognition" else _attention)(parsed, options)
     if code is None:
-        print("this process's share is done; others are still at work", file=sys.stderr)
+        say_share_is_done()
         return 0
     if parsed.json:
         record = (parsed.output / "evaluation.json").read_text(encoding="utf-8")

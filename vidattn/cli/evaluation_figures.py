@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidattn.cli.failures import print_failures
+from vidattn.cli.outcome import print_failures
 from vidattn.jobs.attention_record import BEST_POSSIBLE, TITLES
 from vidattn.jobs.evaluation_page import clips_in_words
 

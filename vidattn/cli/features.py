@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import (
     add_decoder,
@@ -14,8 +15,11 @@ from vidattn.cli.arguments import (
     command,
     start_children_early,
 )
-from vidattn.cli.failures import print_failures
-from vidattn.cli.streams import print_json
+from vidattn.cli.outcome import end_of_run
+
+if TYPE_CHECKING:
+    from vidattn.jobs.features import FeatureFile
+    from vidattn.runs.outcome import RunResult
 
 HELP = "write features of sliding windows of videos, such as temporal localisers train on"
 
@@ -91,16 +95,14 @@ def run(parsed: argparse.Namespace) -> int:
         decoder=parsed.decoder,
         overwrite=parsed.overwrite,
     )
-    if found is None:
-        print("this process's share is done; others are still at work", file=sys.stderr)
-        return 0
-    if parsed.json:
-        print_json(found.to_json())
-    else:
-        windows = sum(video.windows for video in found)
-        print(
-            f"{len(found)} of {len(found) + len(found.failures)} videos, {windows} windows of "
-            f"{found.settings['channels']} channels ({found.settings['stage']}) in {parsed.output}"
-        )
-    print_failures(found.failures)
-    return 1 if found.failures else 0
+    show = partial(_print, output=parsed.output)
+    return end_of_run(found, json=parsed.json, show=show)
+
+
+def _print(found: RunResult[FeatureFile], output: Path) -> None:
+    windows = sum(video.windows for video in found)
+    settings = found.settings
+    print(
+        f"{len(found)} of {len(found) + len(found.failures)} videos, {windows} windows of "
+        f"{settings['channels']} channels ({settings['stage']}) in {output}"
+    )

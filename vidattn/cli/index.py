@@ -14,6 +14,7 @@ from vidattn.cli.arguments import (
     command,
     start_children_early,
 )
+from vidattn.cli.outcome import say_share_is_done
 from vidattn.cli.streams import print_json
 
 HELP = "look videos over: frames, times, intra frames, what is wrong; later opening is quicker"
@@ -64,7 +65,7 @@ def run(parsed: argparse.Namespace) -> int:
         overwrite=parsed.overwrite,
     )
     if found is None:
-        print("this process's share is done; others are still at work", file=sys.stderr)
+        say_share_is_done()
         return 0
     if parsed.json:
         print_json(found.to_json())

@@ -15,7 +15,7 @@ from vidattn.cli.arguments import (
     command,
     start_children_early,
 )
-from vidattn.cli.failures import print_failures
+from vidattn.cli.outcome import print_failures
 from vidattn.cli.streams import print_json
 from vidattn.runs.outcome import VideoFailure
 

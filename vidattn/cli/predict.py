@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,7 @@ from vidattn.cli.arguments import (
     command,
     start_children_early,
 )
-from vidattn.cli.failures import print_failures
-from vidattn.cli.streams import print_json
+from vidattn.cli.outcome import end_of_run
 
 if TYPE_CHECKING:
     from vidattn.inference import RecognitionPrediction
@@ -109,18 +109,12 @@ def run(parsed: argparse.Namespace) -> int:
         video_memory=parsed.video_memory,
         overwrite=parsed.overwrite,
     )
-    if found is None:
-        print("this process's share is done; others are still at work", file=sys.stderr)
-        return 0
-    if parsed.json:
-        print_json(found.to_json())
-    else:
-        _print(found, parsed.output)
-    for video in found:
+    show = partial(_print, output=parsed.output)
+    code = end_of_run(found, json=parsed.json, show=show)
+    for video in found or ():
         for remark in video.remarks:
             print(f"vidattn: {video.video}: {remark}", file=sys.stderr)
-    print_failures(found.failures)
-    return 1 if found.failures else 0
+    return code
 
 
 def _print(found: Predictions, output: Path | None) -> None:

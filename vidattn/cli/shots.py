@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,7 @@ from vidattn.cli.arguments import (
     command,
     start_children_early,
 )
-from vidattn.cli.failures import print_failures
-from vidattn.cli.streams import print_json
+from vidattn.cli.outcome import end_of_run
 
 if TYPE_CHECKING:
     from vidattn.jobs.shots import ShotResult
@@ -81,14 +80,8 @@ def run(parsed: argparse.Namespace) -> int:
         video_memory=parsed.video_memory,
         overwrite=parsed.overwrite,
     )
-    if found is None:
-        print("this process's share is done; others are still at work", file=sys.stderr)
-        return 0
-    if parsed.json:
-        print_json(found.to_json())
-    else:
-        _print(found, parsed.output)
-    return 1 if found.failures else 0
+    show = partial(_print, output=parsed.output)
+    return end_of_run(found, json=parsed.json, show=show)
 
 
 def _print(found: ShotResult, output: Path | None) -> None:
@@ -99,6 +92,5 @@ def _print(found: ShotResult, output: Path | None) -> None:
             times = f"{shot.start_seconds:9.2f} – {shot.end_seconds:9.2f} s"
             frames = f"frames {shot.start_frame} – {shot.end_frame - 1}"
             print(f"  {shot.number:4d}  {times}  {frames}  {shot.begins_with or ''}".rstrip())
-    print_failures(found.failures)
     if output is not None and len(found):
         print(f"written: {output / 'shots.json'}")
