@@ -159,7 +159,7 @@ def run(parsed: argparse.Namespace) -> int:
     options = {name: getattr(parsed, name) for name in SHARED} | _own_options(parsed)
     code = (_recognition if parsed.task == "recognition" else _attention)(parsed, options)
     if code is None:
-        print("this process's share is done; others are still at work", file=sys.stderr)
+        print("this process has finished; other processes are still working", file=sys.stderr)
         return 0
     if parsed.json:
         record = (parsed.output / "evaluation.json").read_text(encoding="utf-8")

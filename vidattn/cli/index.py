@@ -66,7 +66,7 @@ def run(parsed: argparse.Namespace) -> int:
         overwrite=parsed.overwrite,
     )
     if records is None:
-        print("this process's share is done; others are still at work", file=sys.stderr)
+        print("this process has finished; other processes are still working", file=sys.stderr)
         return 0
     failed = [record for record in records if "error" in record]
     if parsed.json:

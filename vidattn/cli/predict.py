@@ -109,7 +109,7 @@ def run(parsed: argparse.Namespace) -> int:
         overwrite=parsed.overwrite,
     )
     if found is None:
-        print("this process's share is done; others are still at work", file=sys.stderr)
+        print("this process has finished; other processes are still working", file=sys.stderr)
         return 0
     if parsed.json:
         print_json(found.to_json())

@@ -28,6 +28,7 @@ Train a model that recognises what happens in a video, on your own labelled vide
   --resume                            continue the training in DIR
   --overwrite                         delete the files of an earlier training in DIR
   --threads N                         PyTorch threads on the CPU (default: one for each core)
+  --help                              show the most important options
   --help-all                          show every option
 
 videos:
