@@ -19,11 +19,11 @@ from vidattn.backbones import build
 from vidattn.cli.entry import main
 
 REFUSED = {
-    "keyframes noise.mp4 --output out --count 1": "out/noise/frame_",
+    "keyframes noise.mp4 --output out --count 1 --processes 0": "out/noise/frame_",
     "explain noise.mp4 --checkpoint untrained.ckpt --output out": "out/overlay.mp4",
-    "features untrained.ckpt --data noise.mp4 --output out": "out/noise.npz",
-    "evaluate untrained.ckpt --data videos --output out": "out/",
-    "index noise.mp4 --report out.json": "out.json",
+    "features untrained.ckpt --data noise.mp4 --output out --processes 0": "out/noise.npz",
+    "evaluate untrained.ckpt --data videos --output out --processes 0": "out/",
+    "index noise.mp4 --report out.json --processes 0": ".vidattn-run-out.json/",
     "convert theirs.pth --backbone x3d_xs --output out.ckpt": "out.ckpt",
     "score recognition p.csv t.csv --output out.json": "out.json",
     "score recognition p.csv t.csv --confusion out.csv": "out.csv",
@@ -70,7 +70,7 @@ def test_one_line_that_names_the_file(
     assert error.startswith(f"vidattn: {REFUSED[line]}")
     assert error.endswith(": File too large")
     assert "Traceback" not in captured.err
-    assert set(os.listdir()) - before <= {"out", "cache"}
+    assert set(os.listdir()) - before <= {"out", "cache", ".vidattn-run-out.json"}
     assert not list(work.rglob(".partial-*"))
     if Path("out").exists():
         assert os.listdir("out") == [".vidattn-run"]  # the same command goes on

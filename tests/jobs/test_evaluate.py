@@ -115,8 +115,8 @@ def test_unreadable_videos_are_counted_not_replaced(
     assert len(found.video_ids) == 6
     assert found.settings["videos_expected"] == 7
     [failure] = found.failures
-    assert failure["video"] == str((folder / "dark" / "3.mp4").resolve())
-    assert (failure["error"], failure["attempts"]) == ("NotAVideoError", 1)
+    assert failure.video == str((folder / "dark" / "3.mp4").resolve())
+    assert (failure.error, failure.attempts) == ("NotAVideoError", 1)
 
 
 def test_foreign_labels_and_empty_folders_are_errors(

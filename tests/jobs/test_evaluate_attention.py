@@ -65,7 +65,7 @@ def test_key_frames_stand_beside_what_needs_no_model(
     assert recalls["random"].mean == pytest.approx(1 - 38 * 37 / (48 * 47))
     assert found.figures["action_recall"].groups == 2
     assert (found.settings["videos_expected"], len(found.videos)) == (4, 3)
-    assert [Path(each["video"]).name for each in found.failures] == ["broken.mp4"]
+    assert [Path(each.video).name for each in found.failures] == ["broken.mp4"]
     written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert "state" not in written["videos"][0]
     assert written["videos"][0] == json.loads(json.dumps(found.videos[0].to_json()))

@@ -41,7 +41,7 @@ def many() -> Evaluation:
         for number, row in enumerate(scores)
     }
     broken = Sample(Path("/absent/broken.mp4"), ("class 0",), "broken.mp4")
-    records[60] = {"failure": "torn <b>"}
+    records[60] = {"error": "VideoError", "reason": "torn <b>", "attempts": 1}
     return evaluation_record.gather_evaluation(
         records, [*samples, broken], np.append(labels, 0), names, SETTINGS
     )

@@ -11,6 +11,7 @@ from vidattn.errors import ArgumentError
 from vidattn.jobs.clip_scores import compact, packed
 from vidattn.jobs.evaluation_record import gather_evaluation
 from vidattn.runs.failures import failure
+from vidattn.runs.outcome import VideoFailure
 
 
 def samples(*labels: tuple[str, ...], group: str | None = None) -> list[Sample]:
@@ -41,9 +42,7 @@ def test_clips_and_videos_are_counted_apart() -> None:
     assert found.figures["video_top1"] == 1.0
     # By hand: sure of 0.6 and 0.7, and right both times.
     assert found.figures["calibration_error"] == pytest.approx(0.35)
-    assert found.failures == [
-        {"video": "/2.mp4", "error": "VideoError", "reason": "torn", "attempts": 1}
-    ]
+    assert found.failures == (VideoFailure("/2.mp4", "VideoError", "torn", 1),)
     assert found.class_table == {
         "no": {"videos": 0, "accuracy": None},
         "yes": {"videos": 2, "accuracy": 1.0},

@@ -25,8 +25,9 @@ def test_windows_know_their_seconds_and_are_what_the_backbone_says(
         untrained, [path], tmp_path / "out", hop=5, batch_size=2, stage="stem", progress=False
     )
     assert found is not None
-    assert found["stage"] == "stem"
-    with np.load(tmp_path / "out" / found["videos"][0]["file"]) as file:
+    assert found.settings["stage"] == "stem"
+    assert (found[0].windows, found[0].fps) == (4, 10)
+    with np.load(tmp_path / "out" / found[0].file) as file:
         content = dict(file)
     # Windows of 8 of 21 frames, 5 apart; the last is moved back to end with the video.
     assert content["indices"][:, 0].tolist() == [0, 5, 10, 13]
@@ -74,19 +75,22 @@ def test_shares_and_interruptions_do_not_change_the_files(
     settings = {"hop": 3, "threads": 1, "progress": False}
     whole = write_features(untrained, [class_folders], tmp_path / "whole", **settings)
     assert whole is not None
-    counts = [whole[f"videos_{name}"] for name in ("expected", "done", "failed")]
-    assert counts == [7, 6, 1]
-    assert [Path(each["video"]).name for each in whole["failures"]] == ["broken.mp4"]
+    assert len(whole) == 6
+    assert [Path(each.video).name for each in whole.failures] == ["broken.mp4"]
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("1", "1", "0"):
         monkeypatch.setenv("RANK", rank)
         shared = write_features(untrained, [class_folders], tmp_path / "shared", **settings)
-    assert shared == whole == json.loads((tmp_path / "shared" / "features.json").read_text())
-    assert [video["file"] for video in whole["videos"]][:2] == ["bright/0.npz", "bright/1.npz"]
-    for video in whole["videos"]:
+    record = json.loads((tmp_path / "shared" / "features.json").read_text())
+    assert shared.to_json() == whole.to_json()
+    assert record.items() >= whole.to_json().items()
+    counts = [record[f"videos_{name}"] for name in ("expected", "done", "failed")]
+    assert counts == [7, 6, 1]
+    assert [video.file for video in whole][:2] == ["bright/0.npz", "bright/1.npz"]
+    for video in whole:
         with (
-            np.load(tmp_path / "whole" / video["file"]) as one,
-            np.load(tmp_path / "shared" / video["file"]) as other,
+            np.load(tmp_path / "whole" / video.file) as one,
+            np.load(tmp_path / "shared" / video.file) as other,
         ):
             assert all(np.array_equal(one[name], other[name]) for name in one.files)
     assert not (tmp_path / "shared" / JOURNAL_FOLDER).exists()

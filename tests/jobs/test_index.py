@@ -33,16 +33,24 @@ def folder(write_flash: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 def test_every_video_below_is_looked_over(folder: Path, tmp_path: Path) -> None:
-    records = index_videos([folder], progress=False)
-    assert [Path(record["video"]).name for record in records] == ["a.mp4", "b.mp4", "broken.mp4"]
-    first, second, broken = records
+    found = index_videos([folder], progress=False)
+    assert found is not None
+    assert [Path(each.video).name for each in found] == ["a.mp4", "b.mp4"]
+    first, second = found
     with vidattn.open_video(folder / "a.mp4") as reader:
-        assert first["frame_count"] == len(reader) == 30
-        assert first["duration_seconds"] == reader.duration_seconds
-    assert (first["codec"], first["quarter_turns"], first["damage"]) == ("h264", 0, None)
-    assert first["intra_frame_count"] >= 1
-    assert second["size"] == [48, 64]
-    assert broken["error"] == "NotAVideoError"
+        assert first.metadata == reader.metadata
+        assert len(reader) == first.metadata.frame_count == 30
+    assert first.metadata.codec == "h264"
+    assert first.metadata.intra_frame_count >= 1
+    assert second.metadata.size == (48, 64)
+    assert (first.pictures_decoded, first.table_not_kept, first.damaged_spans) == (
+        False,
+        None,
+        None,
+    )
+    [broken] = found.failures
+    assert (Path(broken.video).name, broken.error) == ("broken.mp4", "NotAVideoError")
+    assert repr(found) == "<IndexResult of 2 videos, 1 failed>"
     assert len(list((tmp_path / "cache").rglob("*.packets"))) == 2
 
 
@@ -110,7 +118,7 @@ def test_what_an_interrupted_run_over_other_videos_found_is_not_lost(
     given = [folder / "below", folder / "a.mp4"]
     records = index_videos(given, report=report, **HERE)
     assert looked_at == ["b.mp4"]
-    assert [record["frame_count"] for record in records] == [12, 30]
+    assert [record.metadata.frame_count for record in records] == [12, 30]
 
 
 def test_a_report_of_an_earlier_version_is_read(
@@ -146,7 +154,7 @@ def test_lists_and_what_is_not_there(folder: Path) -> None:
     listed = folder / "some.txt"
     listed.write_text("below/b.mp4\n\na.mp4\n")
     records = index_videos([listed], processes=2, progress=False)
-    assert [Path(record["video"]).name for record in records] == ["b.mp4", "a.mp4"]
+    assert [Path(record.video).name for record in records] == ["b.mp4", "a.mp4"]
     listed.write_text("below/b.mp4\nabsent.mp4\n")
     with pytest.raises(AnnotationError, match=r"some.txt.*2.*absent.mp4"):
         index_videos([listed], progress=False)

@@ -43,13 +43,13 @@ def test_what_is_written(videos: Path, untrained: Path, tmp_path: Path) -> None:
     assert (len(found), len(found.failures)) == (4, 1)
     assert repr(found) == "<Predictions of 4 videos, 1 failed>"
     [failure] = found.failures
-    assert failure["video"] == str(videos / "0" / "broken.mp4")
-    assert failure["error"] == "NotAVideoError"
+    assert failure.video == str(videos / "0" / "broken.mp4")
+    assert failure.error == "NotAVideoError"
     assert str(tmp_path) in found._repr_html_()
     record = json.loads((output / "predictions.json").read_text())
     assert [each["video"] for each in record["videos"]] == [each.video for each in found]
     assert (record["videos_done"], record["videos_failed"]) == (4, 1)
-    assert record["failures"] == [dict(failure)]
+    assert record["failures"] == [failure.to_json()]
     with (output / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
@@ -184,7 +184,7 @@ def test_where_nothing_can_be_read_nothing_is_written(untrained: Path, tmp_path:
         [tmp_path / "a.mp4", tmp_path / "b.jpg"], output, checkpoint=untrained, progress=False
     )
     assert isinstance(found, Predictions)
-    assert [each["error"] for each in found.failures] == ["NotAVideoError", "DecodeError"]
+    assert [each.error for each in found.failures] == ["NotAVideoError", "DecodeError"]
     assert len(found) == 0
     assert not output.exists()
 

@@ -37,13 +37,16 @@ def test_key_frames_are_valid_ones(broken: Path) -> None:
 def test_the_index_names_what_is_damaged(broken: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     (plain,) = index_videos([broken], report=report, progress=False)
-    assert "salvage" not in plain
-    (record,) = index_videos([broken], report=report, progress=False, salvage=True)
+    assert plain.damaged_spans is None
+    (found,) = index_videos([broken], report=report, progress=False, salvage=True)
+    [record] = json.loads(report.read_text())["videos"]
+    assert found.damaged_spans is not None
+    assert found.damaged_spans[0][:2] == (13, 19)
     assert record["salvage"]["frame_count"] == record["salvage"]["packet_count"] == 40
     assert record["salvage"]["valid_frames"] == 33
     assert record["salvage"]["damaged_spans"][0][:2] == [13, 19]
     (again,) = index_videos([broken], report=report, progress=False)
-    assert again["salvage"] == json.loads(report.read_text())["videos"][0]["salvage"]
+    assert again.damaged_spans == found.damaged_spans
 
 
 def test_on_the_command_line(

@@ -46,8 +46,8 @@ def test_files_and_the_scorer_that_reads_them(film: Path, tmp_path: Path) -> Non
         [film, tmp_path / "broken.mp4"], output, formats=["csv", "chapters"], processes=0
     )
     assert found is not None
-    assert [each["error"] for each in found["failures"]] == ["NotAVideoError"]
-    assert json.loads((output / "shots.json").read_text())["videos"] == found["videos"]
+    assert [each.error for each in found.failures] == ["NotAVideoError"]
+    assert json.loads((output / "shots.json").read_text())["videos"] == found.to_json()["videos"]
     with (output / "three" / "shots.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["start_frame"], row["end_seconds"]) for row in rows] == [
@@ -62,7 +62,7 @@ def test_files_and_the_scorer_that_reads_them(film: Path, tmp_path: Path) -> Non
 def test_on_the_command_line(film: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["shots", str(film), "--processes", "0"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "three.mp4: 3 shots in 6.0 s"
+    assert lines[0] == f"{film}: 3 shots in 6.0 s"
     assert lines[2].split() == ["2", "2.00", "–", "3.50", "s", "frames", "20", "–", "34", "cut"]
     assert main(["shots", str(film), "--processes", "0", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["videos"]["three.mp4"]["transitions"] == [

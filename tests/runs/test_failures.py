@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from vidattn.errors import InputOutputError, NotAVideoError
-from vidattn.runs.failures import counted, failed, failure, in_words, up_to_date
+from vidattn.runs.failures import failed, failure, up_to_date
+from vidattn.runs.outcome import VideoFailure, counts, failures_of, in_words
 
 TORN = {"error": "NotAVideoError", "reason": "torn", "attempts": 1}
 
@@ -18,8 +19,12 @@ def test_a_record_says_what_was_raised() -> None:
 
 def test_counts_are_numbers_and_failures_a_list() -> None:
     records = {0: {"frames": 3}, 1: TORN | {"state": [1, 2]}, 2: failure("LimitError", "big", 2)}
-    found = counted(["a", "b", "c"], records)
-    assert found == {
+    found = failures_of(["a", "b", "c"], records)
+    assert found == (
+        VideoFailure("b", "NotAVideoError", "torn"),
+        VideoFailure("c", "LimitError", "big", 2),
+    )
+    assert counts(1, found) == {
         "videos_expected": 3,
         "videos_done": 1,
         "videos_failed": 2,
@@ -28,8 +33,8 @@ def test_counts_are_numbers_and_failures_a_list() -> None:
             {"video": "c", "error": "LimitError", "reason": "big", "attempts": 2},
         ],
     }
-    assert in_words(found["failures"]) == "b: torn; c: big"
-    assert in_words(found["failures"], most=1) == "b: torn; …"
+    assert in_words(found) == "b: torn; c: big"
+    assert in_words(found, most=1) == "b: torn; …"
 
 
 @pytest.mark.parametrize(

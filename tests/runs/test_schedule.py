@@ -60,6 +60,27 @@ def test_a_loss_that_does_not_come_again_is_nobodys_fault() -> None:
     assert found[0] == {"with": [0]}
 
 
+def test_a_process_that_tried_one_video_gets_no_other_of_the_trial() -> None:
+    found: dict[int, Record] = {}
+    schedule = Schedule([[0, 1]], found.update)
+    first = schedule.stream()
+    assert first is not None
+    assert first.take() == [0, 1]
+    first.lost("ProcessError", "killed")
+    one = schedule.stream()
+    assert one is not None
+    assert one.take() == [0]
+    one.done({0: {"frames": 3}})
+    assert one.take() is None  # while it ends, another process begins
+    other = schedule.stream()
+    assert other is not None
+    assert other.take() == [1]
+    assert one.in_work == []
+    assert other.in_work == [[1]]
+    other.lost("LimitError", "nothing moved")
+    assert found[1]["reason"] == "nothing moved"
+
+
 @pytest.mark.parametrize(
     ("bad", "expected"),
     [

@@ -121,7 +121,7 @@ def test_a_video_that_changed_is_evaluated_again(
     found = vidattn.evaluate(untrained, class_folders, output=output, **SETTINGS)
     assert found is not None
     [failure] = found.failures
-    assert Path(failure["video"]) == class_folders / "bright" / "2.mp4"
+    assert Path(failure.video) == class_folders / "bright" / "2.mp4"
 
 
 def test_processes_of_a_launcher_share_the_run(

@@ -75,6 +75,15 @@ def test_a_flash_is_no_cut_and_hides_none(length: int) -> None:
     assert found(frames) == [(29, 30, "cut")]
 
 
+def test_a_fade_that_ends_with_a_cut_is_one_transition() -> None:
+    old, new = scene(10, 50), scene(11, 30)
+    dark = np.linspace(1, 0, 20)[:, None, None, None]
+    [(last_old, first_new, kind)] = found(as_bytes(old[:30], old[30:] * dark, new))
+    assert kind == "fade"
+    assert abs(last_old - 30) <= 2
+    assert first_new == 50
+
+
 def test_a_cut_stands_out_where_one_side_moves() -> None:
     frames = as_bytes(scene(8, 30), scene(9, 30, drift=4.0))
     assert found(frames) == [(29, 30, "cut")]

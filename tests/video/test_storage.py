@@ -100,7 +100,7 @@ def test_videos_are_left_undone_and_tried_again_by_the_same_command(
     assert "1.mp4: cannot be read: Input/output error" in said
     assert not (tmp_path / "out" / "evaluation.json").exists()
     assert main(line) == 1  # for the broken video
-    whole = vidattn.evaluate(untrained, class_folders, batch_size=2, progress=False)
+    whole = vidattn.evaluate(untrained, class_folders, batch_size=2, processes=0, progress=False)
     assert whole is not None
     found = vidattn.jobs.compare(tmp_path / "out" / "evaluation.json", _written(whole, tmp_path))
     assert found.difference == 0

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from vidattn.runs.outcome import VideoFailure
 
 
-def print_failures(failures: Sequence[Mapping[str, Any]]) -> None:
+def print_failures(failures: Sequence[VideoFailure]) -> None:
     """A line for each on standard error.
 
     Args:
-        failures: of a result; see `vidattn.runs.failures.counted`.
+        failures: of a result.
     """
     for each in failures:
-        print(f"vidattn: {each['video']}: {each['reason']}", file=sys.stderr)
+        print(f"vidattn: {each.video}: {each.reason}", file=sys.stderr)

@@ -93,12 +93,12 @@ def run(parsed: argparse.Namespace) -> int:
         print("this process has finished; other processes are still working", file=sys.stderr)
         return 0
     if parsed.json:
-        print_json(found)
+        print_json(found.to_json())
     else:
-        windows = sum(video["windows"] for video in found["videos"])
+        windows = sum(video.windows for video in found)
         print(
-            f"{found['videos_done']} of {found['videos_expected']} videos, {windows} windows of "
-            f"{found['channels']} channels ({found['stage']}) in {parsed.output}"
+            f"{len(found)} of {len(found) + len(found.failures)} videos, {windows} windows of "
+            f"{found.settings['channels']} channels ({found.settings['stage']}) in {parsed.output}"
         )
-    print_failures(found["failures"])
-    return 1 if found["failures"] else 0
+    print_failures(found.failures)
+    return 1 if found.failures else 0

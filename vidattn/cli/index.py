@@ -54,9 +54,8 @@ def run(parsed: argparse.Namespace) -> int:
     """Index, and print what was found."""
     start_children_early(parsed, "vidattn.jobs.index", network=False)
     from vidattn.jobs import index_videos
-    from vidattn.jobs.index_report import report_of
 
-    records = index_videos(
+    found = index_videos(
         parsed.paths,
         report=parsed.report,
         processes=parsed.processes,
@@ -65,18 +64,17 @@ def run(parsed: argparse.Namespace) -> int:
         salvage=parsed.salvage,
         overwrite=parsed.overwrite,
     )
-    if records is None:
+    if found is None:
         print("this process has finished; other processes are still working", file=sys.stderr)
         return 0
-    failed = [record for record in records if "error" in record]
     if parsed.json:
-        print_json(report_of({record["video"]: record for record in records}))
+        print_json(found.to_json())
     else:
-        _print(records)
-    if reasons := [why for record in records if (why := record.get("table_not_kept"))]:
+        _print(list(found.records.values()))
+    if reasons := [each.table_not_kept for each in found if each.table_not_kept]:
         remark = f"{len(reasons)} packet tables are not kept ({reasons[0]})"
         print(f"vidattn: {remark}; VIDATTN_CACHE names another folder", file=sys.stderr)
-    return 1 if failed or not records else 0
+    return 1 if found.failures else 0
 
 
 def _print(records: Sequence[dict[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from vidattn.cli.arguments import (
 )
 from vidattn.cli.failures import print_failures
 from vidattn.cli.streams import print_json
+from vidattn.runs.outcome import VideoFailure
 
 HELP = "extract key frames, and with a model also key regions"
 
@@ -109,5 +110,5 @@ def run(parsed: argparse.Namespace) -> int:
     for video in done:
         for remark in video.get("remarks", ()):
             print(f"vidattn: {video['video']}: {remark}", file=sys.stderr)
-    print_failures(failures)
+    print_failures([VideoFailure(**each) for each in failures])
     return 1 if failures else 0

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import (
     add_decoder,
@@ -17,6 +16,9 @@ from vidattn.cli.arguments import (
 )
 from vidattn.cli.failures import print_failures
 from vidattn.cli.streams import print_json
+
+if TYPE_CHECKING:
+    from vidattn.jobs.shots import ShotResult
 
 HELP = "find cuts, dissolves, fades and wipes, without a network"
 
@@ -83,21 +85,20 @@ def run(parsed: argparse.Namespace) -> int:
         print("this process has finished; other processes are still working", file=sys.stderr)
         return 0
     if parsed.json:
-        print_json(found)
+        print_json(found.to_json())
     else:
         _print(found, parsed.output)
-    return 1 if found["failures"] else 0
+    return 1 if found.failures else 0
 
 
-def _print(found: Mapping[str, Any], output: Path | None) -> None:
+def _print(found: ShotResult, output: Path | None) -> None:
     """A line a shot of the first videos, a line a video of the others."""
-    for number, (name, video) in enumerate(found["videos"].items()):
-        print(f"{name}: {len(video['shots'])} shots in {video['duration_seconds']:.1f} s")
-        for shot in video["shots"] if number < VIDEOS_IN_FULL else ():
-            times = f"{shot['start_seconds']:9.2f} – {shot['end_seconds']:9.2f} s"
-            frames = f"frames {shot['start_frame']} – {shot['end_frame'] - 1}"
-            kind = shot["begins_with"] or ""
-            print(f"  {shot['number']:4d}  {times}  {frames}  {kind}".rstrip())
-    print_failures(found["failures"])
-    if output is not None and found["videos"]:
+    for number, video in enumerate(found):
+        print(f"{video.video}: {video.in_words()}")
+        for shot in video if number < VIDEOS_IN_FULL else ():
+            times = f"{shot.start_seconds:9.2f} – {shot.end_seconds:9.2f} s"
+            frames = f"frames {shot.start_frame} – {shot.end_frame - 1}"
+            print(f"  {shot.number:4d}  {times}  {frames}  {shot.begins_with or ''}".rstrip())
+    print_failures(found.failures)
+    if output is not None and len(found):
         print(f"written: {output / 'shots.json'}")

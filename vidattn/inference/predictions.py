@@ -132,6 +132,10 @@ class RecognitionPrediction:
         found = [each for label in self.probabilities for each in self._segments_of(label)]
         return sorted(found, key=lambda each: (each.start_seconds, each.end_seconds))
 
+    def in_words(self) -> str:
+        """The class of the whole video."""
+        return f"{self.label} {self.probability:.0%}"
+
     def to_json(self) -> dict[str, Any]:
         """What `predictions.json` holds for one video."""
         values = {**vars(self), "probabilities": _rounded(self.probabilities)}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from vidattn import selection
 from vidattn.notebook import html_table
 from vidattn.selection import Transition
+from vidattn.selection.shots import TransitionKind
 from vidattn.video import VideoReader, open_video
 
 # What is looked at of each frame.
@@ -33,7 +34,7 @@ class Shot:
     end_frame: int
     start_seconds: float
     end_seconds: float
-    begins_with: str | None
+    begins_with: TransitionKind | None
 
     @property
     def duration_seconds(self) -> float:
@@ -46,13 +47,13 @@ class Shots:
     """The shots of one video, in time order; has a length and an index.
 
     Attributes:
-        path: the video.
+        video: as it was given.
         shots: at least one.
         transitions: between them: one fewer.
         frame_count, fps, duration_seconds, size: of the video.
     """
 
-    path: str
+    video: str
     shots: tuple[Shot, ...]
     transitions: tuple[Transition, ...]
     frame_count: int
@@ -70,7 +71,7 @@ class Shots:
         return iter(self.shots)
 
     def __repr__(self) -> str:
-        return f"<Shots of {Path(self.path).name}: {len(self)} in {self.duration_seconds:.1f} s>"
+        return f"<Shots of {Path(self.video).name}: {len(self)} in {self.duration_seconds:.1f} s>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a row a shot."""
@@ -81,10 +82,14 @@ class Shots:
         ]  # fmt: skip
         return html_table(repr(self)[1:-1], ("shot", "start s", "end s", "begins with"), rows)
 
+    def in_words(self) -> str:
+        """How many shots."""
+        return f"{len(self)} shots in {self.duration_seconds:.1f} s"
+
     def to_json(self) -> dict[str, Any]:
         """What `shots.json` holds of one video."""
         return {
-            "video": self.path,
+            "video": self.video,
             "frames": self.frame_count,
             "fps": self.fps,
             "duration_seconds": self.duration_seconds,
@@ -92,6 +97,18 @@ class Shots:
             "shots": [vars(each) for each in self.shots],
             "transitions": [[each.last_old, each.first_new] for each in self.transitions],
         }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        shots = tuple(Shot(**each) for each in values["shots"])
+        transitions = tuple(
+            Transition(last_old, first_new, shot.begins_with or "cut")
+            for (last_old, first_new), shot in zip(values["transitions"], shots[1:], strict=True)
+        )
+        height, width = values["size"]
+        about = (values["frames"], values["fps"], values["duration_seconds"], (height, width))
+        return cls(values["video"], shots, transitions, *about)
 
 
 def find_shots(path: str | Path, *, decoder: str = "pyav", salvage: bool = False) -> Shots:

@@ -6,6 +6,7 @@ from typing import Any
 
 from vidattn.evaluation import Interval
 from vidattn.notebook import html_table
+from vidattn.runs.outcome import VideoFailure, counts
 
 TITLES = {
     "keyframe_precision": "key frames inside the action",
@@ -94,7 +95,7 @@ class AttentionEvaluation:
         task: "keyframes" or "regions".
         figures: name -> figure of every method.
         videos: those that were evaluated.
-        failures: videos that were not: see `vidattn.runs.failures.counted`.
+        failures: videos that were not.
         settings: what the figures depend on: data, checkpoint, versions.
         times: when, and how long it took.
     """
@@ -102,7 +103,7 @@ class AttentionEvaluation:
     task: str
     figures: Mapping[str, AttentionFigure]
     videos: Sequence[AttendedVideo]
-    failures: Sequence[Mapping[str, Any]]
+    failures: tuple[VideoFailure, ...]
     settings: Mapping[str, Any]
     times: Mapping[str, Any] = field(default_factory=dict)
 
@@ -110,9 +111,7 @@ class AttentionEvaluation:
         """The record that `evaluation.json` holds."""
         return {
             **self.settings,
-            "videos_done": len(self.videos),
-            "videos_failed": len(self.failures),
-            "failures": list(self.failures),
+            **counts(len(self.videos), self.failures),
             "figures": {name: figure.to_json() for name, figure in self.figures.items()},
             "videos": [video.to_json() for video in self.videos],
             "times": dict(self.times),

@@ -17,8 +17,9 @@ from vidattn.jobs.attention_record import AttendedVideo, AttentionEvaluation
 from vidattn.jobs.evaluation_folder import evaluation_folder
 from vidattn.models import LoadedRecogniser
 from vidattn.naming import choose
-from vidattn.runs.failures import counted, failed, in_words, is_failure
+from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
+from vidattn.runs.outcome import failures_of, in_words
 from vidattn.runs.provenance import times, versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
@@ -150,7 +151,7 @@ def _gathered(
     taken: Mapping[str, Any],
 ) -> AttentionEvaluation:
     known = [number for number in range(len(videos)) if not is_failure(records[number])]
-    failures = counted([str(video.path) for video in videos], records)["failures"]
+    failures = failures_of([str(video.path) for video in videos], records)
     groups = [videos[number].group for number in known]
     if len(set(groups)) < 2:
         raise ArgumentError(

@@ -13,7 +13,8 @@ from vidattn.errors import ArgumentError
 from vidattn.evaluation import Interval
 from vidattn.jobs.clip_scores import unpacked
 from vidattn.notebook import html_table
-from vidattn.runs.failures import counted, in_words, is_failure
+from vidattn.runs.failures import is_failure
+from vidattn.runs.outcome import VideoFailure, counts, failures_of, in_words
 from vidattn.runs.work import Record
 
 BOOTSTRAP_SEED = 0
@@ -34,7 +35,7 @@ class Evaluation:
         labels: int64 (videos,), or multi-hot (videos, classes).
         scores: (videos, classes), probabilities of each video over its clips.
         indices: of each video, of each of its views, its frames: see `clip_scores.compact`.
-        failures: videos that were not evaluated: see `vidattn.runs.failures.counted`.
+        failures: videos that were not evaluated.
         settings: protocol, versions, checkpoint.
         times: when, and how long it took.
         clip_scores: float32 (videos, clips, classes), probabilities of each clip; None where
@@ -48,7 +49,7 @@ class Evaluation:
     labels: NDArray[Any]
     scores: NDArray[np.float64]
     indices: list[list[str]]
-    failures: list[dict[str, Any]]
+    failures: tuple[VideoFailure, ...]
     settings: dict[str, Any]
     times: dict[str, Any] = field(default_factory=dict)
     clip_scores: NDArray[np.float32] | None = None
@@ -141,9 +142,7 @@ class Evaluation:
         """The record that `evaluation.json` holds; every figure can be recomputed from it."""
         record: dict[str, Any] = {
             **self.settings,
-            "videos_done": len(self.samples),
-            "videos_failed": len(self.failures),
-            "failures": self.failures,
+            **counts(len(self.samples), self.failures),
             **self.figures,
             "intervals_95": self.intervals,
             "classes": list(self.classes),
@@ -185,7 +184,7 @@ def gather_evaluation(
     Raises:
         ArgumentError: no video could be evaluated.
     """
-    failures = counted([sample.name for sample in samples], records)["failures"]
+    failures = failures_of([sample.name for sample in samples], records)
     known = [number for number in range(len(samples)) if not is_failure(records[number])]
     if not known:
         reasons = in_words(failures)

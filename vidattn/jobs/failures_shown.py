@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from vidattn import report
+from vidattn.runs.outcome import VideoFailure
 
-Failures = Sequence[Mapping[str, Any]]
+if TYPE_CHECKING:
+    from vidattn.report.sections import Cell
 
 
-def failure_table(failures: Failures) -> report.Table:
+def failure_table(failures: Sequence[VideoFailure]) -> report.Table:
     """A section of a page.
 
     Args:
-        failures: of a result; see `vidattn.runs.failures.counted`.
+        failures: of a result, at least one.
     """
-    rows: list[list[Any]] = [
-        [each["video"], each["reason"], each["error"], each["attempts"]] for each in failures
+    rows: list[list[Cell]] = [
+        [each.video, each.reason, each.error, each.attempts] for each in failures
     ]
     header = ["video", "reason", "error", "attempts"]
     return report.Table("Videos without a result", header, rows)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import written_whole
 from vidattn.inference.features import FeatureExtractor, WindowFeatures
 from vidattn.models import LoadedRecogniser
-from vidattn.runs.failures import counted, failed, failure, is_failure
+from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
+from vidattn.runs.outcome import RunResult, failures_of
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
@@ -31,6 +32,33 @@ from vidattn.video import open_video
 from vidattn.video.opening import check_decoder
 
 
+@dataclass(frozen=True)
+class FeatureFile:
+    """The features of one video.
+
+    Attributes:
+        video: as the list named it.
+        file: name of the `.npz` file, below the output folder.
+        windows: of the video.
+        fps, duration_seconds: of the video.
+    """
+
+    video: str
+    file: str
+    windows: int
+    fps: float
+    duration_seconds: float
+    measured: ClassVar = ("windows", "fps", "duration_seconds")
+
+    def to_json(self) -> dict[str, Any]:
+        """Its entry in `features.json`."""
+        return asdict(self)
+
+    def in_words(self) -> str:
+        """How many windows, and where they are."""
+        return f"{self.windows} windows in {self.file}"
+
+
 def write_features(
     checkpoint: str | Path | LoadedRecogniser,
     videos: Iterable[str | Path],
@@ -47,7 +75,7 @@ def write_features(
     video_memory: str | int = VIDEO_MEMORY,
     overwrite: bool = False,
     progress: bool = True,
-) -> dict[str, Any] | None:
+) -> RunResult[FeatureFile] | None:
     """Write the features of sliding windows of videos, a `.npz` file each.
 
     Each holds `features` (windows, C), `start_seconds`, `end_seconds`, `centre_seconds` (windows,)
@@ -65,8 +93,8 @@ def write_features(
         overwrite: replace the features of an earlier run; see `vidattn.runs.results`.
 
     Returns:
-        what `features.json` holds; None in the processes of a launcher, except for the last one to
-        finish.
+        what was written; its `to_json` is what `features.json` holds. None in the processes of a
+        launcher, except for the last one to finish.
 
     Raises:
         CheckpointError, AnnotationError, ArgumentError: an argument cannot be used, or the run
@@ -108,9 +136,20 @@ def write_features(
     )
     if records is None:
         return None
-    result = settings | _ledger(paths, names, records)
+    found = RunResult(
+        tuple(
+            FeatureFile(
+                str(path), names[number], *(records[number][key] for key in FeatureFile.measured)
+            )
+            for number, path in enumerate(paths)
+            if not is_failure(records[number])
+        ),
+        failures_of(list(map(str, paths)), records),
+        settings,
+    )
     files = [record.get("files", {}) for record in records.values()]
-    return results.finish(result, {name: size for own in files for name, size in own.items()})
+    results.finish(found.to_json(), {name: size for own in files for name, size in own.items()})
+    return found
 
 
 def _settings(loaded: LoadedRecogniser, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,23 +160,6 @@ def _settings(loaded: LoadedRecogniser, own: Mapping[str, Any]) -> dict[str, Any
         "clip": loaded.clip.to_json(),
         **own,
         "versions": versions(own["decoder"]),
-    }
-
-
-def _ledger(
-    paths: Sequence[Path], names: Sequence[str], records: Mapping[int, Record]
-) -> dict[str, Any]:
-    done = [number for number in range(len(paths)) if not is_failure(records[number])]
-    return {
-        **counted(list(map(str, paths)), records),
-        "videos": [
-            {
-                "video": str(paths[number]),
-                "file": names[number],
-                **{key: records[number][key] for key in ("windows", "fps", "duration_seconds")},
-            }
-            for number in done
-        ],
     }
 
 

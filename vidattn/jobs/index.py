@@ -2,20 +2,64 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from vidattn.arrays import at_least
 from vidattn.errors import AnnotationError, VideoError
-from vidattn.jobs.index_report import COMMAND, IndexReport
+from vidattn.jobs.index_report import COMMAND, IndexReport, report_of
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
+from vidattn.runs.outcome import RunResult, failures_of
 from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import listed_videos
 from vidattn.runs.work import Group, Record
-from vidattn.video import VideoReader, open_video
+from vidattn.video import VideoMetadata, VideoReader, open_video
+
+
+@dataclass(frozen=True)
+class IndexedVideo:
+    """What one video is.
+
+    Attributes:
+        video: as the list named it.
+        metadata: its frames, times, codec.
+        pictures_decoded: whether damage inside pictures would have been seen.
+        table_not_kept: why its packet table is not kept for later; None if it is.
+        damaged_spans: first frame, last frame and what is wrong; None where it was not salvaged.
+    """
+
+    video: str
+    metadata: VideoMetadata
+    pictures_decoded: bool
+    table_not_kept: str | None = None
+    damaged_spans: tuple[tuple[int, int, str], ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON types."""
+        return asdict(self) | {"metadata": self.metadata.to_json()}
+
+    def in_words(self) -> str:
+        """How many frames, and how long they last."""
+        return f"{self.metadata.frame_count} frames, {self.metadata.duration_seconds:.1f} s"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class IndexResult(RunResult[IndexedVideo]):
+    """What is known of the videos of a list: see `RunResult`.
+
+    Attributes:
+        records: of every video, those without a result too, as the report holds them.
+    """
+
+    records: Mapping[str, Record]
+
+    def to_json(self) -> dict[str, Any]:
+        """What the report holds."""
+        return report_of(self.records)
 
 
 def index_videos(
@@ -28,7 +72,7 @@ def index_videos(
     salvage: bool = False,
     overwrite: bool = False,
     progress: bool = True,
-) -> list[Record] | None:
+) -> IndexResult | None:
     """Examine every video, and save its packet table, so that opening it later is fast.
 
     With `report`, the same call resumes an interrupted run, and the processes of a launcher divide
@@ -45,9 +89,8 @@ def index_videos(
         overwrite: remove other videos from the report, and try failed videos again.
 
     Returns:
-        a record for each video: `video`, `state` (size and time of change, to tell whether it
-        changed) and what `examine` says; None in the processes of a launcher, except for the
-        last one to finish.
+        what was found of each video; its `to_json` is what the report holds. None in the processes
+        of a launcher, except for the last one to finish.
 
     Raises:
         AnnotationError: a path or a line names nothing, or there is no video.
@@ -88,7 +131,25 @@ def index_videos(
             record.setdefault("salvage", failure(record["error"], record["reason"]))
     if file is not None:
         file.finish(records)
-    return [records[number] for number in range(len(videos))]
+    return IndexResult(
+        tuple(_indexed(records[n]) for n in range(len(videos)) if not is_failure(records[n])),
+        failures_of(videos, records),
+        {"salvage": salvage},
+        {video: records[number] for number, video in enumerate(videos)},
+    )
+
+
+def _indexed(record: Record) -> IndexedVideo:
+    own = {each.name: record[each.name] for each in fields(VideoMetadata) if each.name in record}
+    metadata = VideoMetadata(**own | {"size": tuple(own["size"])})
+    spans = record.get("salvage", {}).get("damaged_spans")
+    return IndexedVideo(
+        record["video"],
+        metadata,
+        record["pictures_decoded"],
+        record["table_not_kept"],
+        None if spans is None else tuple((first, last, why) for first, last, why in spans),
+    )
 
 
 @dataclass(frozen=True, eq=False)

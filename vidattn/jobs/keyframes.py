@@ -13,8 +13,9 @@ from vidattn import report
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_bytes, written_together
 from vidattn.inference.keyframes import KeyFrames, check_selection, extract_keyframes, full_frames
-from vidattn.runs.failures import counted, failed, is_failure
+from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
+from vidattn.runs.outcome import counts, failures_of
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
@@ -145,7 +146,7 @@ def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, An
         for number in range(len(names))
         if not is_failure(records[number])
     ]
-    return {**counted(names, records), "videos": videos}
+    return {**counts(len(videos), failures_of(names, records)), "videos": videos}
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ from vidattn.inference.predictions import RecognitionPrediction
 from vidattn.inference.predictor import PredictionSettings, predicted
 from vidattn.inference.windows import check_window
 from vidattn.models import LoadedRecogniser
-from vidattn.runs.failures import counted, failed, is_failure
+from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
+from vidattn.runs.outcome import RunResult, failures_of
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
@@ -35,36 +35,17 @@ _DEFAULTS = PredictionSettings()
 COLUMNS = ("video", "start_seconds", "end_seconds", "label", "probability", "rank")
 
 
-@dataclass(frozen=True, repr=False)
-class Predictions:
-    """What a model sees in a list of videos. `len` is the number of videos.
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictions(RunResult[RecognitionPrediction]):
+    """What a model sees in a list of videos: see `RunResult`.
 
-    Attributes:
-        videos: of each that could be read, in the order of the list.
-        counts: how many videos were expected, done and failed, and the failures; see
-            `vidattn.runs.failures.counted`.
-        settings: all that the predictions depend on besides the videos.
+    Its JSON has `scores` of each of `videos`, as `evaluation.json` does: the probabilities of the
+    whole video, in the order of `classes`.
     """
 
-    videos: tuple[RecognitionPrediction, ...]
-    counts: Mapping[str, Any]
-    settings: Mapping[str, Any]
-
-    @property
-    def failures(self) -> list[Mapping[str, Any]]:
-        """Why the others could not be used: "video", "error", "reason" and "attempts" of each."""
-        return list(self.counts["failures"])
-
     def to_json(self) -> dict[str, Any]:
-        """What `predictions.json` holds: like `evaluation.json`, `scores` of each of `videos`.
-
-        They are the probabilities of the whole video, in the order of `classes`.
-        """
-        return {
-            **self.settings,
-            **self.counts,
-            "videos": [_video(each) for each in self.videos],
-        }
+        """What `predictions.json` holds."""
+        return super().to_json() | {"videos": [_video(each) for each in self.videos]}
 
     def rows(self) -> Iterator[tuple[str, float, float, str, float, int]]:
         """The rows of `predictions.csv`: of each step of each video its classes by rank, from 1."""
@@ -73,25 +54,6 @@ class Predictions:
                 start, end = round(step.start_seconds, 6), round(step.end_seconds, 6)
                 for rank, (label, probability) in enumerate(step.labels, start=1):
                     yield video.video, start, end, label, round(probability, 6), rank
-
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def __getitem__(self, number: int) -> RecognitionPrediction:
-        return self.videos[number]
-
-    def __iter__(self) -> Iterator[RecognitionPrediction]:
-        return iter(self.videos)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self)} videos, {len(self.failures)} failed>"
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: each video's class, and why some have none."""
-        rows = [(each.video, f"{each.label} {each.probability:.0%}") for each in self.videos]
-        rows += [(each["video"], each["reason"]) for each in self.failures]
-        cells = "".join(f"<tr><td>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in rows)
-        return f"<table><tr><th>video</th><th>class</th></tr>{cells}</table>"
 
 
 def write_predictions(
@@ -198,7 +160,7 @@ def _predictions(
 ) -> Predictions:
     done = [records[number] for number in range(len(names)) if not is_failure(records[number])]
     found = tuple(RecognitionPrediction.from_json(record) for record in done)
-    return Predictions(found, counted(names, records), settings)
+    return Predictions(found, failures_of(names, records), settings)
 
 
 def _write(results: ResultFolder, found: Predictions) -> None:

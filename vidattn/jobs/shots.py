@@ -10,8 +10,9 @@ from vidattn.files import write_csv, write_text, written_together
 from vidattn.inference.shots import Shots, find_shots
 from vidattn.naming import choose
 from vidattn.report.timelines import TimelineClip, chapters, check_forms, final_cut, timeline
-from vidattn.runs.failures import counted, failed, is_failure
+from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
+from vidattn.runs.outcome import RunResult, failures_of
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import work_through
@@ -33,6 +34,22 @@ FORMATS = {
 FILES = "(shots|.+-[0-9]+)[.][a-z0-9.]+"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class ShotResult(RunResult[Shots]):
+    """The shots of the videos of a list: see `RunResult`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `shots.json` holds: "videos" has the names of their files as keys.
+
+        Whole paths, where two have the same name.
+        """
+        names = [Path(each.video).name for each in self.videos]
+        if len(set(names)) < len(names):
+            names = [each.video for each in self.videos]
+        videos = {name: each.to_json() for name, each in zip(names, self.videos, strict=True)}
+        return super().to_json() | {"videos": videos}
+
+
 def write_shots(
     videos: Iterable[str | Path],
     output: str | Path | None = None,
@@ -45,7 +62,7 @@ def write_shots(
     video_memory: str | int = VIDEO_MEMORY,
     overwrite: bool = False,
     progress: bool = True,
-) -> dict[str, Any] | None:
+) -> ShotResult | None:
     """Find the shots of videos and write them to files.
 
     In `output`: `shots.json`, which `vidattn score shots` reads as predictions, and a folder for
@@ -63,9 +80,8 @@ def write_shots(
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:
-        what `shots.json` holds: "videos", name -> what `Shots.to_json` gives, and "failures" as in
-        `vidattn.runs.failures`; None in the processes of a launcher, except for the last one to
-        finish.
+        the shots of each video; their `to_json` is what `shots.json` holds. None in the processes
+        of a launcher, except for the last one to finish.
 
     Raises:
         AnnotationError, ArgumentError: an argument cannot be used, or the run would overwrite a
@@ -101,28 +117,15 @@ def write_shots(
     )
     if records is None:
         return None
-    found = own | _record(names, records)
-    if results is not None:
-        if not found["videos"]:
-            results.abandon()
-            return found
-        files = [record.get("files", {}) for record in records.values()]
-        return results.finish(found, {name: size for each in files for name, size in each.items()})
+    done = [records[number] for number in range(len(names)) if not is_failure(records[number])]
+    found = ShotResult(tuple(map(Shots.from_json, done)), failures_of(names, records), own)
+    if results is not None and not done:
+        results.abandon()
+    elif results is not None:
+        files = [record["files"] for record in done]
+        written = {name: size for each in files for name, size in each.items()}
+        results.finish(found.to_json(), written)
     return found
-
-
-def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, Any]:
-    done = [number for number in range(len(names)) if not is_failure(records[number])]
-    shown = [Path(names[number]).name for number in done]
-    if len(set(shown)) < len(shown):
-        shown = [names[number] for number in done]
-    videos = {
-        name: {
-            key: value for key, value in records[number].items() if key not in ("state", "files")
-        }
-        for name, number in zip(shown, done, strict=True)
-    }
-    return {**counted(names, records), "videos": videos}
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +188,7 @@ def write_form(path: Path, form: str, found: Shots) -> None:
         )
         for each in found
     ]
-    video = Path(found.path)
+    video = Path(found.video)
     if form == "chapters":
         write_text(path, chapters(video.name, segments))
     elif form == "fcpxml":

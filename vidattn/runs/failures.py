@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from vidattn.errors import InputOutputError, VideoError
@@ -34,36 +34,6 @@ def failure(error: str, reason: str, attempts: int = 1) -> Record:
 def is_failure(record: Mapping[str, Any]) -> bool:
     """Whether a record is that of a video which gave no result."""
     return "error" in record
-
-
-def counted(videos: Sequence[str], records: Mapping[int, Record]) -> dict[str, Any]:
-    """How many videos of a run gave a result, and why the others did not.
-
-    Args:
-        videos: names, in the order of the run.
-        records: number of the video -> its record.
-
-    Returns:
-        `videos_expected`, `videos_done`, `videos_failed` and `failures`: for each that failed
-        `video`, `error` (name of a type), `reason` and `attempts`.
-    """
-    failures = [
-        {"video": video, **{key: records[number][key] for key in ("error", "reason", "attempts")}}
-        for number, video in enumerate(videos)
-        if is_failure(records[number])
-    ]
-    return {
-        "videos_expected": len(videos),
-        "videos_done": len(videos) - len(failures),
-        "videos_failed": len(failures),
-        "failures": failures,
-    }
-
-
-def in_words(failures: Sequence[Mapping[str, Any]], most: int = 5) -> str:
-    """The first few of a result's `failures`, in one line."""
-    shown = [f"{each['video']}: {each['reason']}" for each in failures[:most]]
-    return "; ".join(shown) + ("; …" if len(failures) > most else "")
 
 
 def up_to_date(record: Mapping[str, Any]) -> Record:

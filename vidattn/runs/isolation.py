@@ -15,6 +15,7 @@ from typing import Any
 
 from vidattn.errors import ArgumentError, LimitError, ProcessError
 from vidattn.pools import interrupts_held, without_script
+from vidattn.runs import preloading
 from vidattn.runs.child import Ask, Done, Lost, Trouble, child
 from vidattn.runs.limits import RunLimits, in_gigabytes
 from vidattn.runs.memory import resident_bytes
@@ -47,9 +48,13 @@ def start_server(*modules: str) -> BaseContext:
     if "torch" in sys.modules:  # later runs of this process may need it, if this one does not
         modules = (*modules, *NETWORK_MODULES)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*MODULES, *modules])
-    with interrupts_held():
-        forkserver.ensure_running()
+    context.set_forkserver_preload([preloading.__name__])
+    os.environ[preloading.VARIABLE] = " ".join([*MODULES, *modules])
+    try:
+        with interrupts_held():
+            forkserver.ensure_running()
+    finally:
+        del os.environ[preloading.VARIABLE]
     return context
 
 

@@ -27,7 +27,7 @@ from vidattn.threads import limited_threads, threads_in_use
 State = Sequence[int]
 
 
-class RunFolder(Protocol):
+class JournalPlace(Protocol):
     """Where a run keeps its journal until it is finished: a `ResultFolder`, for example."""
 
     @property
@@ -43,7 +43,7 @@ def work_through(
     groups: Sequence[Group],
     paths: Sequence[str | Path],
     *,
-    output: RunFolder | None,
+    output: JournalPlace | None,
     settings: Mapping[str, Any],
     processes: int = 1,
     limits: RunLimits | None = None,
@@ -226,7 +226,7 @@ def file_state(path: str | Path) -> list[int]:
 
 
 @contextmanager
-def _journal_folder(output: RunFolder | None) -> Iterator[Path]:
+def _journal_folder(output: JournalPlace | None) -> Iterator[Path]:
     if output is not None:
         yield output.journal_folder
         return

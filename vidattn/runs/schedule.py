@@ -74,7 +74,7 @@ class Schedule:
         """Groups for a process that has nothing to do; None if there are none now."""
         self._end_pauses()
         if self._trials:
-            return self._trials.popleft()
+            return _Turn(self._trials.popleft())
         return _Share(self) if self.waiting else None
 
     def seconds_to_pause(self) -> float | None:
@@ -149,6 +149,31 @@ class _Share:
         self.in_work = []
 
 
+class _Turn:
+    """One group of a trial, for one process: the next turn is another process's."""
+
+    def __init__(self, trial: _Trial) -> None:
+        self._trial = trial
+        self._is_given = False
+        self.in_work: list[Group] = []
+
+    def take(self) -> Group | None:
+        if self._is_given:
+            return None
+        self._is_given = True
+        self.in_work = [self._trial.next_group()]
+        return self.in_work[0]
+
+    def done(self, records: Mapping[int, Record]) -> None:
+        self._trial.done(self.in_work.pop(), records)
+
+    def lost(self, error: str, reason: str, videos: Sequence[str] = ()) -> None:
+        self._trial.lost(self.in_work.pop(), error, reason)
+
+    def trouble(self, reason: str) -> None:
+        self._trial.trouble(self.in_work.pop(), reason)
+
+
 class _Trial:
     """Groups that were in work when a process was lost: who is to blame?
 
@@ -165,26 +190,18 @@ class _Trial:
         self._untried = deque(sorted(numbers, key=lambda number: number not in first))
         self._groups = deque(groups)
         self._alone: dict[int, Record] = {}
-        self._is_given = False
-        self.in_work: list[Group] = []
 
-    def take(self) -> Group | None:
-        if self._is_given:
-            return None
-        self._is_given = True
-        self.in_work = [[self._untried.popleft()] if self._untried else self._groups.popleft()]
-        return self.in_work[0]
+    def next_group(self) -> Group:
+        return [self._untried.popleft()] if self._untried else self._groups.popleft()
 
-    def done(self, records: Mapping[int, Record]) -> None:
-        [group] = self.in_work
+    def done(self, group: Group, records: Mapping[int, Record]) -> None:
         if self._is_alone(group):
             self._alone |= records
         else:
             self._schedule.record(records)
         self._next()
 
-    def lost(self, error: str, reason: str, videos: Sequence[str] = ()) -> None:
-        [group] = self.in_work
+    def lost(self, group: Group, error: str, reason: str) -> None:
         if self._is_alone(group):
             self._schedule.blame(group[0], error, reason)
             self._untried.clear()
@@ -194,14 +211,12 @@ class _Trial:
             self._schedule.record({number: self._alone[number] for number in group})
         self._next()
 
-    def trouble(self, reason: str) -> None:
-        [group] = self.in_work
+    def trouble(self, group: Group, reason: str) -> None:
         [whole] = [each for each in [group, *self._groups] if group[0] in each][-1:]
         self._schedule.pause(whole, reason)
         self._schedule.wait_again([each for each in self._groups if each is not whole])
         self._untried.clear()
         self._groups.clear()
-        self.in_work = []
 
     def _is_alone(self, group: Group) -> bool:
         return group[0] not in self._alone
@@ -212,10 +227,8 @@ class _Trial:
                 yield rest
 
     def _next(self) -> None:
-        self.in_work = []
         while self._groups and len(self._groups[0]) == 1 and self._groups[0][0] in self._alone:
             [number] = self._groups.popleft()  # alone is what it always was
             self._schedule.record({number: self._alone[number]})
         if self._untried or self._groups:
-            self._is_given = False
             self._schedule.go_on(self)

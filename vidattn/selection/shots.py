@@ -30,7 +30,7 @@ from vidattn.selection.differences import Chunks, stream_chunks
 from vidattn.selection.mixtures import gradual_transitions
 from vidattn.selection.steps import BLOCK, Steps
 
-Kind = Literal["cut", "dissolve", "fade", "wipe"]
+TransitionKind = Literal["cut", "dissolve", "fade", "wipe"]
 
 # Rows of cells that pictures are averaged over; columns follow from their shape.
 _ROWS = 32
@@ -53,7 +53,7 @@ class Transition(NamedTuple):
 
     last_old: int
     first_new: int
-    kind: Kind
+    kind: TransitionKind
 
 
 def find_transitions(frames: Chunks) -> Iterator[Transition]:
@@ -116,8 +116,14 @@ def _within(cells: NDArray[np.float32], first: int, start: int, end: int) -> Ite
         return
     steps = Steps(cells)
     cuts = steps.cuts()
-    found: list[tuple[int, int, Kind]] = [(cut - 1, cut, "cut") for cut in cuts.tolist()]
-    found += gradual_transitions(steps.without_flashes(), cuts)
+    gradual = gradual_transitions(steps.without_flashes(), cuts)
+    # A step inside a fade, such as from black to a new shot, belongs to the fade.
+    found: list[tuple[int, int, TransitionKind]] = [
+        (cut - 1, cut, "cut")
+        for cut in cuts.tolist()
+        if not any(last_old < cut <= first_new for last_old, first_new, _ in gradual)
+    ]
+    found += gradual
     for last_old, first_new, kind in sorted(found):
         middle = first + (last_old + first_new + 1) // 2
         if start <= middle < end:
