@@ -45,21 +45,25 @@ GAP = 2
 INTRODUCTION = """\
 # Attention mechanisms
 
-{count} mechanisms in one contract: `build(name, channels, spatial_dims=3, scope="clip")` makes one,
-`insert` puts it into a network, `record_maps` shows the weights that it applied. The same facts
-come from `vidattn attention list` and `vidattn attention show NAME`.
+All {count} mechanisms have the same interface. `build(name, channels, spatial_dims=3,
+scope="clip")` makes a mechanism, `insert` puts it into a network, and `record_maps` collects the
+weights that it applied. `vidattn attention list` and `vidattn attention show NAME` print the same
+facts as this page.
 
-Kinds: a *gate* multiplies features by weights; a *mixer* adds what it read elsewhere; both keep the
-shape. A *pooler* returns one vector, a *reducer* fewer tokens; a *replacement* stands for a
-convolution. Costs are those of one forward pass of one clip of 64 channels and 8 × 14 × 14
-positions (8 frames, or 14 × 14, for those of fewer axes): learned parameters; additions and
-multiplications in matrix products, convolutions and fused attention; the largest tensor that is
-made, in units of the input.
+There are five kinds. A *gate* multiplies features by weights. A *mixer* adds features from other
+positions. Gates and mixers keep the shape. A *pooler* returns one vector. A *reducer* returns fewer
+tokens. A *replacement* replaces a convolution.
 
-The pictures show the maps of new mechanisms with random weights on eight frames of a synthetic
-clip (grey values, differences and edges as features): which axes a map varies over, not what a
-trained one looks at. Bright is large; each is scaled to its own range; the bars below, where
-there are any, are its channels, heads or clusters. An action takes place in the white box.
+The costs are for a forward pass of one clip with 64 channels and 8 × 14 × 14 positions. (Mechanisms
+with fewer axes have 8 frames, or 14 × 14 positions.) The tables have the number of learned
+parameters, the number of additions and multiplications in matrix products, convolutions and fused
+attention, and the size of the largest tensor relative to the input x.
+
+The pictures show the maps of untrained mechanisms with random weights, on eight frames of a
+synthetic clip. The features are grey values, differences and edges. So the pictures show along
+which axes a map varies, and not what a trained mechanism attends to. Bright means a large weight.
+Each map has its own scale. Bars below a map are its channels, heads or clusters. The white box
+contains an action.
 
 ![the clip](images/attention/clip.png)
 """
@@ -87,12 +91,12 @@ def page(found: Sequence[Facts]) -> str:
 
 
 def _exceptions(found: Sequence[Facts]) -> str:
-    lines = ["## What some cannot do\n"]
+    lines = ["## Limits of some mechanisms\n"]
     for flag, words in FLAGS.items():
         names = [facts.name for facts in found if getattr(facts, flag)]
         lines.append(f"- {words}: {_listed(names)}.")
     flat = [facts.name for facts in found if 3 not in facts.ranks]
-    lines.append(f"- no form for (T, H, W), only per frame or over time: {_listed(flat)}.")
+    lines.append(f"- works per frame or over time, not on (T, H, W): {_listed(flat)}.")
     return "\n".join(lines) + "\n"
 
 

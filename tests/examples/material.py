@@ -201,6 +201,12 @@ def write_evaluation(path: Path) -> None:
     _run_in(path.parents[1], ["evaluate", "model.ckpt", *data])
 
 
+def write_clip_scores(path: Path) -> None:
+    """The scores of the single clips of an evaluation."""
+    data = ["--data", "videos.csv", "--clip-scores", "npz", "--output", path.parent.name]
+    _run_in(path.parents[1], ["evaluate", "model.ckpt", *data])
+
+
 def write_features(path: Path) -> None:
     """The features of a film."""
     data = ["--data", "match.mp4", "--hop", "8", "--output", path.parent.name]
@@ -243,6 +249,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "runs/finetune/": write_training,
     "with_attention/evaluation.json": write_evaluation,
     "average_pooling/evaluation.json": write_evaluation,
+    "result/clip_scores.npz": write_clip_scores,
     "features/match.npz": write_features,
     "predictions/predictions.json": write_predictions,
     **scored_files.MAKERS,
@@ -257,6 +264,7 @@ REQUIRED: dict[str, list[str]] = {
     "runs/finetune/": ["configs/finetune.yaml"],
     "with_attention/evaluation.json": ["model.ckpt", "videos.csv"],
     "average_pooling/evaluation.json": ["model.ckpt", "videos.csv"],
+    "result/clip_scores.npz": ["model.ckpt", "videos.csv"],
     "features/match.npz": ["model.ckpt", "match.mp4"],
     "predictions/predictions.json": ["model.ckpt", "videos/"],
 }

@@ -38,7 +38,7 @@ def add_decoder(parser: argparse.ArgumentParser) -> None:
         "--decoder",
         default="pyav",
         metavar="NAME",
-        help="library that decodes: pyav, decord or torchcodec (default: pyav)",
+        help="decoder library: pyav, decord or torchcodec (default: pyav)",
     )
 
 
@@ -47,7 +47,7 @@ def add_salvage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--salvage",
         action="store_true",
-        help="use what is left of damaged videos, too, and say what is not valid",
+        help="also read damaged videos, as far as possible, and mark the damaged frames",
     )
 
 
@@ -57,13 +57,13 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="cpu",
         metavar="NAME",
-        help="where the network runs, such as cuda or cuda:1 (default: cpu)",
+        help="device for the network, such as cuda or cuda:1 (default: cpu)",
     )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """`--json`."""
-    parser.add_argument("--json", action="store_true", help="print the JSON to standard output")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -83,44 +83,45 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace the result of an earlier run; what else is there is never touched",
+        help="replace the result of an earlier run, and no other files",
     )
 
 
 def add_processes(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
     """`--processes N`, `--threads N`, `--video-seconds S` and `--video-memory SIZE`."""
     group = parser.add_argument_group(
-        "processes", "Videos are opened in child processes: one that crashes costs its video only."
+        "processes",
+        "Child processes open the videos. If one crashes, only its video fails.",
     )
     group.add_argument(
         "--processes",
         type=int,
         default=1,
         metavar="N",
-        help="child processes that share the videos (default: 1); 0 works without a child: a video "
-        "that crashes then ends the run",
+        help="number of child processes that divide the videos (default: 1); with 0 there are "
+        "none, and a video that crashes ends the run",
     )
     if threads:
         group.add_argument(
             "--threads",
             type=int,
             metavar="N",
-            help="of torch in each process; the same number gives the same digits "
-            "(default: the machine's, shared out)",
+            help="PyTorch threads in each process; keep it equal to get bit-identical results "
+            "(default: the cores of the machine, divided by the processes)",
         )
     group.add_argument(
         "--video-seconds",
         type=float,
         default=VIDEO_SECONDS,
         metavar="S",
-        help="give a video up after so many seconds in which not one frame was decoded and no part "
-        f"of it was done; a long film may take hours (default: {VIDEO_SECONDS:g}; 0: no limit)",
+        help="stop a video after this many seconds without progress; a long film may take hours "
+        f"(default: {VIDEO_SECONDS:g}; 0: no limit)",
     )
     group.add_argument(
         "--video-memory",
         default=VIDEO_MEMORY,
         metavar="SIZE",
-        help="give a video up when its process holds more memory than this, such as 500MB or 4GB "
+        help="stop a video if its process uses more memory than this, such as 500MB or 4GB "
         f"(default: {VIDEO_MEMORY}; 0: no limit)",
     )
 

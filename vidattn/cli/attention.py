@@ -7,7 +7,7 @@ from typing import Any
 from vidattn.cli.arguments import add_json, command
 from vidattn.cli.streams import print_json
 
-HELP = "list the attention mechanisms, or show all about one"
+HELP = "list the attention mechanisms, or describe one"
 
 EPILOG = """\
 examples:
@@ -27,14 +27,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     listing.add_argument("--kind", help="only this kind, such as gate")
     add_json(listing)
     listing.set_defaults(run=run_list)
-    about = "formula, paper, cost, map, verification"
+    about = "show the formula, paper, cost, map and tests of a mechanism"
     showing = command(forms, "show", help_line=about, epilog=EPILOG)
     showing.add_argument("name", metavar="NAME", help="name or alias, such as cbam")
     showing.add_argument(
         "--channels",
         type=int,
         default=64,
-        help="channels that its cost is counted for (default: 64)",
+        help="compute the cost for this many channels (default: 64)",
     )
     add_json(showing)
     showing.set_defaults(run=run_show)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 HELP = "list the backbones, or show the stages and weights of one"
 
 EPILOG = """\
-Besides those listed, every image network of the timm library is a backbone, run on each frame:
-timm:NAME (pip install 'vidattn[timm]').
+Every image network of the timm library is a backbone too: timm:NAME runs it on each frame
+(pip install 'vidattn[timm]').
 
 examples:
   vidattn backbones list

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 HELP = "compare two results of `evaluate` on the same videos"
 
 EPILOG = """\
-prints the difference of video top-1 (or mean average precision) with its 95 % interval over the
-videos that both results have, paired, groups resampled whole. An interval that holds 0 does not
-tell the two apart. Results whose videos have other labels or groups are refused.
+Prints the difference in video top-1 (or mean average precision) with its 95 % interval. The
+difference is paired over the videos that both results contain, and groups are resampled as a
+whole. If the interval contains 0, the difference may be chance. Results with different labels or
+groups are refused.
 
 example:
   vidattn compare with_attention/evaluation.json average_pooling/evaluation.json

@@ -6,12 +6,11 @@ from pathlib import Path
 from vidattn.cli.arguments import add_json, add_overwrite, command
 from vidattn.cli.streams import print_json
 
-HELP = "turn a checkpoint of another project into one of ours, with the same logits"
+HELP = "convert a checkpoint of another project; the logits stay the same"
 
 EPILOG = """\
-writes one file, which `vidattn evaluate` and every other command take. What is converted, and
-what is not and why, is in docs/checkpoints.md. The file must hold tensors and plain values only;
-pickled code is refused.
+Writes a checkpoint that all other commands accept. docs/checkpoints.md lists which networks can
+be converted. The file must contain only tensors and plain values; pickled code is refused.
 
 example:
   vidattn convert SLOWFAST_8x8_R50.pyth --backbone slowfast_r50 --classes kinetics.txt \\
@@ -22,29 +21,37 @@ example:
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
     parser = command(commands, "convert", help_line=HELP, epilog=EPILOG)
-    parser.add_argument("checkpoint", type=Path, help="the other project's file")
+    parser.add_argument("checkpoint", type=Path, help="file of the other project")
     parser.add_argument(
-        "--backbone", required=True, metavar="NAME", help="our name of the network it holds"
+        "--backbone", required=True, metavar="NAME", help="our name of the network in the file"
     )
     parser.add_argument(
         "--layout",
         metavar="NAME",
         help="pyslowfast, mmaction2, torchvision, pytorchvideo, videomae or huggingface "
-        "(default: found out from the names)",
+        "(default: detected from the parameter names)",
     )
     parser.add_argument(
-        "--classes", type=Path, metavar="FILE", help="class names, one a line, in order"
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="class names, one in each line, in the order of the logits",
     )
     parser.add_argument(
-        "--frames", type=int, metavar="T", help="frames a clip (default: the network's own)"
+        "--frames",
+        type=int,
+        metavar="T",
+        help="frames in a clip (default: as usual for the network)",
     )
     parser.add_argument(
         "--frame-stride",
         type=int,
         metavar="N",
-        help="frames of the video from one to the next (default: the network's own)",
+        help="take every Nth frame of the video (default: as usual for the network)",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="our file")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="FILE", help="checkpoint to write"
+    )
     add_overwrite(parser)
     add_json(parser)
     parser.set_defaults(run=run)

@@ -10,11 +10,10 @@ from vidattn.cli.waiting import wait_passively
 HELP = "make videos, train, evaluate, extract key frames and regions, write a page"
 
 EPILOG = """\
-writes to the output folder: report.html (open it in a browser), summary.json, predictions.json
-(per video; the summary can be recomputed from it), model.ckpt, and without --videos the actions
-themselves. What an earlier demo wrote there is replaced with --overwrite. It takes about
-three minutes on two cores: training goes over as many clips for few videos as for many. Ctrl-C ends
-it with exit code 130, SIGTERM with 143.
+Writes to the output folder: report.html (open it in a browser), summary.json, predictions.json
+(the results of each video), model.ckpt, and without --videos the generated videos. The demo takes
+about three minutes on two cores, also with your own videos: the number of training clips is always
+the same. Ctrl-C ends it with exit code 130, SIGTERM with 143.
 
 examples:
   vidattn demo
@@ -25,10 +24,12 @@ examples:
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
     parser = command(commands, "demo", help_line=HELP, epilog=EPILOG)
-    parser.add_argument("--videos", type=Path, help="your own folder of class folders")
+    parser.add_argument("--videos", type=Path, help="your own videos, in one folder for each class")
     add_output(parser, "runs/demo")
     add_overwrite(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of data and training (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="random seed for data and training (default: 0)"
+    )
     parser.set_defaults(run=run)
 
 

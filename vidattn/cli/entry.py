@@ -40,13 +40,13 @@ INTERRUPTED = 130
 # What a person wants to do -> the commands for it; a command that is in no group comes last.
 GROUPS = {
     "train a recogniser": ("train", "convert", "attention", "backbones", "demo"),
-    "look into videos": ("predict", "keyframes", "explain", "shots", "features", "index"),
+    "find out what is in videos": ("predict", "keyframes", "explain", "shots", "features", "index"),
     "evaluate": ("evaluate", "compare", "score", "protocols", "show"),
 }
 
 EPILOG = """\
-exit codes: 0 all went well; 1 something given could not be used, said in one line;
-2 the command line is wrong; 130 interrupted (`train` and `demo`: 143 by SIGTERM).
+exit codes: 0 success; 1 an input could not be used, and one line says why; 2 the command line
+is wrong; 130 interrupted with Ctrl-C (`train` and `demo`: 143 after SIGTERM).
 
 examples:
   vidattn demo
@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="vidattn",
         usage="vidattn COMMAND [options]",
-        description="Video understanding with attention that selects key frames and key regions.",
+        description="Recognise actions in videos, and find key frames and regions with attention.",
         text=f"{listed}\n\n{EPILOG}",
     )
     parser.add_argument("--version", action="version", version=f"vidattn {__version__}")

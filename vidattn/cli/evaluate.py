@@ -48,15 +48,14 @@ SHARED = (
     "overwrite",
 )
 
-HELP = "evaluate a checkpoint: recognition, key frames or regions, video by video"
+HELP = "evaluate a checkpoint on labelled videos"
 
 EPILOG = """\
-writes to the output folder: evaluation.json (figures with intervals, protocol, settings, versions,
-scores and frames of each video) and evaluation.html. With --task keyframes or regions, --data is a
-JSON file with the times and boxes of actions, and what needs no model stands beside the model.
-A run that was interrupted goes on when the same command is given again; one that has finished is
-replaced with --overwrite. The processes of torchrun, Slurm or Lightning's launchers share a run.
-The exit code is 1 if a video could not be evaluated.
+Writes to the output folder: evaluation.json (figures with intervals, protocol, settings, versions,
+scores and frames of each video) and evaluation.html. For --task keyframes or regions, --data is a
+JSON file with the times and boxes of actions, and the result also has baselines without a model.
+After an interruption, the same command resumes the run. The processes of torchrun, Slurm or
+Lightning's launchers divide the videos. The exit code is 1 if a video could not be evaluated.
 
 examples:
   vidattn evaluate runs/demo/model.ckpt --data runs/demo/actions/test --views 5 --crops 3
@@ -75,8 +74,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--task",
         choices=TASKS,
         default="recognition",
-        help="what is held against the truth: the class of each video, when the attention looks "
-        "(keyframes) or where (regions) (default: recognition)",
+        help="what to compare with the truth: the class of each video (recognition), the times of "
+        "the attention (keyframes), or its places (regions) (default: recognition)",
     )
     parser.add_argument(
         "--data",
@@ -89,13 +88,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_recognition(parser.add_argument_group("recognition"))
     places = parser.add_argument_group("key frames")
     places.add_argument(
-        "--count", type=int, metavar="N", help="key frames of each video (default: 5)"
+        "--count", type=int, metavar="N", help="number of key frames for each video (default: 5)"
     )
     places.add_argument(
         "--minimum-gap-seconds",
         type=float,
         metavar="S",
-        help="frames closer than this suppress each other, if enough are left (default: 0.5)",
+        help="select key frames at least this far apart, if there are enough (default: 0.5)",
     )
     add_processes(parser)
     add_device(parser)
@@ -115,37 +114,40 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
         type=int,
         nargs="+",
         metavar="FOLD",
-        help="use only these values of the CSV's fold column",
+        help="use only these folds of the CSV",
     )
     group.add_argument(
         "--protocol", metavar="NAME", help="a published protocol: `vidattn protocols list`"
     )
     group.add_argument(
-        "--views", type=int, metavar="N", help="clips of each video, spread over time (default: 1)"
+        "--views",
+        type=int,
+        metavar="N",
+        help="number of clips from each video, spread over time (default: 1)",
     )
     group.add_argument(
         "--crops",
         type=int,
         choices=(1, 3),
-        help="squares of each clip: the middle, or 3 along the longer side (default: 1)",
+        help="square crops of each clip: the centre, or 3 along the longer side (default: 1)",
     )
     group.add_argument(
         "--batch-size",
         type=int,
         metavar="N",
-        help="clips that go through the network at once (default: 8)",
+        help="clips in a batch (default: 8)",
     )
     group.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="processes that decode for each network; 0: the network's own (default: 0)",
+        help="processes that decode for each network; 0: its own process decodes (default: 0)",
     )
     group.add_argument(
         "--clip-scores",
         metavar="PLACE",
-        help="keep the scores of every clip: json (in evaluation.json), npz (in clip_scores.npz), "
-        "none (default: json up to a million numbers, else none)",
+        help="where to save the scores of every clip: json (evaluation.json), npz "
+        "(clip_scores.npz) or none (default: json up to a million numbers, else none)",
     )
 
 

@@ -16,14 +16,11 @@ from vidattn.cli.arguments import (
 )
 from vidattn.cli.streams import print_json
 
-HELP = "show what a model looks at: a heat map over the video, frame weights below"
+HELP = "paint the attention of a model over a video, with the weight of each frame"
 
 EPILOG = """\
-writes to the output folder: overlay.mp4, overlay.png (the most important frames) and
-explanation.json. What an earlier run wrote there is replaced with --overwrite.
-
-The overlay keeps the film's sound. With --from and --to it shows a part of the film; times stay
-the film's.
+Writes to the output folder: overlay.mp4 with the sound of the film, overlay.png with the most
+important frames, and explanation.json. With --from and --to, the overlay shows a part of the film.
 
 examples:
   vidattn explain match.mp4 --checkpoint runs/demo/model.ckpt --output explanation
@@ -43,21 +40,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=int,
         default=6,
         metavar="N",
-        help="frames in overlay.png, the most important ones (default: 6)",
+        help="number of frames in overlay.png (default: 6)",
     )
     parser.add_argument(
         "--from",
         dest="start_seconds",
         type=float,
         metavar="SECONDS",
-        help="look at the film from here on (default: its start)",
+        help="start at this second of the film (default: its start)",
     )
     parser.add_argument(
         "--to",
         dest="end_seconds",
         type=float,
         metavar="SECONDS",
-        help="look at the film up to here (default: its end)",
+        help="end at this second of the film (default: its end)",
     )
     add_decoder(parser)
     add_salvage(parser)

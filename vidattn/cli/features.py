@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from vidattn.jobs.features import FeatureFile
     from vidattn.runs.outcome import RunResult
 
-HELP = "write features of sliding windows of videos, such as temporal localisers train on"
+HELP = "write features of sliding windows, to train a temporal localiser on"
 
 EPILOG = """\
-writes to the output folder: a .npz file for each video with `features` (windows, C),
-`start_seconds`, `end_seconds`, `centre_seconds` (windows,) and `indices` (windows, T); and
-features.json with the settings and what failed. A run that was interrupted goes on when the same
-command is given again; one that has finished is replaced with --overwrite. The exit code is 1 if
-a video cannot be read.
+Writes to the output folder: features.json with the settings and the failures, and for each video
+a .npz file with `features` (windows, C), `start_seconds`, `end_seconds`, `centre_seconds`
+(windows,) and `indices` (windows, T). After an interruption, the same command resumes the run. If
+a video cannot be read, the others are still processed, and the exit code is 1.
 
 example:
   vidattn features model.ckpt --data videos/ --hop 8 --output features
@@ -50,21 +49,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--stage",
         metavar="NAME",
-        help="stage of the backbone whose features are written (default: the one that the model "
-        "pools)",
+        help="backbone stage to take the features from (default: the stage that the model pools)",
     )
     parser.add_argument(
         "--hop",
         type=int,
         metavar="FRAMES",
-        help="frames from the start of one window to the next (default: half a window)",
+        help="frames between the starts of two windows (default: half a window)",
     )
     parser.add_argument(
         "--batch-size",
         type=int,
         default=8,
         metavar="N",
-        help="windows that go through the network at once (default: 8)",
+        help="windows in a batch (default: 8)",
     )
     add_processes(parser)
     add_device(parser)

@@ -17,15 +17,16 @@ from vidattn.cli.arguments import (
 from vidattn.cli.outcome import say_share_is_done
 from vidattn.cli.streams import print_json
 
-HELP = "look videos over: frames, times, intra frames, what is wrong; later opening is quicker"
+HELP = "report the frames, times and errors of videos, and make opening them faster"
 
 EPILOG = """\
-keeps a packet table of each video in the cache folder ($VIDATTN_CACHE, else ~/.cache/vidattn),
-which every later command uses by itself and which can be deleted at any time. With --report,
-a run that was interrupted goes on where it was, and a report is brought up to date. The exit code
-is 1 if a video cannot be read.
-Packets are read, and only the first picture is decoded: pictures that are damaged are found by
---salvage, which decodes every video once (far more work) and names these frames.
+Saves a packet table of each video in the cache folder ($VIDATTN_CACHE, else ~/.cache/vidattn).
+Later commands use it automatically. You can delete the folder at any time. With --report, the same
+command resumes an interrupted run, and updates an existing report. The exit code is 1 if a video
+cannot be read.
+
+index reads the packets and decodes only the first frame. To find damaged frames, use --salvage: it
+decodes every video completely, which takes far longer.
 
 examples:
   vidattn index match.mp4
@@ -38,11 +39,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command's options."""
     parser = command(commands, "index", help_line=HELP, epilog=EPILOG)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="video, folder, or .txt list")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="JSON file for the records")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="JSON file for the report")
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="drop what the report holds of other videos, and look again at those that failed",
+        help="remove other videos from the report, and try failed videos again",
     )
     add_processes(parser, threads=False)
     add_salvage(parser)

@@ -19,13 +19,13 @@ from vidattn.cli.outcome import print_failures
 from vidattn.cli.streams import print_json
 from vidattn.runs.outcome import VideoFailure
 
-HELP = "extract the key frames and key regions of videos"
+HELP = "extract key frames, and with a model also key regions"
 
 EPILOG = """\
-writes to the output folder: keyframes.json; for each video, in a folder of its name, the frames
-at full resolution and contact_sheet.png. Videos that cannot be read are listed under "failures"
-and the others go on; the exit code is then 1. A run that was interrupted goes on when the same
-command is given again; one that has finished is replaced with --overwrite.
+Writes to the output folder: keyframes.json, and a folder for each video with contact_sheet.png and
+the key frames at full resolution. Without --checkpoint, it selects sharp frames that together
+represent the video. After an interruption, the same command resumes the run. If a video cannot be
+read, it is listed under "failures", the others are still processed, and the exit code is 1.
 
 examples:
   vidattn keyframes match.mp4 --output keyframes
@@ -48,23 +48,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--checkpoint",
         type=Path,
-        help="score by this model's attention; without it, by how well frames stand for the video",
+        help="select frames and regions by the attention of this model",
     )
     parser.add_argument(
         "--count",
         type=int,
         default=8,
-        help="key frames a video, fewer only where it has fewer frames (default: 8)",
+        help="number of key frames for each video; fewer only if it has fewer frames (default: 8)",
     )
     parser.add_argument(
         "--minimum-gap-seconds",
         type=float,
         default=0.5,
         metavar="S",
-        help="frames closer than this suppress each other, if enough are left (default: 0.5)",
+        help="select key frames at least this far apart, if there are enough (default: 0.5)",
     )
     parser.add_argument(
-        "--regions", type=int, default=1, help="most region boxes a frame (default: 1)"
+        "--regions", type=int, default=1, help="maximum number of boxes for each frame (default: 1)"
     )
     add_processes(parser)
     add_decoder(parser)
@@ -96,7 +96,7 @@ def run(parsed: argparse.Namespace) -> int:
         overwrite=parsed.overwrite,
     )
     if found is None:
-        print("this process's share is done; others are still at work", file=sys.stderr)
+        print("this process has finished; other processes are still working", file=sys.stderr)
         return 0
     done, failures = found["videos"], found["failures"]
     if done and parsed.json:

@@ -33,7 +33,7 @@ def end_of_run(found: Result | None, *, json: bool, show: Callable[[Result], Non
 
 def say_share_is_done() -> None:
     """For a process of a launcher that is not the last to finish."""
-    print("this process's share is done; others are still at work", file=sys.stderr)
+    print("this process has finished; other processes are still working", file=sys.stderr)
 
 
 def print_failures(failures: Sequence[VideoFailure]) -> None:

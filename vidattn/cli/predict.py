@@ -22,15 +22,14 @@ if TYPE_CHECKING:
     from vidattn.inference import RecognitionPrediction
     from vidattn.jobs import Predictions
 
-HELP = "say what is in videos, and when"
+HELP = "say what happens in videos, and when"
 
 EPILOG = """\
-Without --output the answers are printed only. With it, the folder gets predictions.csv (video,
-start_seconds, end_seconds, label, probability, rank), predictions.json, which `vidattn score
-recognition` reads as predictions, and a page, predictions.html. Videos need no labels. Those that
-cannot be read are listed under "failures" and the others go on; the exit code is then 1. A run with
---output that was interrupted goes on when the same command is given again; one that has finished is
-replaced with --overwrite.
+Prints the labels. With --output, it also writes predictions.csv (video, start_seconds,
+end_seconds, label, probability, rank), predictions.html, and predictions.json, which `vidattn score
+recognition` reads. The videos need no labels. After an interruption, the same command with --output
+resumes the run. If a video cannot be read, it is listed under "failures", the others are still
+processed, and the exit code is 1.
 
 examples:
   vidattn predict match.mp4 --checkpoint runs/demo/model.ckpt
@@ -58,25 +57,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=float,
         default=1.0,
         metavar="SECONDS",
-        help="give labels for steps of this length (default: 1)",
+        help="length of a time step that gets labels (default: 1)",
     )
     parser.add_argument(
         "--top",
         type=int,
         default=5,
         metavar="K",
-        help="write this many of the likeliest classes of each step (default: 5)",
+        help="number of most probable classes to write for each step (default: 5)",
     )
     parser.add_argument(
         "--window-seconds",
         type=float,
         metavar="SECONDS",
-        help="look at this much of a video at a time: as long as the videos that the model was "
-        "trained on, where its clips span whole videos (default: 10)",
+        help="length of a window, for models whose clips span whole videos (default: 10); use the "
+        "length of the training videos",
     )
-    parser.add_argument("--batch-size", type=int, default=4, help="windows at once (default: 4)")
+    parser.add_argument("--batch-size", type=int, default=4, help="windows in a batch (default: 4)")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="result folder (default: none, only print)"
+        "--output", type=Path, metavar="DIR", help="folder for the result (default: print only)"
     )
     add_overwrite(parser)
     add_processes(parser)

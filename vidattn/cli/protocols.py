@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from vidattn.sampling import Protocol
 
-HELP = "list the evaluation protocols, or say what one does and which frames it takes"
+HELP = "list the evaluation protocols, or show which frames and crops one takes"
 
 EPILOG = """\
 examples:
@@ -51,8 +51,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--clip",
         type=_clip,
         metavar="TxS",
-        help="frames and stride of the checkpoint, such as 16x4, where the protocol leaves them "
-        "open (default: those of its published results)",
+        help="frames and stride, such as 16x4, if the protocol does not fix them "
+        "(default: those of its published results)",
     )
     add_json(showing)
     showing.set_defaults(run=run_show)

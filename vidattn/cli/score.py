@@ -13,14 +13,14 @@ from vidattn.evaluation.tasks.built_in import TASKS
 if TYPE_CHECKING:
     from vidattn.evaluation.tasks.task import Score, ScoreTask
 
-HELP = "score a file of predictions against a file of truth, by a named protocol"
+HELP = "score a file of predictions as a published benchmark does"
 
 EPILOG = """\
 tasks:
 {tasks}
 
-Every task has its own formats, protocols and options: `vidattn score TASK --help`. A file that
-is wrong anywhere is refused with its line; nothing is scored in part.
+Every task has its own formats, protocols and options: `vidattn score TASK --help`. A file with an
+error is refused, and the message names the line.
 
 examples:
   vidattn score detection predictions.csv ava_val_v2.2.csv --labels action_list.pbtxt
@@ -34,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command; what follows the task is read by the task's own parser."""
     parser = command(commands, "score", help_line=HELP, epilog=_epilog)
     parser.usage = "vidattn score TASK PREDICTIONS TRUTH [--protocol NAME] [options]"
-    parser.add_argument("task", metavar="TASK", help="what the files are about; see below")
+    parser.add_argument("task", metavar="TASK", help="one of the tasks below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="FILES", help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -86,10 +86,12 @@ def _task_parser(task: ScoreTask) -> argparse.ArgumentParser:
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help=task.predictions)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help=task.truth)
     default = next(iter(task.protocols))
-    parser.add_argument("--protocol", default=default, help=f"see below (default: {default})")
+    parser.add_argument(
+        "--protocol", default=default, help=f"one of the protocols below (default: {default})"
+    )
     for option in task.options:
         _add_option(parser, option)
-    parser.add_argument("--classes", action="store_true", help="print every class")
+    parser.add_argument("--classes", action="store_true", help="print a row for every class")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the JSON to this file")
     add_overwrite(parser)
     add_json(parser)

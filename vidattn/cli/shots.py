@@ -19,14 +19,14 @@ from vidattn.cli.outcome import end_of_run
 if TYPE_CHECKING:
     from vidattn.jobs.shots import ShotResult
 
-HELP = "find the shots of videos: cuts, dissolves, fades and wipes, without a network"
+HELP = "find cuts, dissolves, fades and wipes, without a network"
 
 EPILOG = """\
-Without --output the shots are printed only. With it, the folder gets shots.json, which `vidattn
-score shots` reads as predictions, and for each video a folder with its shots: csv (a row a shot),
-edl (CMX 3600), fcpxml (Final Cut Pro), otio (OpenTimelineIO) and chapters (FFmpeg metadata). edl
-and otio need `pip install 'vidattn[timelines]'`. Frames of a gradual transition belong to no
-shot. Videos that cannot be read are listed under "failures"; the exit code is then 1.
+Prints the shots. With --output, it also writes shots.json, which `vidattn score shots` reads, and
+a folder for each video. --formats selects the files in it: csv (one row for each shot), edl (CMX
+3600), fcpxml (Final Cut Pro), otio (OpenTimelineIO) and chapters (FFmpeg metadata). edl and otio
+need `pip install 'vidattn[timelines]'`. Frames of a gradual transition belong to no shot. If a
+video cannot be read, it is listed under "failures", and the exit code is 1.
 
 examples:
   vidattn shots match.mp4
@@ -46,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="video, folder of videos or of images, or .txt list",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="result folder (default: none, only print)"
+        "--output", type=Path, metavar="DIR", help="folder for the result (default: print only)"
     )
     parser.add_argument(
         "--formats",

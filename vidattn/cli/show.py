@@ -10,11 +10,11 @@ from vidattn.cli.streams import print_json
 if TYPE_CHECKING:
     from vidattn.jobs import CheckpointFacts
 
-HELP = "say what a checkpoint is: classes, network, clip, and which protocols suit"
+HELP = "describe a checkpoint: classes, network, clip, and which protocols suit it"
 
 EPILOG = """\
-Nothing in the file is run. A file of another project is recognised by its names, and the command
-that converts it is said. The exit code is 1 if the file is no checkpoint, or is damaged.
+No code from the file is run. For a checkpoint of another project, it prints the command that
+converts it. The exit code is 1 if the file is not a checkpoint, or is damaged.
 
 example:
   vidattn show runs/demo/model.ckpt
@@ -26,9 +26,7 @@ NAMES_SHOWN = 3
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
     parser = command(commands, "show", help_line=HELP, epilog=EPILOG)
-    parser.add_argument(
-        "checkpoint", type=Path, help="file of a checkpoint, of ours or of another project"
-    )
+    parser.add_argument("checkpoint", type=Path, help="checkpoint of ours or of another project")
     add_json(parser)
     parser.set_defaults(run=run)
 

@@ -23,42 +23,43 @@ usage: vidattn train [recogniser] [--config FILE] [options]
 
 Train a model that recognises what happens in a video, on your own labelled videos.
 
-  --config FILE                       YAML with any of the options; options given here win
-  --output DIR                        for checkpoints, configuration, logs (default: runs/train)
-  --resume                            go on with the training in DIR, after an interruption too
+  --config FILE                       YAML with any of these options; the command line has priority
+  --output DIR                        folder for checkpoints and logs (default: runs/train)
+  --resume                            continue the training in DIR
   --overwrite                         delete the files of an earlier training in DIR
-  --threads N                         PyTorch's threads on the CPU (default: one a core)
+  --threads N                         PyTorch threads on the CPU (default: one for each core)
+  --help                              show the most important options
   --help-all                          show every option
 
 videos:
   --data.annotations PATH             folder of class folders, `path label` list, or CSV
-  --data.validation PATH              videos to validate on, likewise
-  --data.validation_fraction SHARE    or this share of the training videos, such as 0.2
+  --data.validation PATH              videos to validate on, in the same form
+  --data.validation_fraction SHARE    validate on this share of the training videos
   --data.batch_size N                 videos in a batch (default: 8)
-  --data.workers N                    processes that decode (default: 0, in the training's own)
+  --data.workers N                    processes that decode (default: 0: the training decodes)
 
 clips:
   --clip.frames N                     frames in a clip (default: 16)
-  --clip.frame_stride N               frames of the video from one to the next (default: 1)
-  --clip.crop_size PIXELS             height and width that the network sees (default: 112)
-  --augmentation.flip false           where left and right differ (default: true)
+  --clip.frame_stride N               take every Nth frame of the video (default: 1)
+  --clip.crop_size PIXELS             height and width of the network's input (default: 112)
+  --augmentation.flip false           do not mirror clips, if left and right matter (default: true)
 
 model:
   --model.backbone NAME               see `vidattn backbones list` (default: slim)
-  --model.weights SOURCE              pretrained weights: a published name, or a checkpoint of yours
+  --model.weights SOURCE              pretrained weights: a published name or a checkpoint
   --model.attention LIST              mechanisms to insert, see `vidattn attention list`
-  --model.dropout P                   before the classifier (default: 0.0)
+  --model.dropout P                   dropout before the classifier (default: 0.0)
 
 optimisation:
-  --optimisation.learning_rate RATE   the highest (default: 0.001)
-  --optimisation.weight_decay DECAY   (default: 0.05)
-  --optimisation.frozen_stages LIST   first stages that keep their weights, such as [stem]
-  --trainer.max_epochs N              passes over the videos (default: 20)
-  --trainer.accelerator NAME          cpu, gpu … (default: auto)
-  --trainer.precision NAME            such as bf16-mixed (default: 32-true)
+  --optimisation.learning_rate RATE   highest learning rate (default: 0.001)
+  --optimisation.weight_decay DECAY   weight decay (default: 0.05)
+  --optimisation.frozen_stages LIST   first stages, which are not trained, such as [stem]
+  --trainer.max_epochs N              number of epochs (default: 20)
+  --trainer.accelerator NAME          cpu, gpu or others of Lightning (default: auto)
+  --trainer.precision NAME            number type, such as bf16-mixed (default: 32-true)
 
-Ctrl-C and SIGTERM leave interrupted.ckpt in DIR and end with exit code 130 and 143; the last line
-says how to go on. Files that no training wrote are never touched.
+Ctrl-C and SIGTERM save interrupted.ckpt in DIR, and the last line says how to resume. The exit code
+is then 130 or 143. Training deletes only files that a training has written.
 
 examples:
   vidattn train --data.annotations videos.csv --data.validation_fraction 0.2 --output runs/mine

@@ -48,7 +48,7 @@ class KeyFrame:
 
 @dataclass(frozen=True, eq=False)
 class KeyFrames:
-    """The key frames of one video, in time order.
+    """The key frames of one video, in the order of time.
 
     Attributes:
         path: the video.
@@ -92,16 +92,17 @@ def extract_keyframes(
 
     With a checkpoint, frames are scored by the model's own temporal attention, window by window,
     unnormalised, so that windows compete; regions come from its spatial attention in a window
-    centred on each selected frame. Without one, the frames are chosen that together stand best
-    for the video (see `vidattn.selection.cover_frames`).
+    centred on each selected frame. Without one, it selects the frames that together represent the
+    video best (see `vidattn.selection.cover_frames`).
 
     Args:
         path: a video file, or a folder of frame images.
-        count: key frames wanted; fewer only where the video has fewer frames, which
-            `details["remarks"]` then says.
+        count: number of key frames; fewer only if the video has fewer frames. `details["remarks"]`
+            then says so.
         checkpoint: a file, or what `vidattn.models.load` returned.
-        minimum_gap_seconds: frames closer than this suppress each other, if enough are left; by
-            the frames' own times, to half a frame where these are evenly apart.
+        minimum_gap_seconds: select frames at least this far apart, if there are enough. Distances
+            are those of the frames' timestamps, with a tolerance of half a frame if these are
+            evenly spaced.
         regions: most boxes a frame.
         region_threshold: share of the map's peak that a region's cells must reach.
         decoder: see `vidattn.open_video`.

@@ -33,7 +33,7 @@ class PredictedStep:
 
     Attributes:
         start_seconds, end_seconds: of the step, on the video's own clock.
-        labels: the likeliest classes, the likeliest first.
+        labels: the most probable classes, in descending order.
     """
 
     start_seconds: float
@@ -68,7 +68,7 @@ class PredictedSegment(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class RecognitionPrediction:
-    """What a recogniser sees in one video, and when; its length is the number of steps.
+    """What a recogniser sees in one video, and when. `len` is the number of steps.
 
     Attributes:
         video: the file.
@@ -122,9 +122,9 @@ class RecognitionPrediction:
     def segments(self) -> list[PredictedSegment]:
         """When each class is seen, in order of time.
 
-        Neighbouring steps with the same likeliest class are one segment. Of a multi-label model
-        each class has its own: neighbouring steps among whose `labels` it is, with a probability
-        of at least `SEEN`; they may overlap.
+        Neighbouring steps with the same most probable class are one segment. A multi-label model
+        has segments for each class: neighbouring steps that have it in `labels` with a probability
+        of at least `SEEN`. These may overlap.
         """
         if not self.multi_label:
             runs = (list(run) for _, run in groupby(self.steps, lambda step: step.label))

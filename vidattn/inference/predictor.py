@@ -71,17 +71,18 @@ class RecognitionPredictor(LoadedRecogniser):
         salvage: bool = False,
         batch_size: int = _DEFAULTS.batch_size,
     ) -> RecognitionPrediction:
-        """Say what is in a video, and when, in bounded memory.
+        """Predict what happens in a video, and when, in bounded memory.
 
-        Half-overlapping windows go over the whole video, whole frames, as for key frames.
+        The windows cover the whole video, and each overlaps the next by half. They show whole
+        frames, as for key frames.
 
         Args:
             video: a file, a folder of frame images, a picture (one frame, shown for a second), or
                 an open reader.
             every_seconds, top, batch_size: see `PredictionSettings`.
-            window_seconds: what a window shows of the video: as long as the videos that the model
-                was trained on, where its clips span whole ones (10 seconds if None); for others
-                None, since their clips have a length of their own.
+            window_seconds: length of a window, for models whose clips span whole videos (10 seconds
+                if None). Use the length of the training videos. For other models it must be None,
+                because their clips have a fixed length.
             decoder: see `vidattn.open_video`.
             salvage: read damaged videos too.
 

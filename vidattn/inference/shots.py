@@ -117,7 +117,7 @@ def find_shots(path: str | Path, *, decoder: str = "pyav", salvage: bool = False
     Args:
         path: a video file, or a folder of frame images.
         decoder: see `vidattn.open_video`.
-        salvage: read damaged videos too. Damaged frames are looked at like others.
+        salvage: read damaged videos too. Damaged frames are used like others.
 
     Raises:
         VideoError: the video cannot be used.

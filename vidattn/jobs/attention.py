@@ -17,11 +17,11 @@ from vidattn.naming import choose
 Record = dict[str, Any]
 
 FLAGS = {
-    "fixed_size": "one size of positions only",
-    "sequential": "goes through time step by step",
-    "data_dependent": "shapes or steps depend on values: no single graph",
-    "weighs_time": "a clip of one frame is not an image: it is weighed along time too",
-    "learns_by_reward": "some parameters learn from a reward, by a loss of their own",
+    "fixed_size": "works for one input size only",
+    "sequential": "processes time steps one after another",
+    "data_dependent": "shapes or steps depend on values, so no single graph can be exported",
+    "weighs_time": "treats a clip of one frame unlike an image, because it also weighs time",
+    "learns_by_reward": "some parameters learn from a reward, with a separate loss",
 }
 
 

@@ -89,7 +89,7 @@ class AttendedVideo:
 
 @dataclass(frozen=True)
 class AttentionEvaluation:
-    """Where and when a model's attention looks, held against true actions.
+    """Where and when a model's attention looks, compared with true actions.
 
     Attributes:
         task: "keyframes" or "regions".

@@ -37,7 +37,7 @@ class EvaluationWork:
         multi_label: whether scores are sigmoids.
         clips: which test clips a video gives.
         batch_size: clips that go through the network at once. Several videos share a batch only
-            where all their clips fit; then they do so however the run is shared out.
+            where all their clips fit; then they do so for any number of processes.
         workers: processes that decode; 0 decodes in this one.
         device: where the network runs.
         decoder: see `vidattn.open_video`.

@@ -74,7 +74,7 @@ class Comparison:
 
 
 def compare(first: str | Path, second: str | Path) -> Comparison:
-    """What two results of `vidattn evaluate` differ by, video by video.
+    """Compare two results of `vidattn evaluate`, video by video.
 
     Args:
         first, second: their `evaluation.json`.

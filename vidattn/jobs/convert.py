@@ -61,7 +61,7 @@ def convert(
     frame_stride: int | None = None,
     overwrite: bool = False,
 ) -> ConvertedCheckpoint:
-    """Turn a checkpoint of another project into one of ours, with the same logits.
+    """Convert a checkpoint of another project; the logits stay the same.
 
     Args:
         checkpoint: a file of tensors and plain values.

@@ -53,7 +53,7 @@ def demo(
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Make videos (or take a person's own), train, evaluate, look, and write it all down.
+    """Make videos (or use your own), train, evaluate, and write a page.
 
     Args:
         output: folder for `report.html`, `summary.json`, `predictions.json`, `model.ckpt`.
@@ -67,7 +67,7 @@ def demo(
 
     Raises:
         AnnotationError: the folder of videos is not one.
-        ArgumentError: something in `output` would be written over.
+        ArgumentError: the run would overwrite a file in `output`.
     """
     if seed < 0:
         raise ArgumentError(f"seed: expected 0 or more, got {seed}")

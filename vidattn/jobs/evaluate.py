@@ -64,8 +64,8 @@ def evaluate(
 ) -> Evaluation | None:
     """Evaluate a checkpoint clip by clip and video by video.
 
-    With `output`, a run that was interrupted goes on where it stopped when it is called again
-    with the same arguments. A launcher's processes (torchrun, Slurm, Lightning's) share the run.
+    With `output`, the same call resumes an interrupted run. The processes of a launcher (torchrun,
+    Slurm, Lightning's) divide the videos.
 
     Args:
         checkpoint: a file, or what `vidattn.models.load` returned.
@@ -77,16 +77,16 @@ def evaluate(
         views, crops: clips a video over time, and over the longer side (1 or 3), without one.
         batch_size: clips that go through the network at once.
         workers: processes that decode, for each process that runs the network; 0 decodes there.
-        processes: child processes that share the videos. A video that crashes one costs its own
-            result only. 0 works in this process, as `num_workers=0` of a DataLoader does, and so
-            does 1 where `checkpoint` is no file: a video that crashes then ends this process.
-        threads: of torch in each process; by default the machine's, shared out. Figures are
-            the same to the last digit however the run is shared out, where this is.
+        processes: child processes that divide the videos. If a video crashes its process, only its
+            own result is lost. With 0, and with 1 if `checkpoint` is not a file, everything runs in
+            this process, and a video that crashes ends it.
+        threads: PyTorch threads in each process; by default the cores of the machine, divided by
+            the processes. With the same number of threads, figures are bit-identical for any number
+            of processes.
         decoder: see `vidattn.open_video`.
-        video_seconds: a video is given up after so many in which not one frame was decoded and no
-            part of it was done; 0 for no limit.
-        video_memory: a video is given up when its process holds more than this, such as "500MB"
-            or "4GB"; 0 for no limit.
+        video_seconds: stop a video after this many seconds without progress; 0 for no limit.
+        video_memory: stop a video if its process uses more memory than this, such as "500MB" or
+            "4GB"; 0 for no limit.
         clip_scores: where the scores of every clip are kept: "json" (in `evaluation.json`), "npz"
             (in `clip_scores.npz` beside it, see `clip_score_files.write_clip_scores`) or "none";
             by default in the JSON file where they are at most a million numbers, else nowhere.
@@ -94,7 +94,7 @@ def evaluate(
         overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
 
     Returns:
-        the figures; None in those of a launcher's processes that are not the last to finish.
+        the figures; None in the processes of a launcher, except for the last one to finish.
 
     Raises:
         CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or the

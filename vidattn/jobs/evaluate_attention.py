@@ -55,8 +55,9 @@ def evaluate_attention(
 ) -> AttentionEvaluation | None:
     """How often a model's key frames are inside the action, or its regions on the actor.
 
-    Beside it stand methods that need no model, at the same budget: see `attention_figures.measure`.
-    Interrupted runs go on, and processes share them, as in `vidattn.evaluate`.
+    The result also has baselines without a model, with the same budget: see
+    `attention_figures.measure`. Runs are resumed and divided among processes as in
+    `vidattn.evaluate`.
 
     Args:
         checkpoint: a file, or what `vidattn.models.load` returned.
@@ -69,11 +70,10 @@ def evaluate_attention(
         overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
 
     Returns:
-        figures and videos; None in those of a launcher's processes that are not the last to
-        finish.
+        figures and videos; None in the processes of a launcher, except for the last one to finish.
 
     Raises:
-        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used.
+        CheckpointError, AnnotationError, ArgumentError: an argument cannot be used.
     """
     started = time.perf_counter()
     choose("task", task, attention_figures.FIGURES)

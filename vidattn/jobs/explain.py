@@ -88,14 +88,14 @@ def explain(
             damaged frames, `damaged_spans` names them, and none of them is in the PNG.
         device: for a checkpoint that is loaded from a file.
         overwrite: replace the explanation of an earlier run; see `vidattn.runs.results`.
-        progress: say on standard error how it goes on.
+        progress: print the progress to standard error.
         start_seconds, end_seconds: of the part that is looked at, on the film's own clock; the
             film's start and end where None. Times and frame numbers stay the film's.
 
     The sound goes into the overlay as it is stored, where an MP4 can hold it.
 
     Raises:
-        VideoError, CheckpointError: what was given cannot be used.
+        VideoError, CheckpointError: an argument cannot be used.
         ArgumentError: no frame lies between these times.
     """
     if frames < 1:

@@ -78,10 +78,10 @@ def write_features(
 ) -> RunResult[FeatureFile] | None:
     """Write the features of sliding windows of videos, a `.npz` file each.
 
-    Each holds `features` (windows, C), `start_seconds`, `end_seconds`, `centre_seconds`
-    (windows,) and `indices` (windows, T); `features.json` has settings, and of each video its
-    file or why it has none. A run that was interrupted goes on when called again with the same
-    arguments; a launcher's processes share it.
+    Each holds `features` (windows, C), `start_seconds`, `end_seconds`, `centre_seconds` (windows,)
+    and `indices` (windows, T); `features.json` has settings, and of each video its file or why it
+    has none. After an interruption, the same call resumes the run. The processes of a launcher
+    divide the videos.
 
     Args:
         checkpoint: a file, or what `vidattn.models.load` returned.
@@ -93,12 +93,12 @@ def write_features(
         overwrite: replace the features of an earlier run; see `vidattn.runs.results`.
 
     Returns:
-        what was written; its `to_json` is what `features.json` holds. None in those of a launcher's
-        processes that are not the last to finish.
+        what was written; its `to_json` is what `features.json` holds. None in the processes of a
+        launcher, except for the last one to finish.
 
     Raises:
-        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or
-            something in `output` would be written over.
+        CheckpointError, AnnotationError, ArgumentError: an argument cannot be used, or the run
+            would overwrite a file in `output`.
     """
     paths = list(listed_videos(videos))
     if not paths:

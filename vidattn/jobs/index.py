@@ -73,10 +73,10 @@ def index_videos(
     overwrite: bool = False,
     progress: bool = True,
 ) -> IndexResult | None:
-    """Look every video over, and keep its packet table so that later opening is quick.
+    """Examine every video, and save its packet table, so that opening it later is fast.
 
-    With `report`, a run that was interrupted goes on when it is called again; a launcher's
-    processes share it. Until the report is written, a folder beside it keeps the records.
+    With `report`, the same call resumes an interrupted run, and the processes of a launcher divide
+    the videos. Until the report is written, a folder beside it holds the records.
 
     Args:
         paths: videos, folders (searched for videos, with what lies below), or `.txt` files with
@@ -85,13 +85,12 @@ def index_videos(
             not looked at again. Nothing is written if None. A file that is no report of this
             command is never written over.
         processes, video_seconds, video_memory: see `vidattn.evaluate`.
-        salvage: decode every video once, and say which frames are damaged.
-        overwrite: drop what the report holds of videos that are not among these, and look again
-            at those that failed.
+        salvage: decode every video once, and report which frames are damaged.
+        overwrite: remove other videos from the report, and try failed videos again.
 
     Returns:
-        what was found of each video; its `to_json` is what the report holds. None in those of a
-        launcher's processes that are not the last to finish.
+        what was found of each video; its `to_json` is what the report holds. None in the processes
+        of a launcher, except for the last one to finish.
 
     Raises:
         AnnotationError: a path or a line names nothing, or there is no video.

@@ -61,13 +61,13 @@ def write_keyframes(
     overwrite: bool = False,
     **settings: Any,
 ) -> dict[str, Any] | None:
-    """Extract the key frames of videos and write them down.
+    """Extract the key frames of videos and write them to files.
 
-    In `output`: a folder for each video with its frames at full resolution and
-    `contact_sheet.png`, and `keyframes.json` over all; below `output` folders are named like the
-    videos below the folder they share. Videos that cannot be read are recorded
-    there and the others go on; if none can be read, nothing is written. A run that was
-    interrupted goes on when called again with the same arguments; a launcher's processes share it.
+    In `output`: a folder for each video with its frames at full resolution and `contact_sheet.png`,
+    and `keyframes.json` over all; below `output` folders are named like the videos below the folder
+    they share. If a video cannot be read, the failure is recorded there and the others are
+    processed. If none can be read, nothing is written. After an interruption, the same call resumes
+    the run. The processes of a launcher divide the videos.
 
     Args:
         videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
@@ -79,12 +79,12 @@ def write_keyframes(
         settings: of `extract_keyframes`.
 
     Returns:
-        what `keyframes.json` holds: "videos", and "failures" as in `vidattn.runs.failures`; None
-        in those of a launcher's processes that are not the last to finish.
+        what `keyframes.json` holds: "videos", and "failures" as in `vidattn.runs.failures`; None in
+        the processes of a launcher, except for the last one to finish.
 
     Raises:
-        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or
-            something in `output` would be written over.
+        CheckpointError, AnnotationError, ArgumentError: an argument cannot be used, or the run
+            would overwrite a file in `output`.
     """
     check_decoder(decoder, salvage=salvage)
     check_selection(**settings)

@@ -37,7 +37,7 @@ COLUMNS = ("video", "start_seconds", "end_seconds", "label", "probability", "ran
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Predictions(RunResult[RecognitionPrediction]):
-    """What a model sees in the videos of a list: see `RunResult`.
+    """What a model sees in a list of videos: see `RunResult`.
 
     Its JSON has `scores` of each of `videos`, as `evaluation.json` does: the probabilities of the
     whole video, in the order of `classes`.
@@ -75,13 +75,12 @@ def write_predictions(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Predictions | None:
-    """Say what is in each of many videos, and when, and write it down.
+    """Predict what happens in many videos, and when, and write the results.
 
     In `output`: `predictions.json`, `predictions.csv` with a row for each class of each step, and
-    `predictions.html`.
-    Videos that cannot be read are recorded and the others go on; if none can be read, nothing is
-    written. A run with an output that was interrupted goes on when called again with the same
-    arguments; a launcher's processes share it.
+    `predictions.html`. If a video cannot be read, the failure is recorded and the others are
+    processed. If none can be read, nothing is written. After an interruption, the same call resumes
+    a run with an output. The processes of a launcher divide the videos.
 
     Args:
         videos: videos, folders of frame images, folders with videos below, single pictures, or
@@ -94,11 +93,11 @@ def write_predictions(
         overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
 
     Returns:
-        the predictions; None in those of a launcher's processes that are not the last to finish.
+        the predictions; None in the processes of a launcher, except for the last one to finish.
 
     Raises:
-        CheckpointError, AnnotationError, ArgumentError: what was given cannot be used, or
-            something in `output` would be written over.
+        CheckpointError, AnnotationError, ArgumentError: an argument cannot be used, or the run
+            would overwrite a file in `output`.
     """
     check_decoder(decoder, salvage=salvage)
     own = PredictionSettings(every_seconds, top, window_seconds, batch_size)

@@ -63,12 +63,12 @@ def write_shots(
     overwrite: bool = False,
     progress: bool = True,
 ) -> ShotResult | None:
-    """Find the shots of videos and write them down.
+    """Find the shots of videos and write them to files.
 
     In `output`: `shots.json`, which `vidattn score shots` reads as predictions, and a folder for
-    each video with its shots in every format that was asked for. Videos that cannot be read are
-    recorded and the others go on. A run that was interrupted goes on when called again with the
-    same arguments; a launcher's processes share it.
+    each video with its shots in every format that was asked for. If a video cannot be read, the
+    failure is recorded and the others are processed. After an interruption, the same call resumes
+    the run. The processes of a launcher divide the videos.
 
     Args:
         videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
@@ -80,12 +80,12 @@ def write_shots(
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:
-        the shots of each video; their `to_json` is what `shots.json` holds. None in those of a
-        launcher's processes that are not the last to finish.
+        the shots of each video; their `to_json` is what `shots.json` holds. None in the processes
+        of a launcher, except for the last one to finish.
 
     Raises:
-        AnnotationError, ArgumentError: what was given cannot be used, or something in `output`
-            would be written over.
+        AnnotationError, ArgumentError: an argument cannot be used, or the run would overwrite a
+            file in `output`.
     """
     check_decoder(decoder, salvage=salvage)
     for form in formats:

@@ -47,12 +47,12 @@ def train(
         optimisation: settings of `vidattn.training.Optimisation`.
         trainer: settings of Lightning's `Trainer`, such as `{"max_epochs": 5}`.
         seed: of weights and dropout; clips and order have `data`'s own.
-        threads: PyTorch's threads on the CPU.
-        resume: go on with the training in the output folder, or from the checkpoint named here.
+        threads: PyTorch threads on the CPU.
+        resume: continue the training in the output folder, or from this checkpoint.
         overwrite: delete the files of an earlier training where this one writes.
 
     Returns:
-        what was reached, and where it lies.
+        the accuracy that was reached, and the paths of the files.
 
     Raises:
         VidattnError: what was given cannot be used, or the trainer refuses its settings.

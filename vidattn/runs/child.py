@@ -1,4 +1,4 @@
-"""What goes on in a process that works on videos for a run; `isolation.py` is the other side."""
+"""The child process that works on videos for a run; `isolation.py` is the parent's side."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ class _Child:
         elif not self._began and not self._is_done:
             raise ProcessError(
                 f"a process of the run was lost before it opened a video: {fate.reason}; "
-                "the same command goes on from here"
+                "the same command resumes the run"
             )
 
     def _last_words(self) -> str:

@@ -24,7 +24,7 @@ _UNFINISHED = re.compile(re.escape(PARTIAL) + "[0-9a-f]{16}")
 
 
 class Journal:
-    """Records of single items of a long run, kept as they come, so that the run can go on.
+    """Records of single items of a long run, saved as they come, so that the run can be resumed.
 
     A folder with the run's settings and a file of JSON lines from every process that ever worked
     on it. Nobody writes to the file of another, so any number may work at once, and a line that

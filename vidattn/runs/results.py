@@ -30,10 +30,10 @@ Files = Mapping[str, int | None]
 class ResultFolder:
     """The files of one command in its output folder, which may hold other things too.
 
-    What the command writes it lists in its record, a JSON file that it writes last. A later run
-    of the command replaces those files if it is asked to; whatever else is in the way stays as it
-    is, and the run is refused before it starts. While a run is unfinished, `.vidattn-run` holds
-    its journal: the same command goes on.
+    What the command writes it lists in its record, a JSON file that it writes last. A later run of
+    the command replaces those files if it is asked to; whatever else is in the way stays as it is,
+    and the run is refused before it starts. While a run is unfinished, `.vidattn-run` holds its
+    journal, and the same command resumes it.
 
     Args:
         folder: made if need be.

@@ -52,20 +52,20 @@ def work_through(
     description: str,
     progress: bool,
 ) -> dict[int, Record] | None:
-    """Do the whole work, or this process's share of it, going on where an earlier run stopped.
+    """Do the whole work, or this process's share of it, and resume an earlier run.
 
-    Videos are opened in child processes. One that raises, ends its process, blocks or fills the
-    memory costs a record of its failure (`vidattn.runs.failures`), and nothing else. A group
-    always goes through whole, so that records are the same whoever made them.
+    Child processes open the videos. If a video raises an error, ends its process, hangs or fills
+    the memory, its failure is recorded (`vidattn.runs.failures`), and the run continues. Groups are
+    always processed as a whole, so the records do not depend on the process.
 
     Args:
         groups: numbers of the videos that are worked on together; each video in one of them.
         paths: of each video; a record of a file that changed since is not used.
-        output: of the run, which keeps its journal there until it is finished; None: this run
-            cannot be gone on with.
-        settings: all that the records depend on, and "threads": of torch in each process.
-        processes: children that share the work; 0 does it here, and nothing is isolated. The
-            processes of a launcher share it too, with a child each.
+        output: folder of the run, which holds its journal until it is finished; a run without one
+            cannot be resumed.
+        settings: all that the records depend on, and "threads": PyTorch threads in each process.
+        processes: children that divide the work; 0 works in this process, without isolation. Each
+            process of a launcher has one child.
         limits: what a video may take of its process.
         imports: modules that the work needs besides its own, imported once for all children.
         known: records that need not be made again, by numbers.
@@ -76,7 +76,7 @@ def work_through(
         work: the last one gets the records.
 
     Raises:
-        UndoneError: a disk or a network failed again and again at some of the videos.
+        UndoneError: a disk or a network failed repeatedly for some of the videos.
         ProcessError: children cannot be started.
         VidattnError, OSError: what ended the run.
     """
@@ -118,7 +118,7 @@ def work_through(
 
 
 def thread_count(threads: int | None, processes: int) -> int:
-    """Threads of torch in each process: as asked, else the machine's, shared out.
+    """PyTorch threads in each process: `threads`, or else the cores divided by the processes.
 
     Raises:
         ArgumentError: the number is below 1.

@@ -18,7 +18,7 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 class Pace:
-    """How fast a piece of work goes on, and so how long the rest takes.
+    """The speed of a piece of work, and an estimate of the remaining time.
 
     Args:
         total: units of work, such as videos.
@@ -106,7 +106,7 @@ def in_words(seconds: float) -> str:
 
 @contextmanager
 def waiting(description: str, total: float, unit: str, *, progress: bool) -> Iterator[Tick]:
-    """Show on standard error how work goes on: a bar in a terminal, elsewhere a line now and then.
+    """Print progress to standard error: a bar in a terminal, elsewhere a line now and then.
 
     Args:
         description: a word for the work.

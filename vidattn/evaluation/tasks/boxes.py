@@ -258,7 +258,7 @@ def _mean(table: dict[str, dict[str, float]], name: str) -> float:
 
 TASK = ScoreTask(
     name="boxes",
-    summary="objects in boxes in frames: mAP of Pascal VOC and of COCO",
+    summary="objects in boxes: mAP of Pascal VOC and of COCO",
     predictions="folder of text files, one a frame: class score left top width height; or "
     "COCO's JSON list of results",
     truth="folder of text files, one a frame: class left top width height; or COCO's JSON",
@@ -272,7 +272,7 @@ TASK = ScoreTask(
     example="boxes detections/ groundtruths/ --protocol voc --overlap 0.3",
     run=run,
     options=(
-        Option("overlap", float, "least intersection over union of a hit, for voc", 0.5),
+        Option("overlap", float, "minimum intersection over union of a match, for voc", 0.5),
         Option(
             "sides",
             str,
@@ -283,7 +283,7 @@ TASK = ScoreTask(
         Option(
             "unlisted",
             str,
-            "predicted classes that the truth does not have: error, or skip as the peers do",
+            "what to do with predicted classes that the truth does not have",
             "error",
             ("error", "skip"),
         ),

@@ -260,7 +260,7 @@ def _label(classes: dict[int, str], number: int) -> str:
 
 TASK = ScoreTask(
     name="detection",
-    summary="actions of people in boxes in single frames: AVA's mAP at an overlap of 0.5",
+    summary="actions of people in boxes: AVA's mAP at an overlap of 0.5",
     predictions="CSV without header: video, timestamp, x1, y1, x2, y2, action, score",
     truth="CSV without header: video, timestamp, x1, y1, x2, y2, action, person; or video, "
     "timestamp of a frame without boxes",
@@ -276,21 +276,30 @@ TASK = ScoreTask(
     "--excluded ava_val_excluded_timestamps_v2.2.csv",
     run=run,
     options=(
-        Option("labels", Path, "list of the classes that count (.pbtxt); else those in the truth"),
+        Option(
+            "labels",
+            Path,
+            "list of the classes that count (.pbtxt; default: the classes of the truth)",
+        ),
         Option("excluded", Path, "CSV of video, timestamp: frames to leave out"),
-        Option("overlap", float, "least intersection over union of a hit", 0.5),
-        Option("cap", int, "keep the N surest of a frame, 0: all (default: the protocol's)"),
+        Option("overlap", float, "minimum intersection over union of a match", 0.5),
+        Option(
+            "cap",
+            int,
+            "keep the N highest scores in each frame; 0 keeps all (default: the protocol's)",
+        ),
         Option(
             "frames",
             str,
-            "which count: listed in the truth, all, with truth boxes (default: the protocol's)",
+            "frames that count: listed in the truth, all, or those with true boxes "
+            "(default: the protocol's)",
             choices=("listed", "all", "boxes"),
         ),
         Option("minimum_score", float, "leave out predictions with this score or less"),
         Option(
             "unlisted",
             str,
-            "actions that are not on the list: error, or skip as the peers do",
+            "what to do with actions that are not in the list",
             "error",
             ("error", "skip"),
         ),

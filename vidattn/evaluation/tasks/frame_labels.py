@@ -161,7 +161,7 @@ def _classes(
 
 TASK = ScoreTask(
     name="frame_labels",
-    summary="labels of frames of long videos: accuracy, edit score and F1 of segments",
+    summary="labels of the frames of a video: accuracy, edit score and F1 of segments",
     predictions="folder of text files, a label a frame on its own line or all below a `###` "
     "heading; or a MATLAB file, or a folder of them (one a split), with `P`",
     truth="folder of text files with a label a line; or MATLAB files with `Y`",
@@ -173,20 +173,24 @@ TASK = ScoreTask(
     example="frame_labels results/split_1 groundTruth --protocol ms-tcn",
     run=run,
     options=(
-        Option("background", str, "labels whose segments do not count, by commas; or none"),
-        Option("videos", Path, "list of the videos to score, one a line"),
-        Option("labels", Path, "list of all labels, one or `number label` a line"),
+        Option(
+            "background", str, "labels whose segments do not count, separated by commas; or none"
+        ),
+        Option("videos", Path, "file with the videos to score, one in each line"),
+        Option(
+            "labels", Path, "file with all labels; each line has a label, or a number and a label"
+        ),
         Option(
             "missing",
             str,
-            "what a video without predictions does",
+            "what to do with a video without predictions",
             default="error",
             choices=("error", "leave-out"),
         ),
         Option(
             "unlisted",
             str,
-            "what predicted labels do that the truth does not have",
+            "what to do with predicted labels that the truth does not have",
             default="error",
             choices=("error", "wrong"),
         ),

@@ -67,7 +67,7 @@ def run(predictions: Path, truth: Path, protocol: str, settings: dict[str, Any])
 
 TASK = ScoreTask(
     name="keyframes",
-    summary="key frames: are they in an action, and is every action seen",
+    summary="key frames: how many are inside an action, and how many actions have one",
     predictions="CSV with `video,frame`, JSON: video -> list of frames (0-based), or the "
     "keyframes.json of `vidattn keyframes`",
     truth="CSV with `video,start,end[,frames]`, or JSON with `spans` or `tubes`; ends exclusive",
@@ -81,7 +81,7 @@ TASK = ScoreTask(
         Option(
             "missing",
             str,
-            "what a video without predictions does",
+            "what to do with a video without predictions",
             default="error",
             choices=("error", "leave-out"),
         ),

@@ -175,7 +175,9 @@ TASK = ScoreTask(
     "--thresholds thumos",
     run=run,
     options=(
-        Option("subset", str, "the truth's subset to score (default: validation, or the only one)"),
+        Option(
+            "subset", str, "subset of the truth to score (default: validation, or the only one)"
+        ),
         Option("thresholds", str, "activitynet, thumos, or numbers such as 0.3,0.5", "activitynet"),
     ),
 )

@@ -96,7 +96,7 @@ def _recall(
 
 TASK = ScoreTask(
     name="proposals",
-    summary="class-agnostic segments in time: average recall over the number of proposals",
+    summary="segments in time without labels: average recall over the number of proposals",
     predictions='JSON: {"results": {video: [{"score", "segment": [start, end]}]}}',
     truth='JSON: {"database": {video: {"subset", "annotations": [{"label", "segment"}]}}}, or '
     "MMAction2's videos at the top",
@@ -108,8 +108,10 @@ TASK = ScoreTask(
     example="proposals results.json truth.json --proposals 100",
     run=run,
     options=(
-        Option("subset", str, "the truth's subset to score (default: validation, or the only one)"),
+        Option(
+            "subset", str, "subset of the truth to score (default: validation, or the only one)"
+        ),
         Option("thresholds", str, "activitynet, thumos, or numbers such as 0.3,0.5", "activitynet"),
-        Option("proposals", int, "average number of a video, at most", 100),
+        Option("proposals", int, "maximum average number of proposals for each video", 100),
     ),
 )

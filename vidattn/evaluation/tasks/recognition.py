@@ -210,20 +210,22 @@ TASK = ScoreTask(
     truth="Kinetics CSV (label, youtube_id, time_start, time_end, split), or a list of "
     "`path,label` or `path label`",
     protocols={
-        "kinetics": "one label a video; mean class accuracy over classes with truth",
-        "mmaction2": "as kinetics, but a class that is only predicted counts 0 in the mean",
-        "multi-label": "several labels a video; mean average precision over classes with truth",
+        "kinetics": "one label for each video; mean class accuracy over the classes of the truth",
+        "mmaction2": "as kinetics, but a predicted class that the truth does not have counts as 0",
+        "multi-label": "several labels for each video; mean average precision over true classes",
     },
     example="recognition scores.csv kinetics400_val.csv --labels label_map_k400.txt",
     run=run,
     options=(
-        Option("labels", Path, "the classes, one a line, in the order of their numbers"),
+        Option(
+            "labels", Path, "file with the classes, one in each line, in the order of their numbers"
+        ),
         Option("split", str, "rows of a Kinetics CSV to score, such as val"),
         Option("confusion", Path, "write the confusion matrix to this CSV file"),
         Option(
             "missing",
             str,
-            "what a video without predictions does",
+            "what to do with a video without predictions",
             default="error",
             choices=("error", "leave-out", "wrong"),
         ),

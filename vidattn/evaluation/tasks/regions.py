@@ -102,12 +102,15 @@ TASK = ScoreTask(
     run=run,
     options=(
         Option(
-            "threshold", float, "cells of at least this share of the highest weight", default=0.5
+            "threshold",
+            float,
+            "use cells with at least this share of the highest weight",
+            default=0.5,
         ),
         Option(
             "missing",
             str,
-            "what a video without predictions does",
+            "what to do with a video without predictions",
             default="error",
             choices=("error", "leave-out"),
         ),

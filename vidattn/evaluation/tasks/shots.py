@@ -117,25 +117,25 @@ TASK = ScoreTask(
     protocols={
         "transnet": "transitions, widened by half of --tolerance (2) on each side less half a "
         "frame, match where they overlap (TransNet V2, AutoShot)",
-        "pyscenedetect": "cuts match the nearest within --tolerance (0), one to one; gradual "
-        "transitions by a cut inside (TRECVID's convention, as PySceneDetect)",
+        "pyscenedetect": "a cut matches the nearest cut within --tolerance (0), one to one; "
+        "a gradual transition matches a cut inside it (TRECVID's convention, as in PySceneDetect)",
     },
     example="shots autoshot.npz autoshot.npz --threshold 0.296",
     run=run,
     options=(
-        Option("threshold", float, "frames of higher scores belong to a transition"),
-        Option("tolerance", int, "frames"),
+        Option("threshold", float, "frames with a higher score belong to a transition"),
+        Option("tolerance", int, "tolerance in frames (default: the protocol's)"),
         Option(
             "include_end",
             bool,
-            "the end of the last shot is a cut too, as in PySceneDetect's benchmark of BBC and "
-            "AutoShot",
+            "count the end of the last shot as a cut, as in PySceneDetect's benchmark of BBC "
+            "and AutoShot",
             default=False,
         ),
         Option(
             "missing",
             str,
-            "what a video without predictions does",
+            "what to do with a video without predictions",
             default="error",
             choices=("error", "leave-out", "no boundary"),
         ),

@@ -221,7 +221,7 @@ def _reduced(summary: np.ndarray, people: PeoplesSummaries, plan: _Plan) -> floa
 
 TASK = ScoreTask(
     name="summaries",
-    summary="summaries of videos: F1 with people's, rank correlation with their importances",
+    summary="summaries of videos: F1 and rank correlation with those of people",
     predictions="JSON: video -> scores (one a pick, or one a frame), or -> an object with "
     "`summary`, 0 or 1 a frame",
     truth="HDF5 or JSON with user_summary, change_points, n_frames, picks (TVSum, SumMe as "
@@ -239,13 +239,15 @@ TASK = ScoreTask(
         Option("users", str, "F1 over people: mean (TVSum), max (SumMe)", choices=("mean", "max")),
         Option("annotations", Path, "TVSum's importances, in the order of the video numbers"),
         Option("splits", Path, "JSON list with test_keys: mean over each, then over splits"),
-        Option("budget", float, "share of the video that a summary may last", default=0.15),
-        Option("draws", int, "random summaries a video", default=10),
+        Option(
+            "budget", float, "maximum length of a summary, as a share of the video", default=0.15
+        ),
+        Option("draws", int, "number of random summaries for each video", default=10),
         Option("seed", int, "seed of the random summaries", default=0),
         Option(
             "missing",
             str,
-            "what a video without predictions does",
+            "what to do with a video without predictions",
             default="error",
             choices=("error", "leave-out"),
         ),

@@ -105,7 +105,9 @@ TASK = ScoreTask(
     example="untrimmed predictions.json activity_net.v1-3.min.json --top 3",
     run=run,
     options=(
-        Option("subset", str, "the truth's subset to score (default: validation, or the only one)"),
-        Option("top", int, "how many of the surest labels of a video may hit", 3),
+        Option(
+            "subset", str, "subset of the truth to score (default: validation, or the only one)"
+        ),
+        Option("top", int, "number of highest scores of a video that may match", 3),
     ),
 )
