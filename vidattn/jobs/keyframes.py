@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from vidattn import report
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_bytes, written_together
-from vidattn.inference.keyframes import KeyFrames, check_selection, extract_keyframes, full_frames
+from vidattn.inference.keyframe_settings import KeyFrameSettings
+from vidattn.inference.keyframes import KeyFrames, extract_keyframes, full_frames
 from vidattn.runs.failures import counted, failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import versions
@@ -86,7 +87,9 @@ def write_keyframes(
             something in `output` would be written over.
     """
     check_decoder(decoder, salvage=salvage)
-    check_selection(**settings)
+    wishes = KeyFrameSettings(**settings)
+    if checkpoint is not None:
+        wishes.check_for_model()
     limits = RunLimits(video_seconds, video_memory)
     processes = processes_for(checkpoint, processes)
     given = list(videos)
