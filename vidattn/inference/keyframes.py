@@ -69,15 +69,21 @@ class KeyFrames:
     details: dict[str, Any]
     dropped: tuple[KeyFrame, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """What `keyframes.json` holds for one video."""
+    def to_json(self, *, explain: bool = False) -> dict[str, Any]:
+        """What `keyframes.json` holds for one video; `explain` adds what was dropped, and why."""
+        dropped = [_without_nothing(frame) for frame in self.dropped]
         return {
             "video": self.path,
             "method": self.method,
             **self.details,
             "frame_count": len(self.scores),
             "frames": [asdict(frame) for frame in self.frames],
+            **({"dropped": dropped} if explain else {}),
         }
+
+
+def _without_nothing(frame: KeyFrame) -> dict[str, Any]:
+    return {key: value for key, value in asdict(frame).items() if value not in (None, "", ())}
 
 
 def extract_keyframes(
