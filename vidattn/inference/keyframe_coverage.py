@@ -125,11 +125,11 @@ def _pick(
         stretch=None if every is None else every * unit,
         positions=positions[frames],
     )
-    moved = [
-        tuple(each._replace(index=int(frames[each.index])) for each in part)
+    kept, dropped = (
+        tuple(replace(each, index=int(frames[each.index])) for each in part)
         for part in (picks.kept, picks.dropped)
-    ]
-    return Picks(*moved, picks.shot_count)
+    )
+    return Picks(kept, dropped, picks.shot_count)
 
 
 def _choice(
@@ -161,7 +161,7 @@ def _among_intra_frames(
     for pick in picks.kept:
         end = int(ends[np.searchsorted(intra, pick.index)])
         behind = usable[(usable >= pick.index) & (usable < min(end, pick.index + _REFINED_FRAMES))]
-        kept.append(pick._replace(index=_sharpest_alike(reader, behind)))
+        kept.append(replace(pick, index=_sharpest_alike(reader, behind)))
     method = "coverage of the intra frames, then the sharpest frame behind each, without a network"
     return _choice(reader, intra, replace(picks, kept=tuple(kept)), method, ())
 

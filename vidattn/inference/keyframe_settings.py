@@ -38,6 +38,8 @@ class KeyFrameSettings:
     def __post_init__(self) -> None:
         if self.count is not None:
             wanted_frames(self.count, 1, 1.0)
+            if isinstance(self.count, str) and self.count.strip().isdecimal():
+                object.__setattr__(self, "count", int(self.count))
         for name in ("per_shot", "regions", "batch_size"):
             number = getattr(self, name)
             if number is not None:

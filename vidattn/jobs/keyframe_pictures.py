@@ -79,8 +79,8 @@ def picture_name(frame_index: int, seconds: float, ending: str) -> str:
 def write_images(
     found: KeyFrames,
     folder: Path,
-    settings: PictureSettings,
     *,
+    settings: PictureSettings,
     decoder: str,
     salvage: bool = False,
 ) -> list[Path]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,9 +122,11 @@ def write_keyframes(
         [[number] for number in range(len(names))],
         names,
         output=results,
-        settings=own
-        | asdict(pictures)
+        settings=_given(wishes)
+        | _given(pictures)
         | {
+            "decoder": decoder,
+            "salvage": salvage,
             "checkpoint_sha256": loaded and loaded.digest,
             "device": device_kind(model, device),
             "threads": thread_count(threads, processes),
@@ -148,6 +150,15 @@ def write_keyframes(
         return results.finish(found, sizes)
     results.abandon()
     return found
+
+
+def _given(settings: KeyFrameSettings | PictureSettings) -> dict[str, Any]:
+    """What is not as it is by default: a run is the same whether defaults were given or not."""
+    return {
+        each.name: getattr(settings, each.name)
+        for each in fields(settings)
+        if getattr(settings, each.name) != each.default
+    }
 
 
 def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, Any]:
@@ -185,7 +196,7 @@ class _KeyFrameWork:
                 images = write_images(
                     found,
                     temporary,
-                    self.pictures,
+                    settings=self.pictures,
                     decoder=self.settings["decoder"],
                     salvage=self.settings["salvage"],
                 )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,7 +30,8 @@ _LEAST_GAIN = 0.01  # share of the film that one more frame stands for, where th
 _MOST_CANDIDATES = 4096
 
 
-class Pick(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Pick:
     """A frame that was kept or dropped.
 
     Attributes:
