@@ -9,8 +9,8 @@ from .frames import select_frames as select_frames
 from .frames import stream_merged as stream_merged
 from .frames import uniform_frames as uniform_frames
 from .frames import upsample_scores as upsample_scores
-from .picks import Pick as Pick
-from .picks import Picks as Picks
+from .picked import Pick as Pick
+from .picked import Picks as Picks
 from .picks import pick_frames as pick_frames
 from .regions import cells_to_pixels as cells_to_pixels
 from .regions import energy_box as energy_box

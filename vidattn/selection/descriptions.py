@@ -15,6 +15,7 @@ Floats = NDArray[np.float32]
 _GRID = 6  # colours are averaged over 6 × 6 cells
 _BINS = 4  # and counted in 4 × 4 × 4 bins
 _FINE_GRID = 8  # the largest change of one of 8 × 8 cells counts by itself
+COLOURS = 3 * _GRID**2  # the first features are the colours of the cells
 _ANALYSED_SIDE = 192  # pixels of the longer side that are looked at
 
 

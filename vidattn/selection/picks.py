@@ -11,7 +11,6 @@ away. Frames with flaws come last.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from vidattn.arrays import FloatArray, at_least
 from vidattn.errors import ArgumentError
 from vidattn.selection.candidates import FLAWS, NONE, Candidates, find_candidates
+from vidattn.selection.descriptions import COLOURS
 from vidattn.selection.gaps import Gaps
+from vidattn.selection.picked import Pick, Picks, each_filled, filled_up
 from vidattn.selection.shots import Transition
 from vidattn.selection.sketch import Sketch
 
@@ -28,39 +29,6 @@ _TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary differen
 _NEAR_COPY = 0.0015  # squared difference of two frames that look the same
 _LEAST_GAIN = 0.01  # share of the film that one more frame stands for, where the number is open
 _MOST_CANDIDATES = 4096
-
-
-@dataclass(frozen=True, order=True)
-class Pick:
-    """A frame that was kept or dropped.
-
-    Attributes:
-        index: of the frame.
-        shot: its number from 0; -1 between two shots.
-        score: in [0, 1], how well it alone stands for the film.
-        reason: why it was kept or dropped.
-        flaw: what is wrong with it, one of `FLAWS`; "" if nothing.
-    """
-
-    index: int
-    shot: int
-    score: float
-    reason: str
-    flaw: str
-
-
-@dataclass(frozen=True)
-class Picks:
-    """What was chosen.
-
-    Attributes:
-        kept, dropped: in time order; candidates stand for the frames around them.
-        shot_count: shots of the film.
-    """
-
-    kept: tuple[Pick, ...]
-    dropped: tuple[Pick, ...]
-    shot_count: int
 
 
 def pick_frames(
@@ -113,29 +81,11 @@ def pick_frames(
     else:
         choice.take(sketch.frame_count if count is None else min(count, sketch.frame_count))
     picks = choice.picks()
-    if count is None or per_shot is not None or distinct or stretch is not None:
+    if stretch is not None:
+        return each_filled(picks, candidates, stretch, gaps.positions)
+    if count is None or per_shot is not None or distinct:
         return picks
-    return _filled_up(picks, candidates, min(count, sketch.frame_count), gaps.positions)
-
-
-def _filled_up(picks: Picks, candidates: Candidates, count: int, positions: FloatArray) -> Picks:
-    """With frames that were no candidates, from the middle of the largest gaps."""
-    kept = list(picks.kept)
-    while len(kept) < count:
-        chosen = np.array([each.index for each in kept], np.int64)
-        flaws = candidates.all_flaws.astype(np.int64)
-        flaws[chosen] = len(FLAWS)
-        places = np.sort(positions[chosen])
-        after = np.searchsorted(places, positions).clip(1, max(len(places) - 1, 1))
-        around = np.stack([places[after - 1], places[np.minimum(after, len(places) - 1)]])
-        away = np.abs(positions - around).min(axis=0)
-        best = int(np.argmax(np.where(flaws == flaws.min(), away, -1)))
-        flaw = FLAWS[flaws[best]]
-        reason = "fills the largest gap" + (f"; {flaw}, no better frame was left" if flaw else "")
-        kept.append(Pick(best, int(candidates.all_shots[best]), 0.0, reason, flaw))
-    chosen_now = {each.index for each in kept}
-    dropped = tuple(each for each in picks.dropped if each.index not in chosen_now)
-    return Picks(tuple(sorted(kept)), dropped, picks.shot_count)
+    return filled_up(picks, candidates, min(count, sketch.frame_count), gaps.positions)
 
 
 class _Choice:
@@ -153,7 +103,8 @@ class _Choice:
         self._frames, self._gaps, self._per_shot = candidates, gaps, per_shot
         self._distinct = distinct or (count is None and per_shot is None)
         self._places = gaps.positions[candidates.indices] - gaps.positions[0]
-        self._squares = _squares(sketch, candidates.rows)
+        self._squares, copies = _squares(sketch, candidates.rows)
+        self._copies = copies <= _NEAR_COPY
         typical = float(np.median(self._squares)) or 1.0
         alike = np.exp(-self._squares / max(typical, _NEAR_COPY))
         weights = _sharpness_weights(candidates)
@@ -254,7 +205,7 @@ class _Choice:
         self._covered = np.maximum(self._covered, self._represents[:, best])
         self._gaps.block(self._blocked, int(self._frames.indices[best]))
         if self._distinct:
-            self._open &= self._squares[:, best] > _NEAR_COPY
+            self._open &= ~self._copies[:, best]
 
     def picks(self) -> Picks:
         """What is kept and dropped, with reasons."""
@@ -285,7 +236,7 @@ class _Choice:
         if not len(kept):
             return "not needed"
         nearest = int(kept[np.argmin(self._squares[place, kept])])
-        if self._squares[place, nearest] <= _NEAR_COPY:
+        if self._copies[place, nearest]:
             return f"looks like frame {self._frames.indices[nearest]}"
         if self._blocked[self._frames.indices[place]]:
             closest = int(kept[np.argmin(np.abs(self._places[kept] - self._places[place]))])
@@ -293,18 +244,30 @@ class _Choice:
         return f"frame {self._frames.indices[nearest]} stands for it"
 
 
-def _squares(sketch: Sketch, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(C, C) squared differences of frames: mean over the picture, and the largest of one cell."""
+def _squares(
+    sketch: Sketch, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(C, C) squared differences of frames: mean over the picture, and the largest of one cell.
+
+    The second are those of colours alone: histograms of equal pictures differ by noise.
+    """
     features = sketch.features[rows]
+    squares, copies = _distances(features), _distances(features[:, :COLOURS])
+    if sketch.cells is not None:
+        cells = sketch.cells[rows]
+        largest = np.zeros_like(squares)
+        for column in cells.T:
+            np.maximum(largest, np.abs(column[:, None] - column), out=largest)
+        largest **= 2
+        squares += np.float32(_CELL_WEIGHT) * largest
+        copies += np.float32(_CELL_WEIGHT) * largest
+    return squares, copies
+
+
+def _distances(features: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = (features**2).sum(axis=1)
-    squares = np.maximum(norms[:, None] + norms - 2 * features @ features.T, 0)
-    if sketch.cells is None:
-        return squares
-    cells = sketch.cells[rows]
-    largest = np.zeros_like(squares)
-    for column in cells.T:
-        np.maximum(largest, np.abs(column[:, None] - column), out=largest)
-    return squares + np.float32(_CELL_WEIGHT) * largest**2
+    squares: NDArray[np.float32] = np.maximum(norms[:, None] + norms - 2 * features @ features.T, 0)
+    return squares
 
 
 def _sharpness_weights(candidates: Candidates) -> FloatArray:
