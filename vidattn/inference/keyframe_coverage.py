@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from vidattn import selection
 from vidattn.inference.keyframe_settings import COUNT, KeyFrameSettings, wanted_frames
-from vidattn.selection import Picks, Sketch, Transition
+from vidattn.selection import Pick, Picks, Sketch, Transition
 from vidattn.selection.candidates import NONE, find_flaws
 from vidattn.selection.descriptions import describe, measure
+from vidattn.selection.picks import BEST_OF_SHOT
 from vidattn.selection.sketch import Sketcher
 from vidattn.video import VideoReader
 
@@ -161,15 +162,23 @@ def _among_intra_frames(
     for pick in picks.kept:
         end = int(ends[np.searchsorted(intra, pick.index)])
         behind = usable[(usable >= pick.index) & (usable < min(end, pick.index + _REFINED_FRAMES))]
-        kept.append(replace(pick, index=_sharpest_alike(reader, behind)))
+        kept.append(replace(_without_shot(pick), index=_sharpest_alike(reader, behind)))
     method = "coverage of the intra frames, then the sharpest frame behind each, without a network"
-    return _choice(reader, intra, replace(picks, kept=tuple(kept)), method, ())
+    dropped = tuple(map(_without_shot, picks.dropped))
+    return _choice(reader, intra, Picks(tuple(kept), dropped, 0), method, ())
+
+
+def _without_shot(pick: Pick) -> Pick:
+    """What look like shots are runs of intra frames that resemble each other."""
+    reason = pick.reason.replace(BEST_OF_SHOT, "best of a run of like intra frames")
+    return replace(pick, shot=-1, reason=reason)
 
 
 def _jumps(sketch: Sketch) -> list[Transition]:
     """Where neighbours of the sketch look so different that a cut lies between them."""
     jumps = (np.diff(sketch.features, axis=0) ** 2).sum(axis=1)
-    borders = sketch.indices[1:][jumps > _OTHER_SHOT]
+    usual = float(np.median(jumps)) if len(jumps) else 0.0
+    borders = sketch.indices[1:][jumps > max(_OTHER_SHOT, 3 * usual)]
     return [Transition(int(index) - 1, int(index), "cut") for index in borders]
 
 

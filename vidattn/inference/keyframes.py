@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from vidattn import __version__, selection
 from vidattn.errors import DecodeError, VideoError
+from vidattn.inference.keyframe_results import KeyFrame, KeyFrames
 from vidattn.inference.keyframe_settings import COUNT, KeyFrameSettings, wanted_frames
 from vidattn.video import VideoReader, open_video
 from vidattn.video.span import ReaderSpan
@@ -20,70 +20,6 @@ if TYPE_CHECKING:
 
 # Frames at full resolution held at once.
 FULL_FRAMES = 8
-
-
-@dataclass(frozen=True)
-class KeyFrame:
-    """One selected frame.
-
-    Attributes:
-        frame_index: 0-based, in presentation order.
-        seconds: on the video's own clock.
-        score: unnormalised; comparable within the video and, for one model, between videos.
-        regions: boxes [x1, y1, x2, y2] in pixels of the video as shown; empty without a model.
-        label: the class the model sees in the window around the frame; None without a model.
-        probability: of that class.
-        shot: its number, from 1; None with a model, and between two shots.
-        reason: why it was kept, or dropped; "" with a model.
-        flaw: what is wrong with it, such as "blurred", if no better frame was left; else "".
-    """
-
-    frame_index: int
-    seconds: float
-    score: float
-    regions: tuple[tuple[float, float, float, float], ...] = ()
-    label: str | None = None
-    probability: float | None = None
-    shot: int | None = None
-    reason: str = ""
-    flaw: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class KeyFrames:
-    """The key frames of one video, in time order.
-
-    Attributes:
-        path: the video.
-        frames: what was selected.
-        scores: (T,) the score of every frame that was looked at.
-        method: how they were scored, in words.
-        details: decoder, versions, checkpoint; "remarks", sentences on what is not as asked for.
-        dropped: candidates that were not selected, each for a stretch of frames; none with a model.
-    """
-
-    path: str
-    frames: tuple[KeyFrame, ...]
-    scores: NDArray[np.float64]
-    method: str
-    details: dict[str, Any]
-    dropped: tuple[KeyFrame, ...] = ()
-
-    def to_json(self, *, explain: bool = False) -> dict[str, Any]:
-        """What `keyframes.json` holds for one video; `explain` adds what was dropped, and why."""
-        dropped = [_without_nothing(frame) for frame in self.dropped]
-        return {
-            "video": self.path,
-            "method": self.method,
-            **self.details,
-            "frame_count": len(self.scores),
-            "frames": [asdict(frame) for frame in self.frames],
-            **({"dropped": dropped} if explain else {}),
-        }
-
-
-def _without_nothing(frame: KeyFrame) -> dict[str, Any]:
-    return {key: value for key, value in asdict(frame).items() if value not in (None, "", ())}
 
 
 def extract_keyframes(
@@ -181,7 +117,7 @@ def _by_coverage(reader: VideoReader, settings: KeyFrameSettings) -> KeyFrames:
     usable = _usable(reader)
     choice = choose_by_coverage(reader, usable, settings)
     remarks = [*_remarks(reader, settings, len(usable), len(choice.picks.kept)), *choice.remarks]
-    details = _details(reader, remarks) | {"shots": choice.picks.shot_count}
+    details = _details(reader, remarks) | {"shots": choice.picks.shot_count or None}
     first = _first_frame(reader)
     kept, dropped = (
         tuple(

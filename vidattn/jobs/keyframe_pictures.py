@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from vidattn import report
 from vidattn.errors import ArgumentError
 from vidattn.files import write_bytes
-from vidattn.inference.keyframes import KeyFrames, full_frames
+from vidattn.inference.keyframe_results import KeyFrames
+from vidattn.inference.keyframes import full_frames
 from vidattn.naming import choose
 
 SHEET_TILE_WIDTH = 320

@@ -24,6 +24,7 @@ from vidattn.selection.picked import Pick, Picks, each_filled, filled_up
 from vidattn.selection.shots import Transition
 from vidattn.selection.sketch import Sketch
 
+BEST_OF_SHOT = "best of its shot"
 _CELL_WEIGHT = 0.25  # of the largest change of one cell, beside the mean over all
 _TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary difference of two frames
 _NEAR_COPY = 0.0015  # squared difference of two frames that look the same
@@ -153,7 +154,7 @@ class _Choice:
             best = self._best(new if new.any() else free)
             if not new.any() and self._gains()[best] < _LEAST_GAIN * self._total:
                 break
-            self._keep(best, "best of its shot" if new.any() else "shows what no other shows")
+            self._keep(best, BEST_OF_SHOT if new.any() else "shows what no other shows")
 
     def _free(self, level: int) -> NDArray[np.bool_]:
         free = self._open & (self._frames.flaws <= level)
@@ -168,7 +169,7 @@ class _Choice:
         stretches = self._stretches
         empty = free & self._in_empty_stretch(stretches)
         if (new & empty).any() or new.any():
-            return self._best(new & empty if (new & empty).any() else new), "best of its shot"
+            return self._best(new & empty if (new & empty).any() else new), BEST_OF_SHOT
         if self._per_shot is not None:
             free = free & (counts == counts[free].min())
             empty &= free
