@@ -12,7 +12,7 @@ from vidattn import selection
 from vidattn.inference.keyframe_settings import COUNT, KeyFrameSettings, wanted_frames
 from vidattn.selection import Pick, Picks, Sketch, Transition
 from vidattn.selection.candidates import NONE, find_flaws
-from vidattn.selection.descriptions import describe, measure
+from vidattn.selection.descriptions import COLOURS, describe, measure
 from vidattn.selection.picks import BEST_OF_SHOT
 from vidattn.selection.sketch import Sketcher
 from vidattn.video import VideoReader
@@ -186,8 +186,8 @@ def _sharpest_alike(reader: VideoReader, frames: NDArray[np.int64]) -> int:
     """The sharpest of some frames that look like the first of them and have no flaw."""
     pixels = np.concatenate(list(_small_pictures(reader, frames)))
     measures = measure(pixels)
-    features, _ = describe(pixels)
-    alike = ((features - features[0]) ** 2).sum(axis=1) < _OTHER_SHOT / 2
+    colours = describe(pixels)[0][:, :COLOURS]
+    alike = ((colours - colours[0]) ** 2).sum(axis=1) < _OTHER_SHOT / 2
     bounds = np.array([[0, len(frames)]])
     good = alike & (find_flaws(measures, bounds, np.arange(len(frames), dtype=float)) == NONE)
     good = good if good.any() else alike
