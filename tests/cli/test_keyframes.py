@@ -117,6 +117,19 @@ def test_the_choice_reaches_the_selection(film: Path, tmp_path: Path) -> None:
     run(film, tmp_path / "fast", "--fast", "--count", "auto")
 
 
+def test_a_part_that_a_video_has_not_is_that_videos_failure(
+    film: Path, write_flash: Callable[..., Path], tmp_path: Path
+) -> None:
+    short = write_flash("short.mp4", frame_count=10)
+    output = tmp_path / "out"
+    assert main(["keyframes", str(short), str(film), "--from", "1", "--output", str(output)]) == 1
+    record = json.loads((output / "keyframes.json").read_text())
+    [failure] = record["failures"]
+    assert failure["video"] == str(short)
+    assert failure["reason"].startswith("no frame lies from 1 to the end seconds")
+    assert [video["video"] for video in record["videos"]] == [str(film)]
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [
@@ -127,6 +140,8 @@ def test_the_choice_reaches_the_selection(film: Path, tmp_path: Path) -> None:
         ("--every 0", "every"),
         ("--every 1 --count 3", "every"),
         ("--per-shot -1", "per"),
+        ("--from 5 --to 2", "end_seconds"),
+        ("--to nan", "start_seconds"),
         ("--margin nan", "margin"),
         ("--fast --per-shot 1", "fast"),
         ("--fast --checkpoint x.ckpt", "fast"),

@@ -108,6 +108,14 @@ def test_only_a_part(
         vidattn.extract_keyframes(film, start_seconds=20)
 
 
+def test_fast_takes_one_of_each_so_many_seconds(film: Path) -> None:
+    for seconds in (0.3, 1.0):  # there are too few intra frames for the first
+        found = vidattn.extract_keyframes(film, every_seconds=seconds, fast=True)
+        own = [int(frame.seconds / seconds + 1e-6) for frame in found.frames]
+        assert own == list(range(int(np.ceil(10 / seconds))))
+        assert bool(found.details["remarks"]) == (seconds == 0.3)
+
+
 def test_copies_are_dropped_where_that_is_asked_for(tmp_path: Path) -> None:
     path = write(tmp_path / "still.mp4", np.repeat(scenes([1]), 100, axis=0))
     assert len(vidattn.extract_keyframes(path, count=8).frames) == 8

@@ -198,6 +198,22 @@ def test_more_frames_than_candidates() -> None:
         assert len(set(indices(pick_frames(sketch, transitions, count)))) == count
 
 
+@pytest.mark.parametrize("step", [2, 5])
+def test_a_sketch_of_some_frames_finds_the_same_shots(step: int) -> None:
+    lengths = [60, 12, 40, 9, 80, 25]
+    sketcher = Sketcher(limit=64, step=step)
+    transitions = list(find_transitions(sketcher.watch(scenes(lengths))))
+    sketch = sketcher.sketch()
+    assert sketch.measures is not None
+    sharpness = sketch.measures.sharpness
+    assert len(sharpness) == 226
+    for entry in sketch.indices.tolist():
+        group = slice(entry // sketch.step * sketch.step, (entry // sketch.step + 1) * sketch.step)
+        assert sharpness[entry] == sharpness[group].max()
+    chosen = indices(pick_frames(sketch, transitions, 6))
+    assert np.searchsorted(np.cumsum(lengths), chosen, side="right").tolist() == list(range(6))
+
+
 def test_every_candidate_says_why() -> None:
     picks = pick_frames(*looked_at(scenes([30, 40])), 5)
     assert all(each.reason for each in (*picks.kept, *picks.dropped))

@@ -19,7 +19,9 @@ from vidattn.video import VideoReader
 
 # Frames held at once, and the short side that they are looked at with.
 SKETCHED_FRAMES, SKETCH_SHORT_SIDE = 64, 64
-_SKETCH_LIMIT = 8192
+# Most frames described; one of several where that is enough, but not so few that short shots have
+# none.
+_SKETCH_LIMIT, _ENOUGH, _LONGEST_STEP = 8192, 1024, 8
 # Intra frames further apart in looks than this belong to different shots.
 _OTHER_SHOT = 0.03
 # What looks like a dissolve and lasts longer is a slow change, as of a screen that is recorded.
@@ -58,12 +60,14 @@ def choose_by_coverage(
     remarks: tuple[str, ...] = ()
     if settings.fast:
         intra = usable[np.isin(usable, reader.intra_frame_indices())]
-        if len(intra) >= 2 * (wanted or 1):
+        stretches = reader.duration_seconds / (settings.every_seconds or np.inf)
+        if len(intra) >= 2 * max(wanted or 1, stretches):
             return _among_intra_frames(reader, usable, intra, wanted, settings)
         remarks = (
             f"every frame was looked at: {len(intra)} intra frames are too few for a fast choice",
         )
-    sketcher = Sketcher(limit=_SKETCH_LIMIT)
+    step = min(max(1, len(usable) // _ENOUGH), _LONGEST_STEP)
+    sketcher = Sketcher(limit=_SKETCH_LIMIT, step=step)
     pictures = sketcher.watch(_small_pictures(reader, usable))
     transitions = _quick(reader, usable, selection.find_transitions(pictures))
     picks = _pick(reader, usable, sketcher.sketch(), transitions, wanted, settings)

@@ -38,8 +38,9 @@ class KeyFrameSettings:
     def __post_init__(self) -> None:
         if self.count is not None:
             wanted_frames(self.count, 1, 1.0)
-            if isinstance(self.count, str) and self.count.strip().isdecimal():
-                object.__setattr__(self, "count", int(self.count))
+            if isinstance(self.count, str):
+                text = self.count.strip().lower()
+                object.__setattr__(self, "count", int(text) if text.isdecimal() else text)
         for name in ("per_shot", "regions", "batch_size"):
             number = getattr(self, name)
             if number is not None:
@@ -49,10 +50,18 @@ class KeyFrameSettings:
                 raise ArgumentError(f"{name}: expected 0 or more, got {getattr(self, name)}")
         if self.every_seconds is not None and not 0 < self.every_seconds < math.inf:
             raise ArgumentError(f"every_seconds: expected more than 0, got {self.every_seconds}")
+        start, end = self.start_seconds, self.end_seconds
+        if any(each is not None and math.isnan(each) for each in (start, end)):
+            raise ArgumentError(f"start_seconds, end_seconds: expected times, got {start}, {end}")
+        if start is not None and end is not None and end <= start:
+            raise ArgumentError(f"end_seconds: expected a time after {start:g}, got {end:g}")
         if not 0 < self.region_threshold <= 1:
             raise ArgumentError(
                 f"region_threshold: expected a number in (0, 1], got {self.region_threshold}"
             )
+        self._check_together()
+
+    def _check_together(self) -> None:
         if self.every_seconds is not None and (self.count is not None or self.per_shot is not None):
             raise ArgumentError(
                 "every_seconds: it says how many there are; leave count and per_shot"

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidattn.errors import AnnotationError, VideoError
+from vidattn.errors import AnnotationError, ArgumentError, VideoError
 from vidattn.files import write_csv, written_together
 from vidattn.inference.keyframe_settings import KeyFrameSettings
 from vidattn.inference.keyframes import extract_keyframes
@@ -17,7 +17,7 @@ from vidattn.jobs.keyframe_pictures import (
     table_rows,
     write_images,
 )
-from vidattn.runs.failures import counted, failed, is_failure
+from vidattn.runs.failures import counted, failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
@@ -207,6 +207,9 @@ class _KeyFrameWork:
                 self.results.remove_replaced(folder)
         except VideoError as error:
             return failed(error)
+        except ArgumentError as error:  # nothing of this video lies between --from and --to
+            reason = str(error).removeprefix(f"{self.videos[number]}: ")
+            return failure(type(error).__name__, reason)
         record = found.to_json(explain=self.pictures.explain)
         for frame, image in zip(record["frames"], images, strict=True):
             frame["image"] = f"{folder}/{image.name}"

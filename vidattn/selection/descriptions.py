@@ -14,6 +14,7 @@ Floats = NDArray[np.float32]
 
 _GRID = 6  # colours are averaged over 6 × 6 cells
 _BINS = 4  # and counted in 4 × 4 × 4 bins
+_COMMON_GRID = 24  # of which both are made
 _FINE_GRID = 8  # the largest change of one of 8 × 8 cells counts by itself
 COLOURS = 3 * _GRID**2  # the first features are the colours of the cells
 _ANALYSED_SIDE = 192  # pixels of the longer side that are looked at
@@ -60,7 +61,8 @@ def describe(frames: Pixels) -> tuple[Floats, Floats]:
     distance. Fine cells are mean brightnesses in [0, 1].
     """
     count = len(frames)
-    colours = cell_means(frames, (_GRID, _GRID)).reshape(count, -1) / np.float32(255)
+    cells = cell_means(frames, (_COMMON_GRID, _COMMON_GRID)) / np.float32(255)
+    colours = _coarser(cells, _GRID).reshape(count, -1)
     # A quarter of the pixels makes the same histogram.
     some = frames[:, ::2, ::2] if min(frames.shape[1:3]) >= 32 else frames
     bins = (some >> 6).astype(np.int32) @ np.array([_BINS**2, _BINS, 1], np.int32)
@@ -68,8 +70,15 @@ def describe(frames: Pixels) -> tuple[Floats, Floats]:
     counts = np.bincount(bins.ravel(), minlength=count * _BINS**3).reshape(count, -1)
     histogram = np.sqrt(counts / bins.shape[1]) / np.sqrt(2)
     features = np.concatenate([colours / np.sqrt(colours.shape[1]), histogram], axis=1)
-    fine = cell_means(frames, (_FINE_GRID, _FINE_GRID)) @ np.array([0.299, 0.587, 0.114])
-    return features.astype(np.float32), (fine.reshape(count, -1) / 255).astype(np.float32)
+    fine = _coarser(cells, _FINE_GRID) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return features.astype(np.float32), fine.reshape(count, -1)
+
+
+def _coarser(cells: Floats, grid: int) -> Floats:
+    """(T, 24, 24, 3) -> (T, grid, grid, 3)."""
+    side = _COMMON_GRID // grid
+    means: Floats = cells.reshape(len(cells), grid, side, grid, side, -1).mean(axis=(2, 4))
+    return means
 
 
 def _laplacian_energy(light: NDArray[np.int16]) -> Floats:

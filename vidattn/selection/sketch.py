@@ -63,11 +63,12 @@ class Sketcher:
 
     Args:
         limit: see `sketch_frames`.
+        step: one of so many frames is described, the sharpest, from the beginning.
     """
 
-    def __init__(self, *, limit: int = 2048) -> None:
+    def __init__(self, *, limit: int = 2048, step: int = 1) -> None:
         self._limit = 2 * (at_least("limit", limit, 2) // 2)
-        self._step, self._frame_count, self._held = 1, 0, 0
+        self._step, self._frame_count, self._held = at_least("step", step, 1), 0, 0
         self._indices = np.zeros(self._limit, np.int64)
         self._sharpness = np.zeros(self._limit, np.float32)
         self._features: Floats | None = None
