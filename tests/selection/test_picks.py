@@ -116,6 +116,18 @@ def test_no_ghost_of_a_dissolve(length: int) -> None:
         assert not ((chosen >= 42) & (chosen < 38 + length)).any()
 
 
+def test_a_frame_between_two_dissolves_is_no_shot() -> None:
+    parts = scenes([60, 60, 60], seed=9).reshape(3, 60, 48, 64, 3).astype(np.float32)
+    shares = ((np.arange(12) + 1) / 13)[:, None, None, None]
+    lead = [parts[n, 48:] * (1 - shares) + parts[n + 1, :12] * shares for n in (0, 1)]
+    frames = np.concatenate([parts[0], lead[0], parts[1, 12:14], lead[1], parts[2]])
+    sketch, _ = looked_at(frames.astype(np.uint8))
+    marks = [Transition(59, 72, "dissolve"), Transition(73, 86, "dissolve")]
+    chosen = indices(pick_frames(sketch, marks, 6))
+    assert not [place for place in chosen if 60 <= place < 86]
+    assert len(chosen) == 6
+
+
 @pytest.mark.parametrize("frame_count", [1, 2, 7])
 def test_as_many_as_a_short_film_has(frame_count: int) -> None:
     assert picked(scenes([frame_count]), 8) == list(range(frame_count))

@@ -26,6 +26,8 @@ _NEARLY_BLACK, _NEARLY_WHITE = 12.0, 243.0
 _BLUR_IN_SHOT, _BLUR_IN_FILM = 0.3, 0.03
 # Both brightness and contrast of a frame that fades in or out are below this share of its shot's.
 _DIM = 0.6
+# Fewer frames between two gradual transitions are part of these.
+_LEAST_SHOT = 4
 # A margin leaves at least this share of a shot, in its middle.
 _MARGIN_SHARE = 0.45
 
@@ -120,6 +122,8 @@ def find_flaws(
     ordinary = float(np.median(textured)) if len(textured) else 0.0
     for number, (start, end) in enumerate(bounds.tolist()):
         own = slice(start, end)
+        if end - start < _LEAST_SHOT and _beside_gradual(bounds, number):
+            continue
         flaws[own] = NONE
         if margin > 0:
             places = positions[own]
@@ -153,6 +157,12 @@ def _blank(measures: Measures) -> NDArray[np.bool_]:
         extreme & (measures.contrast < _EXTREME_CONTRAST)
     )
     return blank
+
+
+def _beside_gradual(bounds: IntArray, number: int) -> bool:
+    """Whether a shot begins or ends with a gradual transition."""
+    before = number > 0 and bounds[number, 0] > bounds[number - 1, 1]
+    return bool(before or (number + 1 < len(bounds) and bounds[number + 1, 0] > bounds[number, 1]))
 
 
 def _beside(dim: NDArray[np.bool_], blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
