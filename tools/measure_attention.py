@@ -37,7 +37,7 @@ from vidattn.inference.keyframes import full_frames
 from vidattn.jobs.attention_figures import SHUFFLES, measure, summarise_attention
 from vidattn.jobs.attention_record import TITLES
 from vidattn.jobs.explain import Painter, overlay_sheet
-from vidattn.jobs.keyframes import contact_sheet
+from vidattn.jobs.keyframe_pictures import contact_sheet
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.video_lists import result_names
 from vidattn.video import VideoReader

@@ -88,14 +88,21 @@ def test_files_hold_full_frames_and_the_record(
     broken.write_bytes(b"no video")
     output = tmp_path / "out"
     found = vidattn.write_keyframes(
-        [*videos, broken], output, checkpoint=checkpoint, count=3, minimum_gap_seconds=0
+        [*videos, broken],
+        output,
+        checkpoint=checkpoint,
+        count=3,
+        minimum_gap_seconds=0,
+        picture_format="png",
     )
     record = json.loads((output / "keyframes.json").read_text())
     assert found == record
     assert [video["video"] for video in record["videos"]] == [str(video) for video in videos]
     [failure] = record["failures"]
     assert (failure["video"], failure["error"]) == (str(broken), "NotAVideoError")
-    assert sorted(path.name for path in output.iterdir()) == ["keyframes.json", "one", "other"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "keyframes.csv", "keyframes.json", "one", "other"
+    ]  # fmt: skip
     for video, source in zip(record["videos"], videos, strict=True):
         assert {"method", "decoder", "vidattn", "checkpoint_sha256"} <= set(video)
         assert len(video["frames"]) == 3
@@ -220,7 +227,7 @@ def test_processes_share_the_videos(
     assert main(["keyframes", *given, "--processes", "2", "--output", str(output)]) == 0
     assert capsys.readouterr().out == f"3 of 3 videos, 9 key frames in {output}\n"
     assert json.loads((output / "keyframes.json").read_text()) == whole
-    assert len(list(output.rglob("frame_*.png"))) == 9
+    assert len(list(output.rglob("frame_*.jpg"))) == 9
 
 
 def test_no_folder_name_leads_out_of_the_output() -> None:

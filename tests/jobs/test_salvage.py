@@ -60,7 +60,7 @@ def test_on_the_command_line(
     assert main(["keyframes", str(broken), "--salvage", "--count", "3", *output]) == 0
     found = json.loads((tmp_path / "found" / "keyframes.json").read_text())
     assert found["videos"][0]["damaged_spans"][0][:2] == [13, 19]
-    pictures = list((tmp_path / "found").rglob("frame_*.png"))
+    pictures = list((tmp_path / "found").rglob("frame_*.jpg"))
     assert len(pictures) == len(found["videos"][0]["frames"]) > 0
 
 

@@ -46,6 +46,9 @@ THEIRS = [
     "match",  # a file where a folder is needed
     "match/holiday.jpg",
     "match/frame_000003.png",
+    "match/frame_000003_00-00-00.120.jpg",
+    "match/poster.webp",
+    "keyframes.csv",
     "match/contact_sheet.png",
     "match/below/notes.txt",
     "keyframes.json",
@@ -77,7 +80,7 @@ def test_what_is_not_in_the_way_stays(name: str, film: Path, tmp_path: Path) -> 
     vidattn.write_keyframes([film], output, count=1)
     vidattn.write_keyframes([film], output, count=2, minimum_gap_seconds=0, overwrite=True)
     assert mine.read_text() == MINE
-    assert len(list(output.glob("match/frame_*.png"))) == 2
+    assert len(list(output.glob("match/frame_*.jpg"))) == 2
 
 
 def test_pictures_of_an_earlier_run_never_lie_among_the_new(film: Path, tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_pictures_of_an_earlier_run_never_lie_among_the_new(film: Path, tmp_path
     names = {frame["image"] for frame in found["videos"][0]["frames"]}
     assert len(names) == 2
     assert set(tree(output)) == {
-        *names, "match/contact_sheet.png", "match/notes.txt", "keyframes.json"
+        *names, "match/contact_sheet.png", "match/notes.txt", "keyframes.json", "keyframes.csv"
     }  # fmt: skip
     assert notes.read_text() == MINE
 
@@ -108,7 +111,9 @@ def test_folders_of_videos_that_are_not_there_any_more_go_when_they_are_empty(
     vidattn.write_keyframes([film, other, third], output, count=1)
     mine = put(output / "third" / "notes.txt")
     vidattn.write_keyframes([film], output, count=1, overwrite=True)
-    assert sorted(path.name for path in output.iterdir()) == ["keyframes.json", "match", "third"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "keyframes.csv", "keyframes.json", "match", "third"
+    ]  # fmt: skip
     assert os.listdir(output / "third") == [mine.name]
 
 
@@ -116,7 +121,7 @@ def test_folders_of_videos_that_are_not_there_any_more_go_when_they_are_empty(
 def test_a_picture_that_a_person_changed_is_theirs(change: str, film: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     vidattn.write_keyframes([film], output, count=1)
-    [picture] = output.glob("match/frame_*.png")
+    [picture] = output.glob("match/frame_*.jpg")
     content = picture.read_bytes()
     picture.unlink()
     if change == "edited":
@@ -184,11 +189,11 @@ def test_an_interrupted_run_leaves_whole_videos_and_can_be_thrown_away(
     output, videos = tmp_path / "out", [film, write_flash("second.mp4", frame_count=9)]
     interrupted(output, videos, monkeypatch)
     assert sorted(path.name for path in output.iterdir()) == [JOURNAL_FOLDER, "match"]
-    assert len(list(output.glob("match/*.png"))) == 4
+    assert len(list(output.glob("match/*.*g"))) == 4
     with pytest.raises(ArgumentError, match=r"other settings \(count: 3 there, 1 here.*--overw"):
         vidattn.write_keyframes(videos, output, count=1)
     vidattn.write_keyframes(videos, output, count=1, overwrite=True)
-    assert len(list(output.rglob("frame_*.png"))) == 2
+    assert len(list(output.rglob("frame_*.jpg"))) == 2
     assert not (output / JOURNAL_FOLDER).exists()
 
 

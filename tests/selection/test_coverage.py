@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vidattn.errors import ArgumentError
-from vidattn.selection.coverage import Sketch, cover_frames, coverage_scores, sketch_frames
+from vidattn.selection.coverage import cover_frames, coverage_scores
+from vidattn.selection.sketch import Sketch, sketch_frames
 
 
 def scenes(lengths: list[int], seed: int = 0) -> np.ndarray:

@@ -22,13 +22,15 @@ from vidattn.runs.outcome import VideoFailure
 HELP = "extract key frames, and with a model also key regions"
 
 EPILOG = """\
-Writes to the output folder: keyframes.json, and a folder for each video with contact_sheet.png and
-the key frames at full resolution. Without --checkpoint, it selects sharp frames that together
-represent the video. After an interruption, the same command resumes the run. If a video cannot be
-read, it is listed under "failures", the others are still processed, and the exit code is 1.
+Writes to the output folder: keyframes.json and keyframes.csv, and a folder for each video with the
+key frames, named after their times, and contact_sheet.png. The JSON says why each frame was kept;
+with --explain also why others were dropped. After an interruption, the same command resumes the
+run. If a video cannot be read, it is listed under "failures", the others are still processed, and
+the exit code is 1.
 
 examples:
   vidattn keyframes match.mp4 --output keyframes
+  vidattn keyframes match.mp4 --output shots --per-shot 1 --margin 0.2 --format webp --width 640
   vidattn keyframes videos/*.mp4 --output keyframes --checkpoint runs/demo/model.ckpt --count 5
   vidattn keyframes videos/ more.txt --output keyframes --processes 8
 """
@@ -50,28 +52,69 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=Path,
         help="select frames and regions by the attention of this model",
     )
-    parser.add_argument(
-        "--count",
-        type=int,
-        default=8,
-        help="number of key frames for each video; fewer only if it has fewer frames (default: 8)",
-    )
-    parser.add_argument(
-        "--minimum-gap-seconds",
-        type=float,
-        default=0.5,
-        metavar="S",
-        help="select key frames at least this far apart, if there are enough (default: 0.5)",
-    )
-    parser.add_argument(
-        "--regions", type=int, default=1, help="maximum number of boxes for each frame (default: 1)"
-    )
+    _add_choice(parser)
+    _add_pictures(parser)
     add_processes(parser)
     add_decoder(parser)
     add_salvage(parser)
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("choice")
+    group.add_argument(
+        "--count",
+        help="key frames a video: a number, 5%% of its frames, 3/min, or auto, as many as it needs "
+        "(default: 8, or what --per-shot or --every gives); fewer only where it has fewer frames",
+    )
+    for name, default, meaning in (
+        ("--minimum-gap-seconds", 0.5, "frames closer than this suppress each other, if enough "
+         "are left"),
+        ("--margin", 0.0, "frames so close to a cut come last"),
+        ("--every", None, "one frame, the best, of each so many seconds"),
+        ("--from", None, "look at the video from here on (default: its start)"),
+        ("--to", None, "look at the video up to here (default: its end)"),
+    ):  # fmt: skip
+        shown = meaning if default is None else f"{meaning} (default: {default:g})"
+        group.add_argument(name, type=float, default=default, metavar="SECONDS", help=shown)
+    group.add_argument("--per-shot", type=int, metavar="N", help="most frames of one shot")
+    group.add_argument(
+        "--distinct", action="store_true", help="leave out frames that look like one that is kept"
+    )
+    group.add_argument(
+        "--fast", action="store_true", help="look at intra frames first: far less is decoded"
+    )
+    group.add_argument(
+        "--regions", type=int, default=1, help="most region boxes a frame (default: 1)"
+    )
+
+
+def _add_pictures(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("pictures")
+    group.add_argument(
+        "--format",
+        dest="picture_format",
+        choices=("jpeg", "webp", "png"),
+        default="jpeg",
+        help="of the frames (default: jpeg); png is exact",
+    )
+    group.add_argument(
+        "--quality", type=int, default=90, help="of jpeg and webp, 1 to 100 (default: 90)"
+    )
+    group.add_argument(
+        "--width",
+        type=int,
+        metavar="PIXELS",
+        help="make wider frames smaller (default: no)",
+    )
+    group.add_argument(
+        "--poster", action="store_true", help="write the best frame of each video as poster, too"
+    )
+    group.add_argument(
+        "--explain", action="store_true", help="list dropped candidates in keyframes.json, and why"
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -85,6 +128,18 @@ def run(parsed: argparse.Namespace) -> int:
         count=parsed.count,
         checkpoint=parsed.checkpoint,
         minimum_gap_seconds=parsed.minimum_gap_seconds,
+        per_shot=parsed.per_shot,
+        margin_seconds=parsed.margin,
+        every_seconds=parsed.every,
+        start_seconds=getattr(parsed, "from"),
+        end_seconds=parsed.to,
+        distinct=parsed.distinct,
+        fast=parsed.fast,
+        picture_format=parsed.picture_format,
+        quality=parsed.quality,
+        width=parsed.width,
+        poster=parsed.poster,
+        explain=parsed.explain,
         regions=parsed.regions,
         decoder=parsed.decoder,
         salvage=parsed.salvage,

@@ -1,5 +1,5 @@
-from .keyframes import KeyFrame as KeyFrame
-from .keyframes import KeyFrames as KeyFrames
+from .keyframe_results import KeyFrame as KeyFrame
+from .keyframe_results import KeyFrames as KeyFrames
 from .keyframes import extract_keyframes as extract_keyframes
 from .predictions import ClassProbability as ClassProbability
 from .predictions import PredictedSegment as PredictedSegment

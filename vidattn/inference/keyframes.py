@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,78 +8,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn import __version__, selection
-from vidattn.arrays import at_least
-from vidattn.errors import ArgumentError, DecodeError, VideoError
+from vidattn.errors import DecodeError, VideoError
+from vidattn.inference.keyframe_results import KeyFrame, KeyFrames
+from vidattn.inference.keyframe_settings import COUNT, KeyFrameSettings, wanted_frames
 from vidattn.video import VideoReader, open_video
+from vidattn.video.span import ReaderSpan
 
 if TYPE_CHECKING:
     from vidattn.inference.windows import Window
     from vidattn.models import LoadedRecogniser
 
-# Frames held at once while a video without a checkpoint is looked through.
-SKETCHED_FRAMES = 64
 # Frames at full resolution held at once.
 FULL_FRAMES = 8
-# Sides that the training-free score looks at: its description uses no more.
-SKETCH_SHORT_SIDE = 96
-
-
-@dataclass(frozen=True)
-class KeyFrame:
-    """One selected frame.
-
-    Attributes:
-        frame_index: 0-based, in presentation order.
-        seconds: on the video's own clock.
-        score: unnormalised; comparable within the video and, for one model, between videos.
-        regions: boxes [x1, y1, x2, y2] in pixels of the video as shown; empty without a model.
-        label: the class the model sees in the window around the frame; None without a model.
-        probability: of that class.
-    """
-
-    frame_index: int
-    seconds: float
-    score: float
-    regions: tuple[tuple[float, float, float, float], ...] = ()
-    label: str | None = None
-    probability: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class KeyFrames:
-    """The key frames of one video, in the order of time.
-
-    Attributes:
-        path: the video.
-        frames: what was selected.
-        scores: (T,) the score of every frame.
-        method: how they were scored, in words.
-        details: decoder, versions, checkpoint; "remarks", sentences on what is not as asked for.
-    """
-
-    path: str
-    frames: tuple[KeyFrame, ...]
-    scores: NDArray[np.float64]
-    method: str
-    details: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """What `keyframes.json` holds for one video."""
-        return {
-            "video": self.path,
-            "method": self.method,
-            **self.details,
-            "frame_count": len(self.scores),
-            "frames": [asdict(frame) for frame in self.frames],
-        }
 
 
 def extract_keyframes(
     path: str | Path,
     *,
-    count: int = 8,
+    count: int | str | None = None,
     checkpoint: str | Path | LoadedRecogniser | None = None,
     minimum_gap_seconds: float = 0.5,
+    per_shot: int | None = None,
+    margin_seconds: float = 0.0,
+    every_seconds: float | None = None,
+    start_seconds: float | None = None,
+    end_seconds: float | None = None,
+    distinct: bool = False,
+    fast: bool = False,
     regions: int = 1,
     region_threshold: float = 0.5,
     decoder: str = "pyav",
@@ -92,17 +46,26 @@ def extract_keyframes(
 
     With a checkpoint, frames are scored by the model's own temporal attention, window by window,
     unnormalised, so that windows compete; regions come from its spatial attention in a window
-    centred on each selected frame. Without one, it selects the frames that together represent the
-    video best (see `vidattn.selection.cover_frames`).
+    centred on each selected frame. Without one, they are spread over the shots and the time of the
+    video, stand best for it, and are neither blank, blurred nor between two shots as long as there
+    are others (see `vidattn.selection.pick_frames`).
 
     Args:
         path: a video file, or a folder of frame images.
-        count: number of key frames; fewer only if the video has fewer frames. `details["remarks"]`
-            then says so.
-        checkpoint: a file, or what `vidattn.models.load` returned.
-        minimum_gap_seconds: select frames at least this far apart, if there are enough. Distances
-            are those of the frames' timestamps, with a tolerance of half a frame if these are
-            evenly spaced.
+        count: key frames wanted: a number, "5%" of the frames, "3/min", or "auto", as many as the
+            video needs, without near-copies. Fewer only where the video has fewer frames, or
+            `per_shot` or `distinct` leave fewer, which `details["remarks"]` then says. None: what
+            `per_shot` or `every_seconds` gives, else 8.
+        checkpoint: a file, or what `vidattn.models.load` returned. `per_shot`, `margin_seconds`,
+            `every_seconds`, `distinct`, `fast` and "auto" work without one only.
+        minimum_gap_seconds: frames closer than this suppress each other, if enough are left; by
+            the frames' own times, to half a frame where these are evenly apart.
+        per_shot: most frames of one shot.
+        margin_seconds: frames so close to a cut come last; each shot keeps its middle at least.
+        every_seconds: one frame, the best, of each so many seconds.
+        start_seconds, end_seconds: only frames whose time lies between, the end not included.
+        distinct: leave out frames that look like one that is kept.
+        fast: look at intra frames only, then at the frames behind each that is picked.
         regions: most boxes a frame.
         region_threshold: share of the map's peak that a region's cells must reach.
         decoder: see `vidattn.open_video`.
@@ -113,41 +76,31 @@ def extract_keyframes(
     Raises:
         VideoError: the video cannot be used.
         CheckpointError: the checkpoint cannot.
-        ArgumentError: a number is out of range.
+        ArgumentError: a number is out of range, or two arguments do not go together.
     """
-    check_selection(
-        count=count,
-        minimum_gap_seconds=minimum_gap_seconds,
-        regions=regions,
-        region_threshold=region_threshold,
-        batch_size=batch_size,
+    settings = KeyFrameSettings(
+        count,
+        minimum_gap_seconds,
+        per_shot,
+        margin_seconds,
+        every_seconds,
+        start_seconds,
+        end_seconds,
+        distinct,
+        fast,
+        regions,
+        region_threshold,
+        batch_size,
     )
-    with open_video(path, decoder=decoder, salvage=salvage) as reader:
+    if checkpoint is not None:
+        settings.check_for_model()
+    with open_video(path, decoder=decoder, salvage=salvage) as film:
+        reader: VideoReader = film
+        if start_seconds is not None or end_seconds is not None:
+            reader = ReaderSpan(film, start_seconds, end_seconds)
         if checkpoint is None:
-            return _by_coverage(reader, count, minimum_gap_seconds)
-        loaded = _loaded(checkpoint, device)
-        return _by_attention(
-            reader, loaded, count, minimum_gap_seconds, regions, region_threshold, batch_size
-        )
-
-
-def check_selection(
-    *,
-    count: int = 1,
-    minimum_gap_seconds: float = 0.0,
-    regions: int = 1,
-    region_threshold: float = 1.0,
-    batch_size: int = 1,
-) -> None:
-    """Raise what `extract_keyframes` would raise about these, before any video is opened."""
-    for name, value in (("count", count), ("regions", regions), ("batch_size", batch_size)):
-        at_least(name, value, 1)
-    if not 0 <= minimum_gap_seconds < float("inf"):
-        raise ArgumentError(f"minimum_gap_seconds: expected 0 or more, got {minimum_gap_seconds}")
-    if not 0 < region_threshold <= 1:
-        raise ArgumentError(
-            f"region_threshold: expected a number in (0, 1], got {region_threshold}"
-        )
+            return _by_coverage(reader, settings)
+        return _by_attention(reader, _loaded(checkpoint, device), settings)
 
 
 def _loaded(checkpoint: str | Path | LoadedRecogniser, device: str) -> LoadedRecogniser:
@@ -158,25 +111,36 @@ def _loaded(checkpoint: str | Path | LoadedRecogniser, device: str) -> LoadedRec
     return checkpoint
 
 
-def _by_coverage(reader: VideoReader, count: int, gap_seconds: float) -> KeyFrames:
+def _by_coverage(reader: VideoReader, settings: KeyFrameSettings) -> KeyFrames:
+    from vidattn.inference.keyframe_coverage import choose_by_coverage
+
     usable = _usable(reader)
-    chunks = reader.chunks(
-        usable.tolist(), frames_at_once=SKETCHED_FRAMES, short_side=SKETCH_SHORT_SIDE
+    choice = choose_by_coverage(reader, usable, settings)
+    remarks = [*_remarks(reader, settings, len(usable), len(choice.picks.kept)), *choice.remarks]
+    details = _details(reader, remarks) | {"shots": choice.picks.shot_count or None}
+    first = _first_frame(reader)
+    kept, dropped = (
+        tuple(
+            KeyFrame(
+                pick.index + first,
+                seconds,
+                pick.score,
+                shot=pick.shot + 1 if pick.shot >= 0 else None,
+                reason=pick.reason,
+                flaw=pick.flaw,
+            )
+            for pick, seconds in zip(
+                part, reader.seconds_of([pick.index for pick in part]), strict=True
+            )
+        )
+        for part in (choice.picks.kept, choice.picks.dropped)
     )
-    sketch = selection.sketch_frames(frames.array for frames in chunks)
-    positions, gap = reader.frame_times.apart(gap_seconds)
-    places = positions[usable]
-    chosen = selection.cover_frames(sketch, count, minimum_gap=gap, positions=places)
-    indices = usable[chosen]
-    found = selection.coverage_scores(sketch, positions=places)
-    scores = np.full(len(reader), found.min())
-    scores[usable] = found
-    frames = tuple(
-        KeyFrame(int(index), seconds, float(scores[index]))
-        for index, seconds in zip(indices, reader.seconds_of(indices.tolist()), strict=True)
-    )
-    method = "coverage: sharp frames that together stand best for the video, without a network"
-    return KeyFrames(reader.path, frames, scores, method, _details(reader, count, len(usable)))
+    return KeyFrames(reader.path, kept, choice.scores, choice.method, details, dropped)
+
+
+def _first_frame(reader: VideoReader) -> int:
+    """Number, in its film, of a reader's first frame."""
+    return reader.first if isinstance(reader, ReaderSpan) else 0
 
 
 def _usable(reader: VideoReader) -> NDArray[np.int64]:
@@ -187,20 +151,17 @@ def _usable(reader: VideoReader) -> NDArray[np.int64]:
 
 
 def _by_attention(
-    reader: VideoReader,
-    loaded: LoadedRecogniser,
-    count: int,
-    gap_seconds: float,
-    regions: int,
-    region_threshold: float,
-    batch_size: int,
+    reader: VideoReader, loaded: LoadedRecogniser, settings: KeyFrameSettings
 ) -> KeyFrames:
     from vidattn.inference.windows import WindowedRecogniser
 
-    windowed = WindowedRecogniser(loaded, reader, batch_size=batch_size)
+    windowed = WindowedRecogniser(loaded, reader, batch_size=settings.batch_size)
     scores = selection.merge_windows(_finite_scores(reader, windowed.windows()))
     usable = _usable(reader)
-    positions, gap = reader.frame_times.apart(gap_seconds)
+    positions, gap = reader.frame_times.apart(settings.minimum_gap_seconds)
+    wanted = COUNT if settings.count is None else settings.count
+    count = wanted_frames(wanted, len(usable), reader.duration_seconds) or COUNT
+    first = _first_frame(reader)
     indices = usable[
         selection.select_frames(scores[usable], count, minimum_gap=gap, positions=positions[usable])
     ]
@@ -209,12 +170,14 @@ def _by_attention(
     for index, time, window in zip(indices, seconds, windowed.around(indices), strict=True):
         best = int(window.probabilities.argmax())
         cells = selection.threshold_regions(
-            window.regions_at(int(index)), fraction=region_threshold, count=regions
+            window.regions_at(int(index)),
+            fraction=settings.region_threshold,
+            count=settings.regions,
         )
         boxes = window.locator.to_source(cells, window.geometry)
         frames.append(
             KeyFrame(
-                int(index),
+                int(index) + first,
                 time,
                 float(scores[index]),
                 tuple(tuple(box) for box in boxes.round(2).tolist()),
@@ -224,7 +187,8 @@ def _by_attention(
         )
     pooling = loaded.recogniser.spec.pooling
     method = f"attention: unnormalised frame scores of {pooling} pooling, sliding windows"
-    details = _details(reader, count, len(usable)) | {
+    remarks = _remarks(reader, settings, len(usable), len(frames))
+    details = _details(reader, remarks) | {
         "checkpoint": loaded.path,
         "checkpoint_sha256": loaded.digest,
     }
@@ -240,13 +204,25 @@ def _finite_scores(
         yield window.scores_by_frame()
 
 
-def _details(reader: VideoReader, count: int, usable_count: int) -> dict[str, Any]:
+def _remarks(
+    reader: VideoReader, settings: KeyFrameSettings, usable_count: int, found_count: int
+) -> list[str]:
     remarks = []
-    if usable_count < count:
+    by_settings = settings.per_shot is not None or settings.every_seconds is not None
+    wanted = COUNT if settings.count is None and not by_settings else settings.count
+    count = wanted and wanted_frames(wanted, usable_count, reader.duration_seconds)
+    if count and usable_count < count:
         what = "valid frames" if usable_count < len(reader) else "frames"
         remarks.append(f"expected {count} key frames, the video has {usable_count} {what}")
+    elif count and found_count < count:
+        why = "look different" if settings.distinct else "the limit per shot allows"
+        remarks.append(f"expected {count} key frames, {found_count} {why}")
     if reader.missing_end is not None:
         remarks.append(f"only its first {len(reader)} frames can be decoded: {reader.missing_end}")
+    return remarks
+
+
+def _details(reader: VideoReader, remarks: list[str]) -> dict[str, Any]:
     return {
         "decoder": reader.decoder,
         "vidattn": __version__,

@@ -10,7 +10,7 @@ from vidattn.files import write_text
 from vidattn.inference.keyframes import extract_keyframes, full_frames
 from vidattn.inference.windows import VideoAttention, WindowedRecogniser
 from vidattn.jobs.explain import Painter, overlay_sheet
-from vidattn.jobs.keyframes import contact_sheet
+from vidattn.jobs.keyframe_pictures import contact_sheet
 from vidattn.models import LoadedRecogniser
 from vidattn.video import open_video
 

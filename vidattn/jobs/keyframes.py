@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from inspect import signature
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vidattn import report
-from vidattn.errors import AnnotationError, VideoError
-from vidattn.files import write_bytes, written_together
-from vidattn.inference.keyframes import KeyFrames, check_selection, extract_keyframes, full_frames
-from vidattn.runs.failures import failed, is_failure
+from vidattn.errors import AnnotationError, ArgumentError, VideoError
+from vidattn.files import write_csv, written_together
+from vidattn.inference.keyframe_settings import KeyFrameSettings
+from vidattn.inference.keyframes import extract_keyframes
+from vidattn.jobs.keyframe_pictures import (
+    COLUMNS,
+    PICTURES,
+    PictureSettings,
+    poster_place,
+    table_rows,
+    write_images,
+)
+from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import counts, failures_of
 from vidattn.runs.provenance import versions
@@ -35,15 +39,7 @@ from vidattn.video.opening import check_decoder, check_salvageable
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
 
-SHEET_TILE_WIDTH = 320
-SHEET_FILE = "contact_sheet.png"
-# So that a run is the same whether these were given or not.
-_DEFAULTS = {
-    each.name: each.default
-    for each in signature(extract_keyframes).parameters.values()
-    if each.name not in ("path", "checkpoint", "decoder", "salvage", "device")
-}
-PICTURES = r"frame_\d+\.png|contact_sheet\.png"
+RECORD, TABLE = "keyframes.json", "keyframes.csv"
 
 
 def write_keyframes(
@@ -59,15 +55,20 @@ def write_keyframes(
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
     overwrite: bool = False,
+    picture_format: str = "jpeg",
+    quality: int = 90,
+    width: int | None = None,
+    poster: bool = False,
+    explain: bool = False,
     **settings: Any,
 ) -> dict[str, Any] | None:
     """Extract the key frames of videos and write them to files.
 
-    In `output`: a folder for each video with its frames at full resolution and `contact_sheet.png`,
-    and `keyframes.json` over all; below `output` folders are named like the videos below the folder
-    they share. If a video cannot be read, the failure is recorded there and the others are
-    processed. If none can be read, nothing is written. After an interruption, the same call resumes
-    the run. The processes of a launcher divide the videos.
+    In `output`: a folder for each video with its frames and `contact_sheet.png`, and
+    `keyframes.json` and `keyframes.csv` over all; below `output` folders are named like the
+    videos below the folder they share. Videos that cannot be read are recorded
+    there and the others go on; if none can be read, nothing is written. A run that was
+    interrupted goes on when called again with the same arguments; a launcher's processes share it.
 
     Args:
         videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
@@ -76,6 +77,8 @@ def write_keyframes(
         salvage: read damaged videos too; not with folders of images.
         processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
         overwrite: replace the pictures of an earlier run; see `vidattn.runs.results`.
+        picture_format, quality, width, poster, explain: see
+            `vidattn.jobs.keyframe_pictures.PictureSettings`.
         settings: of `extract_keyframes`.
 
     Returns:
@@ -87,7 +90,10 @@ def write_keyframes(
             would overwrite a file in `output`.
     """
     check_decoder(decoder, salvage=salvage)
-    check_selection(**settings)
+    wishes = KeyFrameSettings(**settings)
+    pictures = PictureSettings(picture_format, quality, width, poster, explain)
+    if checkpoint is not None:
+        wishes.check_for_model()
     limits = RunLimits(video_seconds, video_memory)
     processes = processes_for(checkpoint, processes)
     given = list(videos)
@@ -100,24 +106,28 @@ def write_keyframes(
     if checkpoint is not None:
         loaded = loaded_here(checkpoint, device, processes)
         model = to_share(checkpoint, loaded, processes)
-    own = _DEFAULTS | settings | {"decoder": decoder, "salvage": salvage}
+    own = asdict(wishes) | {"decoder": decoder, "salvage": salvage}
     folders = result_names(names)
     results = ResultFolder(
         output,
         "keyframes",
-        "keyframes.json",
+        RECORD,
+        [TABLE],
         folders=folders,
         pattern=PICTURES,
         overwrite=overwrite,
     )
-    work = _KeyFrameWork(names, folders, results, model, device, own)
+    work = _KeyFrameWork(names, folders, results, model, device, own, pictures)
     records = work_through(
         work,
         [[number] for number in range(len(names))],
         names,
         output=results,
-        settings=own
+        settings=_given(wishes)
+        | _given(pictures)
         | {
+            "decoder": decoder,
+            "salvage": salvage,
             "checkpoint_sha256": loaded and loaded.digest,
             "device": device_kind(model, device),
             "threads": thread_count(threads, processes),
@@ -135,9 +145,21 @@ def write_keyframes(
     found = _record(names, records)
     if found["videos"]:
         files = [record.get("files", {}) for record in records.values()]
-        return results.finish(found, {name: size for own in files for name, size in own.items()})
+        write_csv(results.folder / TABLE, COLUMNS, table_rows(found["videos"]))
+        sizes = {name: size for own in files for name, size in own.items()}
+        sizes[TABLE] = (results.folder / TABLE).stat().st_size
+        return results.finish(found, sizes)
     results.abandon()
     return found
+
+
+def _given(settings: KeyFrameSettings | PictureSettings) -> dict[str, Any]:
+    """What is not as it is by default: a run is the same whether defaults were given or not."""
+    return {
+        each.name: getattr(settings, each.name)
+        for each in fields(settings)
+        if getattr(settings, each.name) != each.default
+    }
 
 
 def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, Any]:
@@ -159,6 +181,7 @@ class _KeyFrameWork:
     model: str | LoadedRecogniser | None
     device: str
     settings: Mapping[str, Any]
+    pictures: PictureSettings
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = None if self.model is None else loaded_in(shard, self.model, self.device)
@@ -174,6 +197,7 @@ class _KeyFrameWork:
                 images = write_images(
                     found,
                     temporary,
+                    settings=self.pictures,
                     decoder=self.settings["decoder"],
                     salvage=self.settings["salvage"],
                 )
@@ -184,50 +208,15 @@ class _KeyFrameWork:
                 self.results.remove_replaced(folder)
         except VideoError as error:
             return failed(error)
-        record = found.to_json()
+        except ArgumentError as error:  # nothing of this video lies between --from and --to
+            reason = str(error).removeprefix(f"{self.videos[number]}: ")
+            return failure(type(error).__name__, reason)
+        record = found.to_json(explain=self.pictures.explain)
         for frame, image in zip(record["frames"], images, strict=True):
             frame["image"] = f"{folder}/{image.name}"
+        if self.pictures.poster:
+            record["poster"] = {
+                "frame_index": found.frames[poster_place(found)].frame_index,
+                "image": f"{folder}/poster{self.pictures.ending}",
+            }
         return record | {"files": files}
-
-
-def write_images(
-    found: KeyFrames, folder: Path, *, decoder: str, salvage: bool = False
-) -> list[Path]:
-    """The key frames at full resolution as PNG files, and a contact sheet beside them."""
-    indices = [frame.frame_index for frame in found.frames]
-    paths = [folder / f"frame_{index:06d}.png" for index in indices]
-    small: list[NDArray[np.uint8]] = []
-    pictures = full_frames(found.path, indices, decoder=decoder, salvage=salvage)
-    for path, picture in zip(paths, pictures, strict=True):
-        write_bytes(path, report.encode_image(picture))
-        small.append(report.shrink(picture, SHEET_TILE_WIDTH))
-    write_bytes(folder / SHEET_FILE, contact_sheet(found, small))
-    return paths
-
-
-def contact_sheet(
-    found: KeyFrames,
-    pixels: Iterable[NDArray[np.uint8]],
-    *,
-    title: str | None = None,
-    tile_width: int = SHEET_TILE_WIDTH,
-) -> bytes:
-    """PNG of all key frames with their times, scores and regions.
-
-    Args:
-        pixels: uint8 (H, W, 3) each, the frames at full resolution or smaller.
-        title: the video's name where None.
-    """
-    width = found.details["size"][1]
-    tiles = [
-        report.SheetFrame(
-            picture,
-            frame.frame_index,
-            frame.seconds,
-            frame.score,
-            np.array(frame.regions).reshape(-1, 4) * (picture.shape[1] / width),
-        )
-        for frame, picture in zip(found.frames, pixels, strict=True)
-    ]
-    title = Path(found.path).name if title is None else title
-    return report.encode_image(report.draw_contact_sheet(tiles, title=title, tile_width=tile_width))

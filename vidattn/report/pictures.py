@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from functools import cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,16 +52,16 @@ def heat_colours(values: ArrayLike) -> Pixels:
     return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
-def encode_image(pixels: Pixels, encoding: Literal["png", "jpeg"] = "png") -> bytes:
-    """uint8 (H, W, 3) -> the bytes of a PNG or JPEG file."""
+def encode_image(pixels: Pixels, encoding: str = "png", *, quality: int = 88) -> bytes:
+    """uint8 (H, W, 3) -> the bytes of a "png", "jpeg" or "webp" file; a PNG loses nothing."""
     image = Image.fromarray(pixel_array("pixels", pixels, 3))
     buffer = io.BytesIO()
     if encoding == "png":
         image.save(buffer, "PNG", compress_level=PNG_LEVEL)
-    elif encoding == "jpeg":
-        image.save(buffer, "JPEG", quality=88)
+    elif encoding in ("jpeg", "webp"):
+        image.save(buffer, encoding.upper(), quality=quality)
     else:
-        raise ArgumentError(f"encoding: expected 'png' or 'jpeg', got {encoding!r}")
+        raise ArgumentError(f"encoding: expected 'png', 'jpeg' or 'webp', got {encoding!r}")
     return buffer.getvalue()
 
 

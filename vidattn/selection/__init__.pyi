@@ -1,7 +1,5 @@
-from .coverage import Sketch as Sketch
 from .coverage import cover_frames as cover_frames
 from .coverage import coverage_scores as coverage_scores
-from .coverage import sketch_frames as sketch_frames
 from .differences import difference_maps as difference_maps
 from .differences import difference_scores as difference_scores
 from .differences import difference_scores_and_maps as difference_scores_and_maps
@@ -11,6 +9,9 @@ from .frames import select_frames as select_frames
 from .frames import stream_merged as stream_merged
 from .frames import uniform_frames as uniform_frames
 from .frames import upsample_scores as upsample_scores
+from .picked import Pick as Pick
+from .picked import Picks as Picks
+from .picks import pick_frames as pick_frames
 from .regions import cells_to_pixels as cells_to_pixels
 from .regions import energy_box as energy_box
 from .regions import peak_location as peak_location
@@ -18,3 +19,5 @@ from .regions import threshold_regions as threshold_regions
 from .shots import Transition as Transition
 from .shots import find_transitions as find_transitions
 from .shots import shot_bounds as shot_bounds
+from .sketch import Sketch as Sketch
+from .sketch import sketch_frames as sketch_frames

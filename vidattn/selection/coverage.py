@@ -13,76 +13,15 @@ The description, the weighting by sharpness and the bounded sketch are ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vidattn.arrays import FloatArray, IntArray, at_least
-from vidattn.selection.differences import Chunks, stream_chunks
 from vidattn.selection.gaps import Gaps
+from vidattn.selection.sketch import Sketch
 
-_GRID = 6  # colours are averaged over 6 × 6 cells
-_BINS = 4  # and counted in 4 × 4 × 4 bins
-_ANALYSED_SIDE = 128  # pixels of the longer side that are looked at
 _LEAST_GAIN = 0.01  # a hundredth of one frame of the video that is wholly stood for
 _TIME_WEIGHT = 0.15  # the whole video's length, beside the distance of black from white, about 1
-
-
-@dataclass(frozen=True, eq=False)
-class Sketch:
-    """At most a few thousand frames of a video, described.
-
-    Attributes:
-        indices: (S,) frame positions, increasing: the sharpest of each `step` frames.
-        features: (S, D) float32; their Euclidean distance says how different two frames look.
-        sharpness: (S,) float32, mean squared Laplacian of the brightness, at a reduced size.
-        frame_count: T, the frames of the whole video.
-        step: frames of the video for each one of the sketch, the last one perhaps for fewer.
-    """
-
-    indices: IntArray
-    features: NDArray[np.float32]
-    sharpness: NDArray[np.float32]
-    frame_count: int
-    step: int
-
-
-def sketch_frames(frames: Chunks, *, limit: int = 2048) -> Sketch:
-    """Describe a video of any length in bounded memory.
-
-    Whenever `limit` descriptions are held, the sharper one of each two neighbours is kept, and
-    from then on one frame in twice as many. Up to `limit` − 1 frames nothing is left out.
-
-    Args:
-        frames: uint8 (T, H, W, 3), or an iterable of such chunks in order. A short side of
-            64 to 128 pixels is plenty; larger frames are thinned first.
-        limit: most descriptions held, even, at least 2.
-    """
-    limit = 2 * (at_least("limit", limit, 2) // 2)
-    kept: list[tuple[float, int, NDArray[np.float32]]] = []  # sharpness, frame, description
-    step, group, frame_count = 1, 0, 0
-    for chunk in stream_chunks(frames):
-        for frame in chunk:
-            sharpness, features = _describe(frame)
-            entry = (sharpness, frame_count, features)
-            if group:
-                kept[-1] = max(kept[-1], entry, key=lambda item: item[0])
-            else:
-                kept.append(entry)
-            frame_count += 1
-            group = (group + 1) % step
-            if group == 0 and len(kept) == limit:
-                pairs = zip(kept[::2], kept[1::2], strict=True)
-                kept = [max(pair, key=lambda item: item[0]) for pair in pairs]
-                step *= 2
-    return Sketch(
-        indices=np.array([entry[1] for entry in kept], dtype=np.int64),
-        features=np.stack([entry[2] for entry in kept]),
-        sharpness=np.array([entry[0] for entry in kept], dtype=np.float32),
-        frame_count=frame_count,
-        step=step,
-    )
 
 
 def coverage_scores(sketch: Sketch, *, positions: ArrayLike | None = None) -> FloatArray:
@@ -205,39 +144,3 @@ def _durations(sketch: Sketch, gaps: Gaps) -> NDArray[np.float32]:
     starts = gaps.positions[:: sketch.step]
     lengths = np.diff(starts, append=gaps.positions[0] + gaps.length)
     return (lengths / lengths.mean()).astype(np.float32)
-
-
-def _describe(frame: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32]]:
-    """(sharpness, features (D,)) of one frame (H, W, 3)."""
-    thin = max(1, -(-max(frame.shape[:2]) // _ANALYSED_SIDE))
-    pixels = frame[::thin, ::thin]
-    light = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    colours = _grid_means(pixels.astype(np.float32) / np.float32(255))
-    bins = (pixels >> 6).reshape(-1, 3).astype(np.int64) @ np.array([_BINS**2, _BINS, 1])
-    histogram = np.bincount(bins, minlength=_BINS**3) / len(bins)
-    # Each part's distance is about 1 between black and white; square roots make the
-    # histogram's the Hellinger distance.
-    features = np.concatenate(
-        [colours.ravel() / np.sqrt(colours.size), np.sqrt(histogram) / np.sqrt(2)]
-    )
-    return _laplacian_energy(light), features.astype(np.float32)
-
-
-def _grid_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H, W, 3) -> (6, 6, 3) means; cells repeat pixels where the frame has fewer than 6."""
-    for axis in (0, 1):
-        length = values.shape[axis]
-        starts = np.arange(_GRID) * length // _GRID
-        ends = np.maximum((np.arange(_GRID) + 1) * length // _GRID, starts + 1)
-        parts = zip(starts, ends, strict=True)
-        means = [values.take(range(a, b), axis=axis).mean(axis=axis) for a, b in parts]
-        values = np.stack(means, axis=axis)
-    return values
-
-
-def _laplacian_energy(light: NDArray[np.float32]) -> float:
-    if min(light.shape) < 3:
-        return 0.0
-    inner = light[1:-1, 1:-1]
-    around = light[:-2, 1:-1] + light[2:, 1:-1] + light[1:-1, :-2] + light[1:-1, 2:]
-    return float(((around - 4 * inner) ** 2).mean())

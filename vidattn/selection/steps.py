@@ -119,14 +119,16 @@ def block_distances(cells: Cells, others: Cells) -> NDArray[np.float32]:
     reach = 2 * _MOVES + 1
     padded = np.pad(others, ((0, 0), (_MOVES, _MOVES), (_MOVES, _MOVES), (0, 0)), mode="edge")
     smallest = np.full((count, height // BLOCK, width // BLOCK), np.inf, np.float32)
+    differences, ones = np.empty_like(cells), np.ones(3 * BLOCK, np.float32)
     for down in range(reach):
         for right in range(reach):
             moved = padded[:, down : down + height, right : right + width]
-            differences = np.abs(cells - moved).reshape(
-                count, height // BLOCK, BLOCK, width // BLOCK, BLOCK * 3
-            )
-            np.minimum(smallest, differences.mean(axis=(2, 4)), out=smallest)
-    means: NDArray[np.float32] = smallest.mean(axis=(1, 2))
+            np.abs(np.subtract(cells, moved, out=differences), out=differences)
+            # A product with ones: NumPy's own sums over short axes take three times as long.
+            rows = differences.reshape(-1, 3 * BLOCK) @ ones
+            sums = rows.reshape(count, height // BLOCK, BLOCK, width // BLOCK).sum(axis=2)
+            np.minimum(smallest, sums, out=smallest)
+    means: NDArray[np.float32] = smallest.mean(axis=(1, 2)) / np.float32(3 * BLOCK**2)
     return means
 
 

@@ -1,0 +1,157 @@
+"""Key frames as picture files, in a contact sheet and in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn import report
+from vidattn.errors import ArgumentError
+from vidattn.files import write_bytes
+from vidattn.inference.keyframe_results import KeyFrames
+from vidattn.inference.keyframes import full_frames
+from vidattn.naming import choose
+
+SHEET_TILE_WIDTH = 320
+SHEET_FILE = "contact_sheet.png"
+# Name of a format -> ending of its files.
+FORMATS = {"jpeg": ".jpg", "webp": ".webp", "png": ".png"}
+# Names of all that is written for one video.
+PICTURES = (
+    r"frame_\d+(_-?\d+-\d\d-\d\d\.\d{3})?\.(jpg|webp|png)|poster\.(jpg|webp|png)|contact_sheet\.png"
+)
+COLUMNS = ("video", "frame_index", "seconds", "shot", "score", "reason", "flaw", "label",
+           "probability", "image")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """How key frames are written.
+
+    Attributes:
+        picture_format: one of `FORMATS`.
+        quality: of JPEG and WebP, 1 to 100.
+        width: pixels that no picture is wider than; None for the size of the video.
+        poster: write the best key frame once more, as `poster`.
+        explain: list the candidates that were dropped, with reasons.
+
+    Raises:
+        ArgumentError, UnknownNameError: one is out of range.
+    """
+
+    picture_format: str = "jpeg"
+    quality: int = 90
+    width: int | None = None
+    poster: bool = False
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        choose("picture_format", self.picture_format, FORMATS)
+        if not 1 <= self.quality <= 100:
+            raise ArgumentError(f"quality: expected 1 to 100, got {self.quality}")
+        if self.width is not None and self.width < 1:
+            raise ArgumentError(f"width: expected at least 1 pixel, got {self.width}")
+
+    @property
+    def ending(self) -> str:
+        """Of the files' names."""
+        return FORMATS[self.picture_format]
+
+
+def picture_name(frame_index: int, seconds: float, ending: str) -> str:
+    """The name of a key frame's file, which says when it is.
+
+    >>> picture_name(123, 4.92, ".jpg"), picture_name(99000, 3723.5, ".png")
+    ('frame_000123_00-00-04.920.jpg', 'frame_099000_01-02-03.500.png')
+    """
+    milliseconds = round(abs(seconds) * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    sign = "-" if seconds < 0 and milliseconds else ""
+    time = f"{sign}{hours:02}-{minutes:02}-{rest // 1000:02}.{rest % 1000:03}"
+    return f"frame_{frame_index:06d}_{time}{ending}"
+
+
+def write_images(
+    found: KeyFrames,
+    folder: Path,
+    *,
+    settings: PictureSettings,
+    decoder: str,
+    salvage: bool = False,
+) -> list[Path]:
+    """The key frames as files, with a contact sheet and perhaps a poster beside them."""
+    paths = [
+        folder / picture_name(frame.frame_index, frame.seconds, settings.ending)
+        for frame in found.frames
+    ]
+    best = poster_place(found)
+    small: list[NDArray[np.uint8]] = []
+    indices = [frame.frame_index for frame in found.frames]
+    pictures = full_frames(found.path, indices, decoder=decoder, salvage=salvage)
+    for place, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
+        shown = picture if settings.width is None else report.shrink(picture, settings.width)
+        encoded = report.encode_image(shown, settings.picture_format, quality=settings.quality)
+        write_bytes(path, encoded)
+        if settings.poster and place == best:
+            write_bytes(folder / f"poster{settings.ending}", encoded)
+        small.append(report.shrink(picture, SHEET_TILE_WIDTH))
+    write_bytes(folder / SHEET_FILE, contact_sheet(found, small))
+    return paths
+
+
+def poster_place(found: KeyFrames) -> int:
+    """Which key frame alone stands best for its video; one with a flaw only if all have one."""
+    return max(
+        range(len(found.frames)),
+        key=lambda place: (not found.frames[place].flaw, found.frames[place].score),
+    )
+
+
+def table_rows(videos: Iterable[Mapping[str, Any]]) -> list[Sequence[Any]]:
+    """Rows of `COLUMNS` for the videos of a record."""
+    return [
+        [
+            "" if value is None else value
+            for value in (
+                video["video"], frame["frame_index"], round(frame["seconds"], 6), frame["shot"],
+                round(frame["score"], 6), frame["reason"], frame["flaw"], frame["label"],
+                frame["probability"], frame["image"],
+            )
+        ]
+        for video in videos
+        for frame in video["frames"]
+    ]  # fmt: skip
+
+
+def contact_sheet(
+    found: KeyFrames,
+    pixels: Iterable[NDArray[np.uint8]],
+    *,
+    title: str | None = None,
+    tile_width: int = SHEET_TILE_WIDTH,
+) -> bytes:
+    """PNG of all key frames with their times, scores and regions.
+
+    Args:
+        pixels: uint8 (H, W, 3) each, the frames at full resolution or smaller.
+        title: the video's name where None.
+    """
+    width = found.details["size"][1]
+    tiles = [
+        report.SheetFrame(
+            picture,
+            frame.frame_index,
+            frame.seconds,
+            frame.score,
+            np.array(frame.regions).reshape(-1, 4) * (picture.shape[1] / width),
+        )
+        for frame, picture in zip(found.frames, pixels, strict=True)
+    ]
+    title = Path(found.path).name if title is None else title
+    return report.encode_image(report.draw_contact_sheet(tiles, title=title, tile_width=tile_width))

@@ -1,0 +1,180 @@
+"""Which frames may become key frames, and what is wrong with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.arrays import FloatArray, IntArray
+from vidattn.selection.descriptions import Measures
+from vidattn.selection.shots import Transition, shot_bounds
+from vidattn.selection.sketch import Sketch
+
+# Flaws, the lesser one first. Of frames with a larger flaw one is taken only where none of a lesser
+# flaw is left.
+NONE, NEAR_CUT, BLURRED, DIMMED, BETWEEN_SHOTS, BLANK = range(6)
+FLAWS = ("", "near a cut", "blurred", "darker than its shot", "between two shots", "blank")
+
+# Grey levels. A frame of less contrast is blank; a nearly black or white one is with a little more.
+_BLANK_CONTRAST, _EXTREME_CONTRAST = 3.0, 8.0
+_NEARLY_BLACK, _NEARLY_WHITE = 12.0, 243.0
+# A blurred frame has less than this share of the sharpness of its shot's sharper frames, or of that
+# of the film's ordinary ones.
+_BLUR_IN_SHOT, _BLUR_IN_FILM = 0.3, 0.03
+# Both brightness and contrast of a frame that fades in or out are below this share of its shot's.
+_DIM = 0.6
+# Fewer frames between two gradual transitions are part of these.
+_LEAST_SHOT = 4
+# A margin leaves at least this share of a shot, in its middle.
+_MARGIN_SHARE = 0.45
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Some frames of a video that stand for all.
+
+    Attributes:
+        indices: (C,) frames, increasing.
+        rows: (C,) the description of each in the sketch.
+        shots: (C,) number of the shot, from 0; -1 between two shots.
+        flaws: (C,) places in `FLAWS`.
+        shown: (C,) how long what each stands for is shown; 1 on average.
+        sharpness: (C,), see `Measures`.
+        shot_count: of the video.
+        all_shots, all_flaws: (T,) the same of every frame.
+    """
+
+    indices: IntArray
+    rows: IntArray
+    shots: IntArray
+    flaws: NDArray[np.int8]
+    shown: NDArray[np.float32]
+    sharpness: NDArray[np.float32]
+    shot_count: int
+    all_shots: IntArray
+    all_flaws: NDArray[np.int8]
+
+
+def find_candidates(
+    sketch: Sketch,
+    measures: Measures,
+    transitions: Iterable[Transition],
+    positions: FloatArray,
+    *,
+    margin: float = 0.0,
+    limit: int = 1024,
+) -> Candidates:
+    """The best frame of each short stretch of each shot.
+
+    Args:
+        sketch: of the video.
+        measures: of its T frames.
+        transitions: in order.
+        positions: (T,), where each frame lies.
+        margin: frames so close to a cut are flawed, in the units of `positions`.
+        limit: about how many candidates are wanted, beside one for each shot.
+    """
+    bounds = shot_bounds([[a, b] for a, b, _ in transitions], sketch.frame_count)
+    shots = _shot_numbers(bounds, sketch.frame_count)
+    flaws = find_flaws(measures, bounds, positions, margin=margin)
+    frames = np.arange(sketch.frame_count)
+    entries = np.minimum(frames // sketch.step, len(sketch.indices) - 1)
+    elsewhere = shots[sketch.indices[entries]] != shots
+    good = flaws == flaws.min()
+    # Frames with flaws take no candidates from the others.
+    stretches = np.cumsum(good) // max(1, -(-int(good.sum()) // limit))
+    order = np.lexsort((-measures.sharpness, elsewhere, flaws, shots, stretches))
+    keys = stretches[order] * (len(bounds) + 1) + shots[order] + 1
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    ends = np.append(positions[1:], 2 * positions[-1] - positions[-2] if len(positions) > 1 else 1)
+    shown = np.add.reduceat((ends - positions)[order], first)
+    chosen = order[first]
+    in_time = np.argsort(chosen)
+    mean = float(shown.mean()) or 1.0
+    return Candidates(
+        indices=chosen[in_time],
+        rows=entries[chosen][in_time],
+        shots=shots[chosen][in_time],
+        flaws=flaws[chosen][in_time],
+        shown=(shown / mean)[in_time].astype(np.float32),
+        sharpness=measures.sharpness[chosen][in_time],
+        shot_count=len(bounds),
+        all_shots=shots,
+        all_flaws=flaws,
+    )
+
+
+def find_flaws(
+    measures: Measures, bounds: IntArray, positions: FloatArray, *, margin: float = 0.0
+) -> NDArray[np.int8]:
+    """(T,) places in `FLAWS`: what is worst about each frame.
+
+    Args:
+        bounds: (V, 2) first frame of each shot, and the frame behind its last.
+        positions, margin: see `find_candidates`.
+    """
+    flaws = np.full(len(measures.contrast), BETWEEN_SHOTS, np.int8)
+    blank, dim = _blank(measures), np.zeros(len(flaws), np.bool_)
+    textured = measures.sharpness[~blank]
+    ordinary = float(np.median(textured)) if len(textured) else 0.0
+    for number, (start, end) in enumerate(bounds.tolist()):
+        own = slice(start, end)
+        if end - start < _LEAST_SHOT and _beside_gradual(bounds, number):
+            continue
+        flaws[own] = NONE
+        if margin > 0:
+            places = positions[own]
+            reach = min(margin, _MARGIN_SHARE * float(places[-1] - places[0]))
+            near = np.zeros(end - start, np.bool_)
+            if number > 0:
+                near |= places - places[0] < reach
+            if number < len(bounds) - 1:
+                near |= places[-1] - places < reach
+            flaws[own][near] = NEAR_CUT
+        seen = ~blank[own]
+        if not seen.any():
+            continue
+        sharpness = measures.sharpness[own]
+        least = max(
+            _BLUR_IN_SHOT * float(np.quantile(sharpness[seen], 0.8)), _BLUR_IN_FILM * ordinary
+        )
+        flaws[own][sharpness < least] = BLURRED
+        light, contrast = measures.brightness[own], measures.contrast[own]
+        dim[own] = (light < _DIM * np.quantile(light[seen], 0.75)) & (
+            contrast < _DIM * np.quantile(contrast[seen], 0.75)
+        )
+    flaws[_beside(dim, blank) & (flaws != BETWEEN_SHOTS)] = DIMMED
+    flaws[blank] = BLANK
+    return flaws
+
+
+def _blank(measures: Measures) -> NDArray[np.bool_]:
+    extreme = (measures.brightness < _NEARLY_BLACK) | (measures.brightness > _NEARLY_WHITE)
+    blank: NDArray[np.bool_] = (measures.contrast < _BLANK_CONTRAST) | (
+        extreme & (measures.contrast < _EXTREME_CONTRAST)
+    )
+    return blank
+
+
+def _beside_gradual(bounds: IntArray, number: int) -> bool:
+    """Whether a shot begins or ends with a gradual transition."""
+    before = number > 0 and bounds[number, 0] > bounds[number - 1, 1]
+    return bool(before or (number + 1 < len(bounds) and bounds[number + 1, 0] > bounds[number, 1]))
+
+
+def _beside(dim: NDArray[np.bool_], blank: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Dim frames with nothing but dim ones between them and a blank one: what fades in or out."""
+    runs = np.cumsum(np.diff(dim | blank, prepend=False))
+    fades = np.isin(runs, np.unique(runs[blank]))
+    faded: NDArray[np.bool_] = dim & ~blank & fades
+    return faded
+
+
+def _shot_numbers(bounds: IntArray, frame_count: int) -> IntArray:
+    numbers = np.full(frame_count, -1, np.int64)
+    for number, (start, end) in enumerate(bounds.tolist()):
+        numbers[start:end] = number
+    return numbers

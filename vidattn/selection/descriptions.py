@@ -1,0 +1,94 @@
+"""What a frame looks like, in a few numbers: to compare frames, and to tell poor ones."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.selection.cells import cell_means
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+_GRID = 6  # colours are averaged over 6 × 6 cells
+_BINS = 4  # and counted in 4 × 4 × 4 bins
+_COMMON_GRID = 24  # of which both are made
+_FINE_GRID = 8  # the largest change of one of 8 × 8 cells counts by itself
+COLOURS = 3 * _GRID**2  # the first features are the colours of the cells
+_ANALYSED_SIDE = 192  # pixels of the longer side that are looked at
+
+
+class Measures(NamedTuple):
+    """What tells poor frames, of each of T frames.
+
+    Attributes:
+        sharpness: (T,) mean squared Laplacian of the brightness, at the size given.
+        contrast: (T,) standard deviation of the brightness, in grey levels.
+        brightness: (T,) its mean, in grey levels [0, 255].
+    """
+
+    sharpness: Floats
+    contrast: Floats
+    brightness: Floats
+
+
+def thinned(frames: Pixels) -> Pixels:
+    """(T, H, W, 3), every n-th pixel, so that no side is longer than what is looked at."""
+    thin = max(1, -(-max(frames.shape[1:3]) // _ANALYSED_SIDE))
+    return frames[:, ::thin, ::thin]
+
+
+def measure(frames: Pixels) -> Measures:
+    """Sharpness, contrast and brightness of frames (T, H, W, 3)."""
+    light = frames[..., 0] * np.uint16(77)
+    light += frames[..., 1] * np.uint16(150)
+    light += frames[..., 2] * np.uint16(29)
+    light >>= 8
+    flat = light.reshape(len(light), -1).astype(np.float32)
+    brightness = flat.mean(axis=1)
+    flat -= brightness[:, None]
+    contrast = np.sqrt(np.einsum("ij,ij->i", flat, flat) / flat.shape[1])
+    return Measures(_laplacian_energy(light.astype(np.int16)), contrast, brightness)
+
+
+def describe(frames: Pixels) -> tuple[Floats, Floats]:
+    """Frames (T, H, W, 3) -> features (T, D) and fine cells (T, 64).
+
+    Features are colours on a coarse grid and a colour histogram; the Euclidean distance of two is
+    about 1 between black and white in each part. Square roots make the histogram's the Hellinger
+    distance. Fine cells are mean brightnesses in [0, 1].
+    """
+    count = len(frames)
+    cells = cell_means(frames, (_COMMON_GRID, _COMMON_GRID)) / np.float32(255)
+    colours = _coarser(cells, _GRID).reshape(count, -1)
+    # A quarter of the pixels makes the same histogram.
+    some = frames[:, ::2, ::2] if min(frames.shape[1:3]) >= 32 else frames
+    bins = (some >> 6).astype(np.int32) @ np.array([_BINS**2, _BINS, 1], np.int32)
+    bins = bins.reshape(count, -1) + _BINS**3 * np.arange(count, dtype=np.int32)[:, None]
+    counts = np.bincount(bins.ravel(), minlength=count * _BINS**3).reshape(count, -1)
+    histogram = np.sqrt(counts / bins.shape[1]) / np.sqrt(2)
+    features = np.concatenate([colours / np.sqrt(colours.shape[1]), histogram], axis=1)
+    fine = _coarser(cells, _FINE_GRID) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return features.astype(np.float32), fine.reshape(count, -1)
+
+
+def _coarser(cells: Floats, grid: int) -> Floats:
+    """(T, 24, 24, 3) -> (T, grid, grid, 3)."""
+    side = _COMMON_GRID // grid
+    means: Floats = cells.reshape(len(cells), grid, side, grid, side, -1).mean(axis=(2, 4))
+    return means
+
+
+def _laplacian_energy(light: NDArray[np.int16]) -> Floats:
+    """(T, H, W) grey levels -> (T,)."""
+    if min(light.shape[1:]) < 3:
+        return np.zeros(len(light), np.float32)
+    edges = light[:, :-2, 1:-1] + light[:, 2:, 1:-1]
+    edges += light[:, 1:-1, :-2]
+    edges += light[:, 1:-1, 2:]
+    edges -= 4 * light[:, 1:-1, 1:-1]
+    flat = edges.reshape(len(edges), -1).astype(np.float32)
+    energy: Floats = np.einsum("ij,ij->i", flat, flat) / np.float32(flat.shape[1])
+    return energy

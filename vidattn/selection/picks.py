@@ -1,0 +1,284 @@
+"""Key frames of a film: spread over its shots and its time, like what they stand for, none poor.
+
+Every shot gets a key frame before any gets a second one, and every equal stretch of the film before
+another stretch gets a second one: that is what keeps them apart on films of repeated scenes. Among
+the frames that may come next, the one is taken that stands best for what no key frame resembles yet
+(Gygli et al., CVPR 2015; see `vidattn.selection.coverage`). Two frames differ by the mean over the
+picture and by the largest change of one cell, so that a small subject that moves is not averaged
+away. Frames with flaws come last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vidattn.arrays import FloatArray, at_least
+from vidattn.errors import ArgumentError
+from vidattn.selection.candidates import FLAWS, NONE, Candidates, find_candidates
+from vidattn.selection.descriptions import COLOURS
+from vidattn.selection.gaps import Gaps
+from vidattn.selection.picked import Pick, Picks, each_filled, filled_up
+from vidattn.selection.shots import Transition
+from vidattn.selection.sketch import Sketch
+
+BEST_OF_SHOT = "best of its shot"
+_CELL_WEIGHT = 0.25  # of the largest change of one cell, beside the mean over all
+_TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary difference of two frames
+_NEAR_COPY = 0.0015  # squared difference of two frames that look the same
+_LEAST_GAIN = 0.01  # share of the film that one more frame stands for, where the number is open
+_MOST_CANDIDATES = 4096
+
+
+def pick_frames(
+    sketch: Sketch,
+    transitions: Iterable[Transition] = (),
+    count: int | None = 8,
+    *,
+    per_shot: int | None = None,
+    distinct: bool = False,
+    minimum_gap: float = 0,
+    margin: float = 0,
+    stretch: float | None = None,
+    positions: ArrayLike | None = None,
+) -> Picks:
+    """Choose the key frames of a film.
+
+    Args:
+        sketch: of the whole film, as `sketch_frames` gives it.
+        transitions: between its shots, in order.
+        count: frames wanted, at least 1: never fewer unless the film has fewer, `per_shot` allows
+            fewer, or `distinct` drops some. None: `per_shot` of each shot, one of each
+            `stretch`, or else as many as the film needs, without near-copies.
+        per_shot: most frames of one shot.
+        distinct: frames that look like one that is kept are dropped.
+        minimum_gap: frames closer than this suppress each other, if enough are left.
+        margin: frames so close to a cut come last; each shot keeps at least its middle.
+        stretch: one frame of each stretch of this length instead.
+        positions: (T,), not decreasing: where each frame lies, such as its seconds; None to count
+            frames. The lengths above are in its units.
+    """
+    if sketch.measures is None:
+        raise ArgumentError("sketch: expected one with the measures of every frame")
+    for name, number in (("count", count), ("per_shot", per_shot)):
+        if number is not None:
+            at_least(name, number, 1)
+    gaps = Gaps(sketch.frame_count, minimum_gap, positions)
+    candidates = find_candidates(
+        sketch,
+        sketch.measures,
+        transitions,
+        gaps.positions,
+        margin=margin,
+        limit=min(max(1024, 2 * (count or 0)), _MOST_CANDIDATES),
+    )
+    choice = _Choice(sketch, candidates, gaps, count, per_shot, distinct)
+    if stretch is not None:
+        choice.take_each(stretch)
+    elif count is None and per_shot is None:
+        choice.take_as_needed()
+    else:
+        choice.take(sketch.frame_count if count is None else min(count, sketch.frame_count))
+    picks = choice.picks()
+    if stretch is not None:
+        return each_filled(picks, candidates, stretch, gaps.positions)
+    if count is None or per_shot is not None or distinct:
+        return picks
+    return filled_up(picks, candidates, min(count, sketch.frame_count), gaps.positions)
+
+
+class _Choice:
+    """Chooses candidates one by one."""
+
+    def __init__(
+        self,
+        sketch: Sketch,
+        candidates: Candidates,
+        gaps: Gaps,
+        count: int | None,
+        per_shot: int | None,
+        distinct: bool,
+    ) -> None:
+        self._frames, self._gaps, self._per_shot = candidates, gaps, per_shot
+        self._distinct = distinct or (count is None and per_shot is None)
+        self._places = gaps.positions[candidates.indices] - gaps.positions[0]
+        self._squares, copies = _squares(sketch, candidates.rows)
+        self._copies = copies <= _NEAR_COPY
+        typical = float(np.median(self._squares)) or 1.0
+        alike = np.exp(-self._squares / max(typical, _NEAR_COPY))
+        weights = _sharpness_weights(candidates)
+        shown = candidates.shown * (candidates.flaws == candidates.flaws.min())
+        self._total = float(shown.sum())
+        self.scores = (alike * weights * shown[:, None]).sum(axis=0) / self._total
+        self._stretches = count or (per_shot or 1) * candidates.shot_count
+        if count is not None or per_shot is not None:
+            apart = np.abs(self._places[:, None] - self._places) * self._stretches / gaps.length
+            alike *= np.exp(-_TIME_WEIGHT * np.minimum(apart, 3) ** 2)
+        self._represents = (alike * weights * shown[:, None]).astype(np.float32)
+        self._covered = np.zeros(len(candidates.indices), np.float32)
+        self._in_shot = np.zeros(candidates.shot_count + 1, np.int64)
+        self._blocked = gaps.blocked_by([])
+        self._open = np.ones(len(candidates.indices), np.bool_)
+        self.kept: dict[int, str] = {}
+
+    def take(self, count: int) -> None:
+        """Candidates by their flaws, then by the gap, then by shot and stretch."""
+        for level in range(int(self._frames.flaws.max()) + 1):
+            while len(self.kept) < count:
+                free = self._free(level)
+                if not free.any():
+                    break
+                near = free & ~self._blocked[self._frames.indices]
+                if not near.any():
+                    self._gaps.shrink()
+                    self._blocked = self._gaps.blocked_by(self._frames.indices[list(self.kept)])
+                    continue
+                self._keep(*self._preferred(near))
+
+    def take_each(self, length: float) -> None:
+        """The candidate with the least flaw, and of these the best, of each stretch."""
+        numbers = (self._places / length).astype(np.int64)
+        for number in np.unique(numbers):
+            own = (numbers == number) & self._free(len(FLAWS))
+            if own.any():
+                own &= self._frames.flaws == self._frames.flaws[own].min()
+                self._keep(self._best(own), "best of its stretch of time")
+
+    def take_as_needed(self) -> None:
+        """One of each shot, then more while they stand for enough; no near-copies."""
+        least = int(self._frames.flaws.min())
+        while (free := self._free(least)).any():
+            new = free & (self._in_shot[self._frames.shots] == 0)
+            best = self._best(new if new.any() else free)
+            if not new.any() and self._gains()[best] < _LEAST_GAIN * self._total:
+                break
+            self._keep(best, BEST_OF_SHOT if new.any() else "shows what no other shows")
+
+    def _free(self, level: int) -> NDArray[np.bool_]:
+        free = self._open & (self._frames.flaws <= level)
+        if self._per_shot is not None:
+            free &= self._in_shot[self._frames.shots] < self._per_shot
+        return free
+
+    def _preferred(self, free: NDArray[np.bool_]) -> tuple[int, str]:
+        """The next of some candidates, and why."""
+        counts = self._in_shot[self._frames.shots]
+        new = free & (counts == 0) & (self._frames.shots >= 0)
+        stretches = self._stretches
+        empty = free & self._in_empty_stretch(stretches)
+        if (new & empty).any() or new.any():
+            return self._best(new & empty if (new & empty).any() else new), BEST_OF_SHOT
+        if self._per_shot is not None:
+            free = free & (counts == counts[free].min())
+            empty &= free
+        while not empty.any() and stretches < len(self._places):
+            stretches *= 2
+            empty = free & self._in_empty_stretch(stretches)
+        if empty.any():
+            return self._best(empty), "best of a stretch that had none"
+        return self._best(free), "best of what was left"
+
+    def _in_empty_stretch(self, stretches: int) -> NDArray[np.bool_]:
+        numbers = np.minimum((self._places * stretches / self._gaps.length), stretches - 1)
+        numbers = numbers.astype(np.int64)
+        used = np.zeros(stretches, np.bool_)
+        used[numbers[list(self.kept)]] = True
+        return ~used[numbers]
+
+    def _gains(self) -> NDArray[np.float32]:
+        return np.maximum(self._represents - self._covered[:, None], 0).sum(axis=0)
+
+    def _best(self, free: NDArray[np.bool_]) -> int:
+        columns = np.flatnonzero(free)
+        gains = np.maximum(self._represents[:, columns] - self._covered[:, None], 0).sum(axis=0)
+        if gains.max() < 1e-6 * self._total and self.kept:
+            # All is stood for: the one that is furthest from the others.
+            away = np.abs(self._places[columns][:, None] - self._places[list(self.kept)])
+            return int(columns[np.argmax(away.min(axis=1))])
+        return int(columns[np.argmax(gains)])
+
+    def _keep(self, best: int, why: str) -> None:
+        self.kept[best] = why
+        self._open[best] = False
+        self._in_shot[self._frames.shots[best]] += 1
+        self._covered = np.maximum(self._covered, self._represents[:, best])
+        self._gaps.block(self._blocked, int(self._frames.indices[best]))
+        if self._distinct:
+            self._open &= ~self._copies[:, best]
+
+    def picks(self) -> Picks:
+        """What is kept and dropped, with reasons."""
+        kept = [self._pick(place, self.kept[place]) for place in sorted(self.kept)]
+        dropped = [
+            self._pick(place, self._why_dropped(place))
+            for place in range(len(self._places))
+            if place not in self.kept
+        ]
+        return Picks(tuple(kept), tuple(dropped), self._frames.shot_count)
+
+    def _pick(self, place: int, reason: str) -> Pick:
+        frames, flaw = self._frames, FLAWS[self._frames.flaws[place]]
+        if place in self.kept and flaw:
+            reason = f"{reason}; {flaw}, no better frame was left"
+        return Pick(
+            int(frames.indices[place]),
+            int(frames.shots[place]),
+            float(self.scores[place]),
+            reason,
+            flaw,
+        )
+
+    def _why_dropped(self, place: int) -> str:
+        if self._frames.flaws[place] != NONE:
+            return FLAWS[self._frames.flaws[place]]
+        kept = np.array(list(self.kept), np.int64)
+        if not len(kept):
+            return "not needed"
+        nearest = int(kept[np.argmin(self._squares[place, kept])])
+        if self._copies[place, nearest]:
+            return f"looks like frame {self._frames.indices[nearest]}"
+        if self._blocked[self._frames.indices[place]]:
+            closest = int(kept[np.argmin(np.abs(self._places[kept] - self._places[place]))])
+            return f"too close to frame {self._frames.indices[closest]}"
+        return f"frame {self._frames.indices[nearest]} stands for it"
+
+
+def _squares(
+    sketch: Sketch, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(C, C) squared differences of frames: mean over the picture, and the largest of one cell.
+
+    The second are those of colours alone: histograms of equal pictures differ by noise.
+    """
+    features = sketch.features[rows]
+    squares, copies = _distances(features), _distances(features[:, :COLOURS])
+    if sketch.cells is not None:
+        cells = sketch.cells[rows]
+        largest = np.zeros_like(squares)
+        for column in cells.T:
+            np.maximum(largest, np.abs(column[:, None] - column), out=largest)
+        largest **= 2
+        squares += np.float32(_CELL_WEIGHT) * largest
+        copies += np.float32(_CELL_WEIGHT) * largest
+    return squares, copies
+
+
+def _distances(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = (features**2).sum(axis=1)
+    squares: NDArray[np.float32] = np.maximum(norms[:, None] + norms - 2 * features @ features.T, 0)
+    return squares
+
+
+def _sharpness_weights(candidates: Candidates) -> FloatArray:
+    """(C,): 1/2 for a frame that is as sharp as is ordinary in its shot, to 0 for blur, to 1."""
+    sharpness = candidates.sharpness.astype(np.float64)
+    ordinary = np.ones(candidates.shot_count + 1)
+    for shot in range(-1, candidates.shot_count):
+        own = sharpness[(candidates.shots == shot) & (sharpness > 0)]
+        if len(own):
+            ordinary[shot] = np.median(own)
+    if not (sharpness > 0).any():
+        return np.ones(len(sharpness))
+    return (sharpness + 1e-6) / (sharpness + ordinary[candidates.shots] + 1e-6)
