@@ -102,10 +102,10 @@ def test_names_with_dashes_and_colons_are_read_from_where_they_lie(
     capsys.readouterr()
     found = vidattn.write_keyframes(["."], tmp_path / "out", count=1)
     assert found is not None
-    assert [video["video"] for video in found["videos"]] == [
+    assert [video.video for video in found] == [
         "-a.mp4", "-count.mp4", "a.mp4", "http:a.mp4"
     ]  # fmt: skip
-    assert not found["failures"]
+    assert not found.failures
 
 
 DEVICES = ["CON", "prn", "aux", "NUL", "com1", "LPT9", "con.tar", "COM¹"]
@@ -166,7 +166,7 @@ def test_a_film_with_the_longest_name_gets_its_pictures(
         videos.append(tmp_path / name)
     found = vidattn.write_keyframes(videos, tmp_path / "out", count=1)
     assert found is not None
-    assert not found["failures"]
+    assert not found.failures
     assert len(list((tmp_path / "out").rglob("contact_sheet.png"))) == 4
 
 
@@ -201,4 +201,4 @@ def test_key_frames_of_a_video_in_two_spellings_are_written_once(
     write_flash("a.mp4", frame_count=4)
     found = vidattn.write_keyframes(["a.mp4", "./a.mp4"], "out", count=1)
     assert found is not None
-    assert [video["video"] for video in found["videos"]] == ["a.mp4"]
+    assert [video.video for video in found] == ["a.mp4"]

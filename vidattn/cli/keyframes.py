@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import (
     add_decoder,
@@ -15,9 +17,11 @@ from vidattn.cli.arguments import (
     command,
     start_children_early,
 )
-from vidattn.cli.outcome import print_failures
-from vidattn.cli.streams import print_json
-from vidattn.runs.outcome import VideoFailure
+from vidattn.cli.outcome import end_of_run
+
+if TYPE_CHECKING:
+    from vidattn.jobs.keyframes import WrittenKeyFrames
+    from vidattn.runs.outcome import RunResult
 
 HELP = "extract key frames, and with a model also key regions"
 
@@ -150,20 +154,16 @@ def run(parsed: argparse.Namespace) -> int:
         video_memory=parsed.video_memory,
         overwrite=parsed.overwrite,
     )
-    if found is None:
-        print("this process has finished; other processes are still working", file=sys.stderr)
-        return 0
-    done, failures = found["videos"], found["failures"]
-    if done and parsed.json:
-        print_json(found)
-    elif done:
-        frames = sum(len(video["frames"]) for video in done)
-        print(
-            f"{len(done)} of {len(done) + len(failures)} videos, {frames} key frames "
-            f"in {parsed.output}"
-        )
-    for video in done:
-        for remark in video.get("remarks", ()):
-            print(f"vidattn: {video['video']}: {remark}", file=sys.stderr)
-    print_failures([VideoFailure(**each) for each in failures])
-    return 1 if failures else 0
+    show = partial(_print, output=parsed.output)
+    code = end_of_run(found, json=parsed.json, show=show)
+    for video in found or ():
+        for remark in video.remarks:
+            print(f"vidattn: {video.video}: {remark}", file=sys.stderr)
+    return code
+
+
+def _print(found: RunResult[WrittenKeyFrames], output: Path) -> None:
+    if len(found):
+        frames = sum(len(video.frames) for video in found)
+        expected = len(found) + len(found.failures)
+        print(f"{len(found)} of {expected} videos, {frames} key frames in {output}")

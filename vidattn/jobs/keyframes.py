@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from vidattn.errors import AnnotationError, ArgumentError, VideoError
 from vidattn.files import write_csv, written_together
+from vidattn.inference.keyframe_results import KeyFrame
 from vidattn.inference.keyframe_settings import KeyFrameSettings
 from vidattn.inference.keyframes import extract_keyframes
 from vidattn.jobs.keyframe_pictures import (
@@ -19,7 +20,7 @@ from vidattn.jobs.keyframe_pictures import (
 )
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
-from vidattn.runs.outcome import counts, failures_of
+from vidattn.runs.outcome import RunResult, failures_of
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
@@ -42,6 +43,53 @@ if TYPE_CHECKING:
 RECORD, TABLE = "keyframes.json", "keyframes.csv"
 
 
+@dataclass(frozen=True, eq=False)
+class WrittenKeyFrames:
+    """The key frames of one video, and their pictures.
+
+    Attributes:
+        video: as the list named it.
+        frames: what was selected, in the order of time.
+        images: the picture of each, below the output folder.
+        remarks: sentences on what is not as asked for.
+        record: its entry in `keyframes.json`, with method, decoder and versions.
+    """
+
+    video: str
+    frames: tuple[KeyFrame, ...]
+    images: tuple[str, ...]
+    remarks: tuple[str, ...]
+    record: Mapping[str, Any]
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        """From what a run notes of a video."""
+        own = {key: value for key, value in record.items() if key not in ("state", "files")}
+        names = [each.name for each in fields(KeyFrame)]
+        frames = tuple(
+            KeyFrame(**{name: frame[name] for name in names} | {"regions": _boxes(frame)})
+            for frame in own["frames"]
+        )
+        images = tuple(frame["image"] for frame in own["frames"])
+        return cls(own["video"], frames, images, tuple(own["remarks"]), own)
+
+    def to_json(self) -> dict[str, Any]:
+        """Its entry in `keyframes.json`."""
+        return dict(self.record)
+
+    def in_words(self) -> str:
+        """How many, and when."""
+        times = ", ".join(f"{frame.seconds:.2f}" for frame in self.frames)
+        return f"{len(self.frames)} key frames, at {times} s"
+
+
+KeyFrameResult = RunResult[WrittenKeyFrames]
+
+
+def _boxes(frame: Mapping[str, Any]) -> tuple[tuple[float, float, float, float], ...]:
+    return tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in frame["regions"])
+
+
 def write_keyframes(
     videos: Iterable[str | Path],
     output: str | Path,
@@ -61,7 +109,7 @@ def write_keyframes(
     poster: bool = False,
     explain: bool = False,
     **settings: Any,
-) -> dict[str, Any] | None:
+) -> KeyFrameResult | None:
     """Extract the key frames of videos and write them to files.
 
     In `output`: a folder for each video with its frames and `contact_sheet.png`, and
@@ -82,8 +130,8 @@ def write_keyframes(
         settings: of `extract_keyframes`.
 
     Returns:
-        what `keyframes.json` holds: "videos", and "failures" as in `vidattn.runs.failures`; None in
-        the processes of a launcher, except for the last one to finish.
+        the key frames of each video; their `to_json` is what `keyframes.json` holds. None in the
+        processes of a launcher, except for the last one to finish.
 
     Raises:
         CheckpointError, AnnotationError, ArgumentError: an argument cannot be used, or the run
@@ -142,14 +190,16 @@ def write_keyframes(
     )
     if records is None:
         return None
-    found = _record(names, records)
-    if found["videos"]:
-        files = [record.get("files", {}) for record in records.values()]
-        write_csv(results.folder / TABLE, COLUMNS, table_rows(found["videos"]))
-        sizes = {name: size for own in files for name, size in own.items()}
-        sizes[TABLE] = (results.folder / TABLE).stat().st_size
-        return results.finish(found, sizes)
-    results.abandon()
+    done = [records[number] for number in range(len(names)) if not is_failure(records[number])]
+    failures = failures_of(names, records)
+    found = KeyFrameResult(tuple(map(WrittenKeyFrames.from_record, done)), failures, {})
+    if not done:
+        results.abandon()
+        return found
+    write_csv(results.folder / TABLE, COLUMNS, table_rows([each.record for each in found]))
+    sizes = {name: size for record in done for name, size in record["files"].items()}
+    sizes[TABLE] = (results.folder / TABLE).stat().st_size
+    results.finish(found.to_json(), sizes)
     return found
 
 
@@ -160,15 +210,6 @@ def _given(settings: KeyFrameSettings | PictureSettings) -> dict[str, Any]:
         for each in fields(settings)
         if getattr(settings, each.name) != each.default
     }
-
-
-def _record(names: Sequence[str], records: Mapping[int, Record]) -> dict[str, Any]:
-    videos = [
-        {key: value for key, value in records[number].items() if key not in ("state", "files")}
-        for number in range(len(names))
-        if not is_failure(records[number])
-    ]
-    return {**counts(len(videos), failures_of(names, records)), "videos": videos}
 
 
 @dataclass(frozen=True, eq=False)
