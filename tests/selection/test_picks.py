@@ -174,6 +174,22 @@ def test_so_many_of_each_shot(per_shot: int) -> None:
     assert len(picked(scenes(lengths), 3, per_shot=per_shot)) == 3
 
 
+def test_an_open_number_takes_no_blank_frames_and_no_flashes() -> None:
+    frames = scenes([40, 40], seed=5)
+    frames[10::15] = 255
+    frames = np.concatenate([np.zeros((30, *frames.shape[1:]), np.uint8), frames])
+    open_numbers = (
+        picked(frames, None),
+        picked(frames, None, per_shot=2),
+        picked(frames, 30, distinct=True),
+    )
+    for chosen in open_numbers:
+        assert min(chosen) >= 30
+        assert frames[chosen].std(axis=(1, 2, 3)).min() > 10
+    black = picked(frames[:30], None, per_shot=1)
+    assert len(black) == 1
+
+
 @pytest.mark.parametrize("margin", [3, 8, 15])
 def test_frames_keep_away_from_cuts(margin: int) -> None:
     lengths = [40, 60, 50]

@@ -28,6 +28,8 @@ _BLUR_IN_SHOT, _BLUR_IN_FILM = 0.3, 0.03
 _DIM = 0.6
 # Fewer frames between two gradual transitions are part of these.
 _LEAST_SHOT = 4
+# Where a gradual transition ends is not sure to the frame.
+_UNSURE = 2
 # A margin leaves at least this share of a shot, in its middle.
 _MARGIN_SHARE = 0.45
 
@@ -122,18 +124,11 @@ def find_flaws(
     ordinary = float(np.median(textured)) if len(textured) else 0.0
     for number, (start, end) in enumerate(bounds.tolist()):
         own = slice(start, end)
-        if end - start < _LEAST_SHOT and _beside_gradual(bounds, number):
+        gradual = _is_gradual(bounds, number - 1) or _is_gradual(bounds, number)
+        if end - start < _LEAST_SHOT and gradual:
             continue
         flaws[own] = NONE
-        if margin > 0:
-            places = positions[own]
-            reach = min(margin, _MARGIN_SHARE * float(places[-1] - places[0]))
-            near = np.zeros(end - start, np.bool_)
-            if number > 0:
-                near |= places - places[0] < reach
-            if number < len(bounds) - 1:
-                near |= places[-1] - places < reach
-            flaws[own][near] = NEAR_CUT
+        flaws[own][_near_ends(bounds, number, positions[own], margin)] = NEAR_CUT
         seen = ~blank[own]
         if not seen.any():
             continue
@@ -159,10 +154,26 @@ def _blank(measures: Measures) -> NDArray[np.bool_]:
     return blank
 
 
-def _beside_gradual(bounds: IntArray, number: int) -> bool:
-    """Whether a shot begins or ends with a gradual transition."""
-    before = number > 0 and bounds[number, 0] > bounds[number - 1, 1]
-    return bool(before or (number + 1 < len(bounds) and bounds[number + 1, 0] > bounds[number, 1]))
+def _near_ends(
+    bounds: IntArray, number: int, places: FloatArray, margin: float
+) -> NDArray[np.bool_]:
+    """Frames of a shot that are near its ends, but for those of the film."""
+    near = np.zeros(len(places), np.bool_)
+    reach = min(margin, _MARGIN_SHARE * float(places[-1] - places[0]))
+    unsure = _UNSURE if len(places) > 4 * _UNSURE else 0
+    if number > 0:
+        near |= places - places[0] < reach
+        near[: unsure * _is_gradual(bounds, number - 1)] = True
+    if number + 1 < len(bounds):
+        near |= places[-1] - places < reach
+        near[len(near) - unsure * _is_gradual(bounds, number) :] = True
+    return near
+
+
+def _is_gradual(bounds: IntArray, number: int) -> bool:
+    """Whether frames lie between a shot and the next one, if there is one."""
+    known = 0 <= number < len(bounds) - 1
+    return bool(known and bounds[number + 1, 0] > bounds[number, 1])
 
 
 def _beside(dim: NDArray[np.bool_], blank: NDArray[np.bool_]) -> NDArray[np.bool_]:

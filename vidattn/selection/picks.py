@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vidattn.arrays import FloatArray, at_least
 from vidattn.errors import ArgumentError
-from vidattn.selection.candidates import FLAWS, NONE, Candidates, find_candidates
+from vidattn.selection.candidates import BLURRED, FLAWS, NONE, Candidates, find_candidates
 from vidattn.selection.descriptions import COLOURS
 from vidattn.selection.gaps import Gaps
 from vidattn.selection.picked import Pick, Picks, each_filled, filled_up
@@ -102,6 +102,8 @@ class _Choice:
         distinct: bool,
     ) -> None:
         self._frames, self._gaps, self._per_shot = candidates, gaps, per_shot
+        # Then worse frames are no better than none.
+        self._may_be_fewer = distinct or count is None
         self._distinct = distinct or (count is None and per_shot is None)
         self._places = gaps.positions[candidates.indices] - gaps.positions[0]
         self._squares, copies = _squares(sketch, candidates.rows)
@@ -126,6 +128,8 @@ class _Choice:
     def take(self, count: int) -> None:
         """Candidates by their flaws, then by the gap, then by shot and stretch."""
         for level in range(int(self._frames.flaws.max()) + 1):
+            if self._may_be_fewer and self.kept and level > BLURRED:
+                return
             while len(self.kept) < count:
                 free = self._free(level)
                 if not free.any():
@@ -159,7 +163,7 @@ class _Choice:
     def _free(self, level: int) -> NDArray[np.bool_]:
         free = self._open & (self._frames.flaws <= level)
         if self._per_shot is not None:
-            free &= self._in_shot[self._frames.shots] < self._per_shot
+            free &= (self._in_shot[self._frames.shots] < self._per_shot) & (self._frames.shots >= 0)
         return free
 
     def _preferred(self, free: NDArray[np.bool_]) -> tuple[int, str]:
