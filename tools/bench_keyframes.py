@@ -28,9 +28,13 @@ from vidattn.video import VideoWriter
 
 BLACK_FRAMES, FADE_FRAMES = 20, 25
 CHILD = """
-import json, sys, time
-import vidattn
+import contextlib, importlib, json, sys, time
+import av, vidattn
 vidattn.extract_keyframes
+for name in ("video.readers.pyav_reader", "inference.keyframe_coverage", "selection.picks",
+             "selection.coverage", "selection.shots", "selection.frames"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module("vidattn." + name)
 start = time.process_time()
 found = vidattn.extract_keyframes(sys.argv[1], **json.loads(sys.argv[2]))
 print(json.dumps({"cpu_seconds": time.process_time() - start,

@@ -63,14 +63,25 @@ def test_picks_cover_a_film_of_repeated_scenes(count: int, length: int) -> None:
 @pytest.mark.parametrize("count", [1, 5, 20])
 def test_no_blank_frame_while_others_remain(level: int, count: int) -> None:
     detail = scenes([30], seed=3)
-    blank = np.full((200, *detail.shape[1:]), level, np.uint8)
+    length = 200 if level in (0, 255) else 20  # grey films are about what they show
+    blank = np.full((length, *detail.shape[1:]), level, np.uint8)
     for frames, start in (
-        (np.concatenate([blank, detail]), 200),
+        (np.concatenate([blank, detail]), length),
         (np.concatenate([detail, blank]), 0),
     ):
         chosen = np.array(picked(frames, count, minimum_gap=4))
         assert len(chosen) == count
         assert ((chosen >= start) & (chosen < start + 30)).all()
+
+
+def test_flat_pictures_are_what_a_film_of_flat_pictures_is_about() -> None:
+    red, blue = np.full((560, 48, 64, 3), (200, 0, 0)), np.full((40, 48, 64, 3), (0, 0, 200))
+    red[550:] = np.random.default_rng(0).integers(0, 255, (48, 64, 3))
+    frames = np.concatenate([red, blue]).astype(np.uint8)
+    chosen = picked(frames, 5, minimum_gap=5)
+    assert max(chosen) >= 560
+    assert sum(each < 550 for each in chosen) >= 2
+    assert np.diff(chosen).max() > 100
 
 
 def test_a_blank_frame_is_kept_where_no_other_is_left_and_marked() -> None:

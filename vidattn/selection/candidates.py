@@ -21,6 +21,8 @@ FLAWS = ("", "near a cut", "blurred", "darker than its shot", "between two shots
 # Grey levels. A frame of less contrast is blank; a nearly black or white one is with a little more.
 _BLANK_CONTRAST, _EXTREME_CONTRAST = 3.0, 8.0
 _NEARLY_BLACK, _NEARLY_WHITE = 12.0, 243.0
+# Share of a film of which flat frames are no flaw, unless they are nearly black or white.
+_MOSTLY_FLAT = 0.5
 # A blurred frame has less than this share of the sharpness of its shot's sharper frames, or of that
 # of the film's ordinary ones.
 _BLUR_IN_SHOT, _BLUR_IN_FILM = 0.3, 0.03
@@ -147,11 +149,11 @@ def find_flaws(
 
 
 def _blank(measures: Measures) -> NDArray[np.bool_]:
+    """Flat frames; those of one colour are what a film is about if most of it is so, like slides."""
     extreme = (measures.brightness < _NEARLY_BLACK) | (measures.brightness > _NEARLY_WHITE)
-    blank: NDArray[np.bool_] = (measures.contrast < _BLANK_CONTRAST) | (
-        extreme & (measures.contrast < _EXTREME_CONTRAST)
-    )
-    return blank
+    dark_or_white: NDArray[np.bool_] = extreme & (measures.contrast < _EXTREME_CONTRAST)
+    flat = measures.contrast < _BLANK_CONTRAST
+    return dark_or_white if flat.mean() > _MOSTLY_FLAT else dark_or_white | flat
 
 
 def _near_ends(
