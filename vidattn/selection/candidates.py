@@ -149,7 +149,7 @@ def find_flaws(
 
 
 def _blank(measures: Measures) -> NDArray[np.bool_]:
-    """Flat frames; those of one colour are what a film is about if most of it is so, like slides."""
+    """Flat frames. Where most of a film is flat, like slides, only black and white ones are."""
     extreme = (measures.brightness < _NEARLY_BLACK) | (measures.brightness > _NEARLY_WHITE)
     dark_or_white: NDArray[np.bool_] = extreme & (measures.contrast < _EXTREME_CONTRAST)
     flat = measures.contrast < _BLANK_CONTRAST
