@@ -36,7 +36,7 @@ videos:
   --data.validation PATH              videos to validate on, in the same form
   --data.validation_fraction SHARE    validate on this share of the training videos
   --data.batch_size N                 videos in a batch (default: 8)
-  --data.workers N                    processes that decode (default: 0: the training decodes)
+  --data.workers N                    processes that decode (default: 0, the training decodes)
 
 clips:
   --clip.frames N                     frames in a clip (default: 16)
