@@ -53,7 +53,9 @@ def test_key_frames_from_the_command_line(
     assert main(["keyframes", str(path), "--output", str(output), "--count", "2", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert len(record["videos"][0]["frames"]) == 2
-    assert record == json.loads((output / "keyframes.json").read_text())
+    written = json.loads((output / "keyframes.json").read_text())
+    assert written.pop("written")["command"] == "keyframes"
+    assert record == written
 
 
 @pytest.mark.parametrize(
