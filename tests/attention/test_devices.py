@@ -15,6 +15,7 @@ from tests.attention.test_battery import HIGHEST, Case, tensors, variants
 from vidattn.attention import record_maps
 
 AS_BUILT = [(name, rank, {}) for name, rank in HIGHEST]
+SLOW_VARIANTS = [pytest.param(*each, marks=pytest.mark.slow) for each in variants()]
 
 
 def with_wide_heads(settings: dict) -> dict:
@@ -31,7 +32,7 @@ def double_by_default() -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize(("name", "rank", "settings"), AS_BUILT + variants(), ids=str)
+@pytest.mark.parametrize(("name", "rank", "settings"), [*AS_BUILT, *SLOW_VARIANTS], ids=str)
 def test_what_is_made_on_the_way_has_the_device_and_type_of_x(name, rank, settings, monkeypatch):
     """On a device without numbers whose types are checked, where the default type is another."""
     case = Case(name, rank, lambda module: module, **with_wide_heads(settings))
@@ -114,8 +115,11 @@ class Precision:
 
 @pytest.mark.parametrize(
     ("name", "rank", "settings"),
-    [one for one in AS_BUILT + variants() if one[0] not in FUNCTIONS]
-    + [("pooling_attention", 3, {"version": 1})],
+    [
+        *[one for one in AS_BUILT if one[0] not in FUNCTIONS],
+        *[one for one in SLOW_VARIANTS if one.values[0] not in FUNCTIONS],
+        ("pooling_attention", 3, {"version": 1}),
+    ],
     ids=str,
 )
 def test_autocast_rounds_layers_only(name, rank, settings, randomise, monkeypatch):

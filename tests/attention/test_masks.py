@@ -105,7 +105,8 @@ def over(cases):
 
 def over_settings(cases):
     """All of these as they are by default, and with each of their switches set otherwise."""
-    found = [(*case, {}) for case in cases] + [one for one in VARIANTS if one[:2] in cases]
+    found = [(*case, {}) for case in cases]
+    found += [pytest.param(*one, marks=pytest.mark.slow) for one in VARIANTS if one[:2] in cases]
     return pytest.mark.parametrize(("name", "rank", "settings"), found, ids=str)
 
 
@@ -248,7 +249,7 @@ def lines(values: Tensor, axes: tuple[int, ...]) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "rank", "settings"),
     [
-        *VARIANTS,
+        *[pytest.param(*one, marks=pytest.mark.slow) for one in VARIANTS],
         ("shifted_window", 2, {"compat": True}),
         ("shifted_window_v2", 2, {"compat": True}),
     ],

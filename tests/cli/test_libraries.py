@@ -108,7 +108,7 @@ def test_broken_libraries_take_down_no_light_command(
     assert codes == [0] * 5
 
 
-@pytest.mark.parametrize("error", ["ImportError", "OSError"])
+@pytest.mark.parametrize("error", ["ImportError", pytest.param("OSError", marks=pytest.mark.slow)])
 def test_networks_need_no_trainer_and_no_other_decoder(
     error: str, untrained: Path, class_folders: Path, tmp_path: Path
 ) -> None:

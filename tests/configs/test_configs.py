@@ -13,12 +13,21 @@ from vidattn.training.quiet import quiet_trainer
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGURATIONS = sorted([*PROJECT.glob("configs/*.yaml"), *PROJECT.glob("vidattn/jobs/*.yaml")])
 
+# Of networks that take seconds for one batch.
+LARGE = {"finetune"}
+
 
 def test_there_are_configurations() -> None:
     assert len(CONFIGURATIONS) >= 4
 
 
-@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if path.stem in LARGE else [], id=path.stem)
+        for path in CONFIGURATIONS
+    ],
+)
 def test_it_builds_and_one_batch_goes_through(
     path: Path,
     write_flash: Callable[..., Path],

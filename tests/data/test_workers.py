@@ -75,7 +75,7 @@ def test_a_worker_that_leaves_is_no_end_of_the_data(small_set: Path, monkeypatch
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize("sign", [None, signal.SIGSTOP])
+@pytest.mark.parametrize("sign", [None, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
 def test_hung_workers_are_named_with_their_videos(small_set: Path, monkeypatch, sign):
     def hang() -> None:
         if sign is not None:

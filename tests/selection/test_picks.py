@@ -233,8 +233,7 @@ def test_gaps_are_kept_where_enough_frames_are_left() -> None:
 def test_more_frames_than_candidates() -> None:
     frames = np.repeat(scenes([700], seed=6), 2, axis=0)
     sketch, transitions = looked_at(frames)
-    for count in (900, 1400):
-        assert len(set(indices(pick_frames(sketch, transitions, count)))) == count
+    assert len(set(indices(pick_frames(sketch, transitions, 1400)))) == 1400
 
 
 @pytest.mark.parametrize("step", [2, 5])
