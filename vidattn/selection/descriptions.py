@@ -42,9 +42,10 @@ def thinned(frames: Pixels) -> Pixels:
 
 def measure(frames: Pixels) -> Measures:
     """Sharpness, contrast and brightness of frames (T, H, W, 3)."""
-    light = frames[..., 0] * np.uint16(77)
-    light += frames[..., 1] * np.uint16(150)
-    light += frames[..., 2] * np.uint16(29)
+    # With the type said: NumPy before 2 would take bytes for the products too.
+    light = np.multiply(frames[..., 0], 77, dtype=np.uint16)
+    light += np.multiply(frames[..., 1], 150, dtype=np.uint16)
+    light += np.multiply(frames[..., 2], 29, dtype=np.uint16)
     light >>= 8
     flat = light.reshape(len(light), -1).astype(np.float32)
     brightness = flat.mean(axis=1)

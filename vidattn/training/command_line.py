@@ -79,7 +79,7 @@ class TrainingParser(LightningArgumentParser):
         raise SettingError(self._in_one_line(message)) from ex
 
     def _in_one_line(self, message: str) -> str:
-        if unknown := re.match(r"unrecognized arguments: -*([^\s=]+)", message):
+        if unknown := re.match(r"(?i)unrecognized arguments: -*([^\s=]+)", message):
             return self._unknown(unknown[1], "option --" if "--" in message else "option ")
         if unknown := re.match(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message):
             return self._unknown(f"{unknown[1]}.{unknown[2]}", "setting ")
