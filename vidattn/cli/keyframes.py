@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from vidattn.cli.arguments import (
     command,
     start_children_early,
 )
-from vidattn.cli.outcome import end_of_run
+from vidattn.cli.outcome import end_of_run, print_remarks
 
 if TYPE_CHECKING:
     from vidattn.jobs.keyframes import WrittenKeyFrames
@@ -156,9 +155,7 @@ def run(parsed: argparse.Namespace) -> int:
     )
     show = partial(_print, output=parsed.output)
     code = end_of_run(found, json=parsed.json, show=show)
-    for video in found or ():
-        for remark in video.remarks:
-            print(f"vidattn: {video.video}: {remark}", file=sys.stderr)
+    print_remarks(found or ())
     return code
 
 

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from vidattn.cli.streams import print_json
 from vidattn.runs.outcome import RunResult, VideoFailure
+
+
+class Remarked(Protocol):
+    """What was found of one video, with sentences on what is not as asked for."""
+
+    @property
+    def video(self) -> str:
+        """The video, as the list named it."""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Sentences."""
+
 
 Result = TypeVar("Result", bound=RunResult[Any])
 
@@ -29,6 +42,13 @@ def end_of_run(found: Result | None, *, json: bool, show: Callable[[Result], Non
         show(found)
     print_failures(found.failures)
     return 1 if found.failures else 0
+
+
+def print_remarks(videos: Iterable[Remarked]) -> None:
+    """A line on standard error for each thing that is not as asked for."""
+    for video in videos:
+        for remark in video.remarks:
+            print(f"vidattn: {video.video}: {remark}", file=sys.stderr)
 
 
 def say_share_is_done() -> None:

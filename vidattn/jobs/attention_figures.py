@@ -47,7 +47,7 @@ def measure(
 
     Methods are the model's "attention"; "shuffled", what is left of it without its order, the
     mean of 20 times; "difference", the largest difference between frames; for key frames
-    "coverage" (see `vidattn.selection.cover_frames`), "uniform", the expectation of "random"
+    "coverage" (see `vidattn.selection.pick_frames`), "uniform", the expectation of "random"
     and "best possible", which knows the truth; for regions "centre", a box in the middle, and
     "even", a map without preference.
 
