@@ -14,7 +14,7 @@ from vidattn import __version__
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.build_site import public_names, public_packages
+from tools.build_site import described_names
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -56,8 +56,8 @@ _SECTION = re.compile(r"^[A-Z][\w ]*:$")
 def public_objects() -> dict[str, str]:
     """Every public name, alone and with its package before it -> all that Sphinx calls so."""
     found: dict[str, str] = {}
-    for package in public_packages():
-        for name in public_names(package):
+    for package, names in described_names():
+        for name in names:
             full = f"{package.__name__}.{name}"
             found[full] = full
             found.setdefault(name, full)

@@ -55,9 +55,23 @@ def public_names(module: ModuleType) -> list[str]:
     return [name for name in listed if not isinstance(getattr(module, name), ModuleType)]
 
 
-def page_of(module: ModuleType) -> str:
+def described_names() -> Iterator[tuple[ModuleType, list[str]]]:
+    """Each package with the names that its page describes.
+
+    Some names are public in two packages: the page of the first describes them, since Sphinx wants
+    one description of a thing.
+    """
+    seen: set[int] = set()
+    for module in public_packages():
+        names = [name for name in public_names(module) if id(getattr(module, name)) not in seen]
+        things = [getattr(module, name) for name in names]
+        seen.update(id(thing) for thing in things if callable(thing))
+        if names:
+            yield module, names
+
+
+def page_of(module: ModuleType, names: list[str]) -> str:
     """reStructuredText: what the package is for, a table of its names, and each of them."""
-    names = public_names(module)
     title = module.__name__
     lines = [*heading(title), f".. automodule:: {title}", "   :no-members:", "", *table(names)]
     for name in names:
@@ -107,7 +121,7 @@ def write_sources(folder: Path) -> None:
     for name in BESIDE:
         shutil.copy(PROJECT / f"{name}.md", folder)
     (folder / "api").mkdir()
-    packages = {module.__name__: page_of(module) for module in public_packages()}
+    packages = {module.__name__: page_of(module, names) for module, names in described_names()}
     mechanisms = mechanism_pages()
     for name, text in (packages | mechanisms).items():
         (folder / "api" / f"{name}.rst").write_text(text, encoding="utf-8")
@@ -131,7 +145,7 @@ def main() -> int:
 
     sources = PROJECT / "build" / "site-sources"
     write_sources(sources)
-    strictly = ["--fail-on-warning", "--keep-going", "--quiet", "--fresh-env", "--jobs", "auto"]
+    strictly = ["--fail-on-warning", "--keep-going", "--quiet", "--fresh-env"]
     configuration = ["--conf-dir", str(PROJECT / "docs")]
     return build_main([*strictly, *configuration, str(sources), str(given.output)])
 
