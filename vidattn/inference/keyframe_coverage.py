@@ -190,7 +190,7 @@ def _sharpest_alike(reader: VideoReader, frames: NDArray[np.int64]) -> int:
     """The sharpest of some frames that look like the first of them and have no flaw."""
     pixels = np.concatenate(list(_small_pictures(reader, frames)))
     measures = measure(pixels)
-    colours = describe(pixels)[0][:, :COLOURS]
+    colours = describe(pixels).features[:, :COLOURS]
     alike = ((colours - colours[0]) ** 2).sum(axis=1) < _OTHER_SHOT / 2
     bounds = np.array([[0, len(frames)]])
     good = alike & (find_flaws(measures, bounds, np.arange(len(frames), dtype=float)) == NONE)

@@ -5,7 +5,8 @@ another stretch gets a second one: that is what keeps them apart on films of rep
 the frames that may come next, the one is taken that stands best for what no key frame resembles yet
 (Gygli et al., CVPR 2015; see `vidattn.selection.coverage`). Two frames differ by the mean over the
 picture and by the largest change of one cell, so that a small subject that moves is not averaged
-away. Frames with flaws come last.
+away; and by smaller changes of what stands still before and after, such as text (see
+`vidattn.selection.states`). Frames with flaws come last.
 """
 
 from __future__ import annotations
@@ -15,19 +16,17 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vidattn.arrays import FloatArray, at_least
+from vidattn.arrays import at_least
 from vidattn.errors import ArgumentError
 from vidattn.selection.candidates import BLURRED, FLAWS, NONE, Candidates, find_candidates
-from vidattn.selection.descriptions import COLOURS
 from vidattn.selection.gaps import Gaps
+from vidattn.selection.likeness import compare, sharpness_weights
 from vidattn.selection.picked import Pick, Picks, each_filled, filled_up
 from vidattn.selection.shots import Transition
 from vidattn.selection.sketch import Sketch
 
 BEST_OF_SHOT = "best of its shot"
-_CELL_WEIGHT = 0.25  # of the largest change of one cell, beside the mean over all
 _TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary difference of two frames
-_NEAR_COPY = 0.0015  # squared difference of two frames that look the same
 _LEAST_GAIN = 0.01  # share of the film that one more frame stands for, where the number is open
 _MOST_CANDIDATES = 4096
 
@@ -106,11 +105,10 @@ class _Choice:
         self._may_be_fewer = distinct or count is None
         self._distinct = distinct or (count is None and per_shot is None)
         self._places = gaps.positions[candidates.indices] - gaps.positions[0]
-        self._squares, copies = _squares(sketch, candidates.rows)
-        self._copies = copies <= _NEAR_COPY
-        typical = float(np.median(self._squares)) or 1.0
-        alike = np.exp(-self._squares / max(typical, _NEAR_COPY))
-        weights = _sharpness_weights(candidates)
+        likeness = compare(sketch, candidates, least_share=_LEAST_GAIN)
+        self._squares, self._copies, self._states = likeness
+        alike = likeness.alike()
+        weights = sharpness_weights(candidates)
         shown = candidates.shown * (candidates.flaws == candidates.flaws.min())
         self._total = float(shown.sum())
         self.scores = (alike * weights * shown[:, None]).sum(axis=0) / self._total
@@ -156,9 +154,14 @@ class _Choice:
         while (free := self._free(least)).any():
             new = free & (self._in_shot[self._frames.shots] == 0)
             best = self._best(new if new.any() else free)
-            if not new.any() and self._gains()[best] < _LEAST_GAIN * self._total:
+            if new.any():
+                self._keep(best, BEST_OF_SHOT)
+            elif self._gains()[best] >= _LEAST_GAIN * self._total:
+                self._keep(best, "shows what no other shows")
+            elif (lasting := free & (self._states >= 0)).any():
+                self._keep(self._best(lasting), "shows a detail that lasts and no other shows")
+            else:
                 break
-            self._keep(best, BEST_OF_SHOT if new.any() else "shows what no other shows")
 
     def _free(self, level: int) -> NDArray[np.bool_]:
         free = self._open & (self._frames.flaws <= level)
@@ -247,42 +250,3 @@ class _Choice:
             closest = int(kept[np.argmin(np.abs(self._places[kept] - self._places[place]))])
             return f"too close to frame {self._frames.indices[closest]}"
         return f"frame {self._frames.indices[nearest]} stands for it"
-
-
-def _squares(
-    sketch: Sketch, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(C, C) squared differences of frames: mean over the picture, and the largest of one cell.
-
-    The second are those of colours alone: histograms of equal pictures differ by noise.
-    """
-    features = sketch.features[rows]
-    squares, copies = _distances(features), _distances(features[:, :COLOURS])
-    if sketch.cells is not None:
-        cells = sketch.cells[rows]
-        largest = np.zeros_like(squares)
-        for column in cells.T:
-            np.maximum(largest, np.abs(column[:, None] - column), out=largest)
-        largest **= 2
-        squares += np.float32(_CELL_WEIGHT) * largest
-        copies += np.float32(_CELL_WEIGHT) * largest
-    return squares, copies
-
-
-def _distances(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = (features**2).sum(axis=1)
-    squares: NDArray[np.float32] = np.maximum(norms[:, None] + norms - 2 * features @ features.T, 0)
-    return squares
-
-
-def _sharpness_weights(candidates: Candidates) -> FloatArray:
-    """(C,): 1/2 for a frame that is as sharp as is ordinary in its shot, to 0 for blur, to 1."""
-    sharpness = candidates.sharpness.astype(np.float64)
-    ordinary = np.ones(candidates.shot_count + 1)
-    for shot in range(-1, candidates.shot_count):
-        own = sharpness[(candidates.shots == shot) & (sharpness > 0)]
-        if len(own):
-            ordinary[shot] = np.median(own)
-    if not (sharpness > 0).any():
-        return np.ones(len(sharpness))
-    return (sharpness + 1e-6) / (sharpness + ordinary[candidates.shots] + 1e-6)
