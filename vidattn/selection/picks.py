@@ -27,6 +27,7 @@ from vidattn.selection.sketch import Sketch
 
 BEST_OF_SHOT = "best of its shot"
 _TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary difference of two frames
+_COPY_SHARE = 0.5  # of what a frame stands for that looks like one that is kept
 _LEAST_GAIN = 0.01  # share of the film that one more frame stands for, where the number is open
 _MOST_CANDIDATES = 4096
 
@@ -120,6 +121,7 @@ class _Choice:
         self._covered = np.zeros(len(candidates.indices), np.float32)
         self._in_shot = np.zeros(candidates.shot_count + 1, np.int64)
         self._blocked = gaps.blocked_by([])
+        self._copied = np.zeros(len(candidates.indices), np.bool_)
         self._open = np.ones(len(candidates.indices), np.bool_)
         self.kept: dict[int, str] = {}
 
@@ -200,6 +202,8 @@ class _Choice:
     def _best(self, free: NDArray[np.bool_]) -> int:
         columns = np.flatnonzero(free)
         gains = np.maximum(self._represents[:, columns] - self._covered[:, None], 0).sum(axis=0)
+        # Films show things twice: where another frame stands for the second time, it is better.
+        gains[self._copied[columns]] *= _COPY_SHARE
         if gains.max() < 1e-6 * self._total and self.kept:
             # All is stood for: the one that is furthest from the others.
             away = np.abs(self._places[columns][:, None] - self._places[list(self.kept)])
@@ -212,6 +216,7 @@ class _Choice:
         self._in_shot[self._frames.shots[best]] += 1
         self._covered = np.maximum(self._covered, self._represents[:, best])
         self._gaps.block(self._blocked, int(self._frames.indices[best]))
+        self._copied |= self._copies[:, best]
         if self._distinct:
             self._open &= ~self._copies[:, best]
 
