@@ -49,11 +49,10 @@ def test_fewer_frames_than_shots_are_of_different_shots_and_cover_the_film() -> 
     assert np.diff([0, *chosen, 480]).max() <= 2.5 * 480 / 6
 
 
-@pytest.mark.parametrize("count", [4, 8, 13])
-@pytest.mark.parametrize("length", [15, 33])
-def test_picks_cover_a_film_of_repeated_scenes(count: int, length: int) -> None:
-    two = scenes([length, length], seed=7)
-    frames = np.concatenate([two] * 8)
+@pytest.mark.parametrize("count", [4, 8, 13, 30])
+@pytest.mark.parametrize("lengths", [[15, 15], [33, 33], [56, 4, 57, 34], [3, 40, 9]])
+def test_picks_cover_a_film_of_repeated_scenes(count: int, lengths: list[int]) -> None:
+    frames = np.concatenate([scenes(lengths, seed=7)] * 8)
     chosen = picked(frames, count)
     assert len(chosen) == count
     assert np.diff([0, *chosen, len(frames)]).max() <= 2.5 * len(frames) / count
@@ -149,6 +148,18 @@ def test_a_still_film_gives_as_many_as_asked_for_spread(frames: np.ndarray) -> N
     chosen = picked(frames, 8, minimum_gap=10)
     assert len(chosen) == 8
     assert np.diff([0, *chosen, 300]).max() <= 2.5 * 300 / 8
+
+
+def test_another_frame_is_taken_where_a_film_shows_a_thing_twice() -> None:
+    """The second shot begins like the first one and goes on."""
+    first, other = (np.repeat(scenes([1], seed=each), 40, axis=0) for each in (1, 3))
+    between = np.repeat(scenes([1], seed=2), 200, axis=0)
+    second = np.concatenate([first[:25], other[:20]])
+    sketch, _ = looked_at(np.concatenate([first, between, second]))
+    cuts = [Transition(39, 40, "cut"), Transition(239, 240, "cut")]
+    chosen = indices(pick_frames(sketch, cuts, 3))
+    assert chosen[0] < 40 <= chosen[1] < 240
+    assert chosen[2] >= 240 + 25
 
 
 def test_near_copies_go_only_where_that_is_asked_for() -> None:
