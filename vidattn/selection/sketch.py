@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,7 @@ class Sketcher:
                 )
             self._indices[places] = self._frame_count + best
             self._sharpness[places] = sharpness[best]
-            for held, part in zip(self._described, described, strict=True):
+            for held, part in zip(_parts_of(self._described), described, strict=True):
                 held[places] = part
         self._frame_count += len(frames)
         self._held = -(-self._frame_count // self._step)
@@ -138,9 +139,13 @@ class Sketcher:
     def _halve(self) -> None:
         later = self._sharpness[1::2] > self._sharpness[::2]
         kept = np.arange(0, self._limit, 2) + later
-        for held in (self._indices, self._sharpness, *(self._described or ())):
+        for held in (self._indices, self._sharpness, *_parts_of(self._described)):
             held[: len(kept)] = held[kept]
         self._held, self._step = len(kept), 2 * self._step
+
+
+def _parts_of(described: Description | None) -> list[NDArray[Any]]:
+    return [] if described is None else list(described)
 
 
 def _parts(starts: Iterable[int], end: int) -> Iterator[slice]:
