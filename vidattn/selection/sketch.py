@@ -139,7 +139,8 @@ class Sketcher:
     def _halve(self) -> None:
         later = self._sharpness[1::2] > self._sharpness[::2]
         kept = np.arange(0, self._limit, 2) + later
-        for held in (self._indices, self._sharpness, *_parts_of(self._described)):
+        every: list[NDArray[Any]] = [self._indices, self._sharpness, *_parts_of(self._described)]
+        for held in every:
             held[: len(kept)] = held[kept]
         self._held, self._step = len(kept), 2 * self._step
 
