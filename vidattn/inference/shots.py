@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vidattn import selection
+from vidattn.inference.glances import glance_at
 from vidattn.notebook import html_table
 from vidattn.selection import Transition
 from vidattn.selection.shots import TransitionKind
@@ -123,8 +124,8 @@ def find_shots(path: str | Path, *, decoder: str = "pyav", salvage: bool = False
         VideoError: the video cannot be used.
     """
     with open_video(path, decoder=decoder, salvage=salvage) as reader:
-        chunks = reader.chunks(frames_at_once=64, short_side=SHORT_SIDE)
-        found = tuple(selection.find_transitions(frames.array for frames in chunks))
+        with glance_at(reader, frames_at_once=64, short_side=SHORT_SIDE) as (pictures, glance):
+            found = tuple(selection.find_transitions(pictures, glance))
         return _shots(reader, found)
 
 

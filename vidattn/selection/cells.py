@@ -29,6 +29,41 @@ def cell_means(pictures: NDArray[np.generic], grid: tuple[int, int]) -> Floats:
     return values.reshape(count, rows, columns, *pictures.shape[3:])
 
 
+def cell_colours(
+    pictures: NDArray[np.uint8], grid: tuple[int, int], colours: Floats
+) -> Floats:
+    """The means of cells in another colour space, as two products of matrices a picture.
+
+    Each picture is a product of its own, so that what comes out does not depend on its neighbours.
+
+    Args:
+        pictures: (T, H, W, C).
+        grid: (H', W') cells, as in `cell_means`.
+        colours: (C, C') what the C values of a pixel are multiplied by.
+
+    Returns:
+        (T, H', W', C').
+    """
+    count, height, width, channels = pictures.shape
+    values = pictures.reshape(count, height, width * channels).astype(np.float32)
+    if height != grid[0]:
+        values = _shares(height, grid[0]) @ values
+    values = values @ np.kron(_shares(width, grid[1]).T, colours)
+    return values.reshape(count, *grid, colours.shape[1])
+
+
+def _shares(length: int, cells: int) -> Floats:
+    """(cells, length): how much each pixel counts in the mean of each cell."""
+    shares = np.zeros((cells, length), np.float32)
+    if cells >= length:
+        shares[np.arange(cells), _starts(length, cells)] = 1
+        return shares
+    sizes = _sizes(length, cells)
+    owners = np.repeat(np.arange(cells), sizes.astype(int))
+    shares[owners, np.arange(length)] = 1 / sizes[owners]
+    return shares
+
+
 def _row_sums(values: Floats, cells: int) -> Floats:
     """(T, H, X) -> (T, cells, X), as a product of matrices: NumPy's own sums take far longer.
 

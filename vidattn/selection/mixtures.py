@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,9 @@ _LEAST_CHANGE = 12.0
 # Largest share of the change that a dissolve's frames leave unexplained, and what the likeness of
 # old and new picture adds to it: a picture that only brightens is a mixture too.
 _UNEXPLAINED, _LIKENESS_WEIGHT, _MOST_UNEXPLAINED = 0.42, 0.5, 0.45
+# What both together may be in the middle of a transition; whatever is less certain there is not
+# looked at more closely.
+_MOST_DOUBT = 0.65
 # How evenly the share grows: correlation with time.
 _EVENNESS = 0.95
 # The same of wipes, where the unexplained is what shows neither the old nor the new picture, and
@@ -90,12 +94,22 @@ class _Film:
         last = int(self.cuts[number]) - 1 if number < len(self.cuts) else len(self.cells) - 1
         return first, last
 
+    @cached_property
+    def _patterns(self) -> NDArray[np.float32]:
+        """(T, H W), brightness of each frame without its level and its contrast."""
+        light = self.cells[..., 0].reshape(len(self.cells), -1)
+        patterns = light - light.mean(axis=1, keepdims=True)
+        norms = np.sqrt(np.einsum("tp,tp->t", patterns, patterns))
+        patterns /= np.where(norms > 0, norms, np.float32(1))[:, None]
+        return patterns
+
+    def likenesses(self, ones: IntArray, others: IntArray) -> FloatRow:
+        """(n,) correlations of the brightness of frames: what they have in common but its level."""
+        return np.einsum("tp,tp->t", self._patterns[ones], self._patterns[others])
+
     def likeness(self, one: int, other: int) -> float:
-        """Correlation of the brightness of two frames: what they have in common but its level."""
-        first, second = (self.cells[each, ..., 0].ravel() for each in (one, other))
-        first, second = first - first.mean(), second - second.mean()
-        norm = float(np.sqrt((first @ first) * (second @ second)))
-        return float(first @ second) / norm if norm > 0 else 0.0
+        """The correlation of two frames."""
+        return float(self._patterns[one] @ self._patterns[other])
 
 
 class _Dissolve:
@@ -170,10 +184,10 @@ def _candidates(
             likely = (share > _MIDDLE[0] / lenience) & (share < 1 - (1 - _MIDDLE[1]) / lenience)
             likely &= (rest < way.most_unexplained * lenience) & (size > _LEAST_CHANGE / lenience)
             starts, rest = starts[likely], rest[likely]
-        for start, unexplained in zip(starts.tolist(), rest.tolist(), strict=True):
-            if start + 2 * reach <= film.between_cuts(start)[1]:
-                likeness = film.likeness(start, start + 2 * reach)
-                yield unexplained + _LIKENESS_WEIGHT * likeness, start + reach, reach
+        doubts = rest + _LIKENESS_WEIGHT * film.likenesses(starts, starts + 2 * reach)
+        for start, doubt in zip(starts.tolist(), doubts.tolist(), strict=True):
+            if doubt <= _MOST_DOUBT and start + 2 * reach <= film.between_cuts(start)[1]:
+                yield doubt, start + reach, reach
 
 
 def _extent(
