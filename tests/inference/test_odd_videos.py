@@ -146,7 +146,7 @@ def check_number(
 
 def check_contents(video: OddVideo, path: Path, total: int) -> None:
     """Key frames of films whose pictures are known."""
-    if total < video.count or video.count < 20 or video.name == "burst":
+    if total < video.count or video.count < 20:
         return
     kinds = {"scenes": 3, "slides": 5}.get(video.content)
     if kinds is not None:

@@ -241,6 +241,16 @@ def test_gaps_are_kept_where_enough_frames_are_left() -> None:
     assert len(picked(scenes([20]), 15, minimum_gap=100)) == 15
 
 
+def test_a_row_of_shots_that_are_shorter_than_the_gap_has_its_frames() -> None:
+    lengths = [200, *[8] * 6, 200, *[8] * 6]
+    for count in (14, 18):
+        chosen = picked(scenes(lengths, seed=3), count, minimum_gap=12)
+        shots = np.searchsorted(np.cumsum(lengths), chosen, side="right")
+        assert set(shots) == set(range(14))
+        for long in (0, 7):
+            assert np.diff(np.array(chosen)[shots == long]).min(initial=99) >= 12
+
+
 def test_more_frames_than_candidates() -> None:
     frames = np.repeat(scenes([700], seed=6), 2, axis=0)
     sketch, transitions = looked_at(frames)

@@ -54,7 +54,8 @@ def pick_frames(
             `stretch`, or else as many as the film needs, without near-copies.
         per_shot: most frames of one shot.
         distinct: frames that look like one that is kept are dropped.
-        minimum_gap: frames closer than this suppress each other, if enough are left.
+        minimum_gap: frames closer than this suppress each other, if enough are left, but for the
+            first frame of each shot.
         margin: frames so close to a cut come last; each shot keeps at least its middle.
         stretch: one frame of each stretch of this length instead.
         positions: (T,), not decreasing: where each frame lies, such as its seconds; None to count
@@ -126,7 +127,7 @@ class _Choice:
         self.kept: dict[int, str] = {}
 
     def take(self, count: int) -> None:
-        """Candidates by their flaws, then by the gap, then by shot and stretch."""
+        """Candidates by their flaws, then new shots, then by the gap, then by stretch."""
         for level in range(int(self._frames.flaws.max()) + 1):
             if self._may_be_fewer and self.kept and level > BLURRED:
                 return
@@ -134,12 +135,24 @@ class _Choice:
                 free = self._free(level)
                 if not free.any():
                     break
-                near = free & ~self._blocked[self._frames.indices]
+                near = self._not_too_close(free)
                 if not near.any():
                     self._gaps.shrink()
                     self._blocked = self._gaps.blocked_by(self._frames.indices[list(self.kept)])
                     continue
                 self._keep(*self._preferred(near))
+
+    def _not_too_close(self, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Those that keep the gap; of shots that have none and are too short for it, any.
+
+        Frames of different shots are no near-copies, and a row of short shots is worth seeing.
+        """
+        allowed = free & ~self._blocked[self._frames.indices]
+        new = free & (self._in_shot[self._frames.shots] == 0) & (self._frames.shots >= 0)
+        if not new.any() or (allowed & new).any() or not self.kept:
+            return allowed
+        away = np.abs(self._places[:, None] - self._places[list(self.kept)]).min(axis=1)
+        return new & (away >= away[new].max() / 2)
 
     def take_each(self, length: float) -> None:
         """The candidate with the least flaw, and of these the best, of each stretch."""
