@@ -21,8 +21,8 @@ from vidattn.selection.candidates import BLURRED, FLAWS, NONE, Candidates, find_
 from vidattn.selection.descriptions import COLOURS
 from vidattn.selection.gaps import Gaps
 from vidattn.selection.picked import Pick, Picks, each_filled, filled_up
-from vidattn.selection.shots import Transition
 from vidattn.selection.sketch import Sketch
+from vidattn.selection.transitions import Transition
 
 BEST_OF_SHOT = "best of its shot"
 _CELL_WEIGHT = 0.25  # of the largest change of one cell, beside the mean over all
