@@ -21,7 +21,12 @@ _LEAST_SHARE_LEFT_OUT = 0.1
 
 @contextmanager
 def glance_at(
-    reader: VideoReader, *, frames_at_once: int, short_side: int
+    reader: VideoReader,
+    usable: NDArray[np.int64] | None = None,
+    *,
+    least: int = 1,
+    frames_at_once: int,
+    short_side: int,
 ) -> Iterator[tuple[Iterator[Pictures], Glance | None]]:
     """Pictures of a film for `selection.find_transitions`, and which frames they are.
 
@@ -30,15 +35,19 @@ def glance_at(
 
     Args:
         reader: of a film or a part of it.
+        usable: numbers of the frames that may be looked at; None for all.
+        least: so many frames are looked at, if there are as many.
         frames_at_once: in each chunk.
         short_side: of the pictures, in pixels.
 
     Yields:
-        Chunks (t, H, W, 3) of uint8, and which frames they are: None for all.
+        Chunks (t, H, W, 3) of uint8, and which frames they are: None for all that are usable.
     """
-    numbers = _worth_looking_at(reader)
-    if numbers is None:
-        yield _pictures(reader, range(len(reader)), frames_at_once, short_side), None
+    whole = usable is None or len(usable) == len(reader)
+    numbers = _worth_looking_at(reader) if whole else None
+    if numbers is None or len(numbers) < least:
+        shown = range(len(reader)) if usable is None else usable.tolist()
+        yield _pictures(reader, shown, frames_at_once, short_side), None
         return
     with ExitStack() as stack:
         others: list[VideoReader] = []
@@ -67,7 +76,5 @@ def _worth_looking_at(reader: VideoReader) -> NDArray[np.int64] | None:
         return None
     evidence = packet_evidence(reader)
     unreferenced = evidence.kinds == PictureKind.UNREFERENCED
-    numbers = frames_to_look_at(
-        evidence.values, evidence.kinds == PictureKind.INTRA, unreferenced
-    )
+    numbers = frames_to_look_at(evidence.values, evidence.kinds == PictureKind.INTRA, unreferenced)
     return numbers if len(numbers) < (1 - _LEAST_SHARE_LEFT_OUT) * len(reader) else None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn import selection
+from vidattn.inference.glances import glance_at
 from vidattn.inference.keyframe_settings import COUNT, KeyFrameSettings, wanted_frames
 from vidattn.selection import Pick, Picks, Sketch, Transition
 from vidattn.selection.candidates import NONE, find_flaws
@@ -66,13 +67,18 @@ def choose_by_coverage(
         remarks = (
             f"every frame was looked at: {len(intra)} intra frames are too few for a fast choice",
         )
-    step = min(max(1, len(usable) // _ENOUGH), _LONGEST_STEP)
-    sketcher = Sketcher(limit=_SKETCH_LIMIT, step=step)
-    pictures = sketcher.watch(_small_pictures(reader, usable))
-    transitions = _quick(reader, usable, selection.find_transitions(pictures))
-    picks = _pick(reader, usable, sketcher.sketch(), transitions, wanted, settings)
+    sizes = {"frames_at_once": SKETCHED_FRAMES, "short_side": SKETCH_SHORT_SIDE}
+    with glance_at(reader, usable, least=2 * (wanted or 0), **sizes) as (pictures, glance):
+        frames = usable if glance is None else glance.numbers
+        step = min(max(1, len(frames) // _ENOUGH), _LONGEST_STEP)
+        sketcher = Sketcher(limit=_SKETCH_LIMIT, step=step)
+        found = selection.find_transitions(sketcher.watch(pictures), glance)
+        transitions = _quick(reader, usable, found)
+    if glance is not None:
+        transitions = glance.among_those_looked_at(transitions)
+    picks = _pick(reader, frames, sketcher.sketch(), transitions, wanted, settings)
     method = "coverage: sharp frames that together stand best for the video, without a network"
-    return _choice(reader, usable, picks, method, remarks)
+    return _choice(reader, picks, method, remarks)
 
 
 def _quick(
@@ -139,7 +145,6 @@ def _pick(
 
 def _choice(
     reader: VideoReader,
-    frames: NDArray[np.int64],
     picks: Picks,
     method: str,
     remarks: tuple[str, ...],
@@ -169,7 +174,7 @@ def _among_intra_frames(
         kept.append(replace(_without_shot(pick), index=_sharpest_alike(reader, behind)))
     method = "coverage of the intra frames, then the sharpest frame behind each, without a network"
     dropped = tuple(map(_without_shot, picks.dropped))
-    return _choice(reader, intra, Picks(tuple(kept), dropped, 0), method, ())
+    return _choice(reader, Picks(tuple(kept), dropped, 0), method, ())
 
 
 def _without_shot(pick: Pick) -> Pick:

@@ -11,7 +11,7 @@ from vidattn import selection
 from vidattn.inference.glances import glance_at
 from vidattn.notebook import html_table
 from vidattn.selection import Transition
-from vidattn.selection.shots import TransitionKind
+from vidattn.selection.transitions import TransitionKind
 from vidattn.video import VideoReader, open_video
 
 # What is looked at of each frame.

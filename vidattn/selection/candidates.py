@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from vidattn.arrays import FloatArray, IntArray
 from vidattn.selection.descriptions import Measures
-from vidattn.selection.shots import Transition, shot_bounds
+from vidattn.selection.shots import shot_bounds
 from vidattn.selection.sketch import Sketch
+from vidattn.selection.transitions import Transition
 
 # Flaws, the lesser one first. Of frames with a larger flaw one is taken only where none of a lesser
 # flaw is left.

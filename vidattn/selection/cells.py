@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
+
+# Sums of fewer bytes fit into 16 bits.
+_SUMMED_AS_BYTES = 257
 
 Floats = NDArray[np.float32]
 
@@ -29,9 +34,7 @@ def cell_means(pictures: NDArray[np.generic], grid: tuple[int, int]) -> Floats:
     return values.reshape(count, rows, columns, *pictures.shape[3:])
 
 
-def cell_colours(
-    pictures: NDArray[np.uint8], grid: tuple[int, int], colours: Floats
-) -> Floats:
+def cell_colours(pictures: NDArray[np.uint8], grid: tuple[int, int], colours: Floats) -> Floats:
     """The means of cells in another colour space, as two products of matrices a picture.
 
     Each picture is a product of its own, so that what comes out does not depend on its neighbours.
@@ -44,12 +47,27 @@ def cell_colours(
     Returns:
         (T, H', W', C').
     """
-    count, height, width, channels = pictures.shape
-    values = pictures.reshape(count, height, width * channels).astype(np.float32)
-    if height != grid[0]:
-        values = _shares(height, grid[0]) @ values
-    values = values @ np.kron(_shares(width, grid[1]).T, colours)
+    count, height, width, _ = pictures.shape
+    rows = pictures.reshape(count, height, -1)
+    if height % grid[0] == 0 and height < _SUMMED_AS_BYTES * grid[0]:
+        sums = rows[:, :: height // grid[0]].astype(np.uint16)
+        for offset in range(1, height // grid[0]):
+            sums += rows[:, offset :: height // grid[0]]
+        values = sums.astype(np.float32)
+        values *= np.float32(grid[0] / height)
+    else:
+        values = _shares(height, grid[0]) @ rows.astype(np.float32)
+    values = values @ _projection(width, grid[1], colours.shape, colours.tobytes())
     return values.reshape(count, *grid, colours.shape[1])
+
+
+@lru_cache(maxsize=8)
+def _projection(length: int, cells: int, shape: tuple[int, int], colours: bytes) -> Floats:
+    """(length C, cells C'): means of columns in another colour space."""
+    products: Floats = np.kron(
+        _shares(length, cells).T, np.frombuffer(colours, np.float32).reshape(shape)
+    )
+    return products
 
 
 def _shares(length: int, cells: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Frames that are left out while a film is looked at, and looked at where something depends on them.
+"""Frames that are left out at first, and looked at where something depends on them.
 
 Between two frames that look alike, frames that were left out are taken for mixtures of both.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vidattn.arrays import IntArray
 from vidattn.errors import ArgumentError
 from vidattn.selection.steps import Cells, block_distances
+from vidattn.selection.transitions import Transition
 
 # Frames around a transition that must have been looked at.
 _AROUND = 2
@@ -23,15 +24,6 @@ _AROUND = 2
 _LOUD, _NEAR_LOUD = 0.7, 4
 # Where so many of the frames of a group are looked at, all are: a second look would cost more.
 _MOST_OF_A_GROUP = 0.1
-
-
-class Transitional(Protocol):
-    """Something between two frames."""
-
-    @property
-    def last_old(self) -> int: ...
-    @property
-    def first_new(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +38,16 @@ class Glance:
 
     numbers: IntArray
     look_again: Callable[[IntArray], NDArray[np.uint8]]
+
+    def among_those_looked_at(self, transitions: Sequence[Transition]) -> list[Transition]:
+        """Transitions counted in the frames looked at, without shots that have none of these."""
+        found: list[Transition] = []
+        for each in transitions:
+            last_old = int(np.searchsorted(self.numbers, each.last_old, side="right")) - 1
+            first_new = int(np.searchsorted(self.numbers, each.first_new))
+            if not found or found[-1].first_new <= last_old:
+                found.append(each._replace(last_old=last_old, first_new=first_new))
+        return found
 
 
 def frames_to_look_at(
@@ -121,7 +123,7 @@ class Stretch:
             doubtful[start:end] = True
         return np.flatnonzero(doubtful)
 
-    def unknown_around(self, found: Sequence[Transitional]) -> IntArray:
+    def unknown_around(self, found: Sequence[Transition]) -> IntArray:
         """Unknown frames that transitions rest on."""
         near = np.zeros(len(self), np.bool_)
         for each in found:

@@ -22,8 +22,8 @@ from vidattn.selection.candidates import BLURRED, FLAWS, NONE, Candidates, find_
 from vidattn.selection.gaps import Gaps
 from vidattn.selection.likeness import compare, sharpness_weights
 from vidattn.selection.picked import Pick, Picks, each_filled, filled_up
-from vidattn.selection.shots import Transition
 from vidattn.selection.sketch import Sketch
+from vidattn.selection.transitions import Transition
 
 BEST_OF_SHOT = "best of its shot"
 _TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary difference of two frames

@@ -19,7 +19,6 @@ the limits were set on films joined from short clips, and reported on others (do
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,8 +29,7 @@ from vidattn.selection.differences import Chunks, stream_chunks
 from vidattn.selection.glances import Glance, Stretch, stretches
 from vidattn.selection.mixtures import gradual_transitions
 from vidattn.selection.steps import BLOCK, LEAST_STEP, Steps
-
-TransitionKind = Literal["cut", "dissolve", "fade", "wipe"]
+from vidattn.selection.transitions import Transition, TransitionKind
 
 # Rows of cells that pictures are averaged over; columns follow from their shape.
 _ROWS = 32
@@ -41,20 +39,6 @@ _YCBCR = np.array(
 )
 # Frames that are decided on at once, and those around them that are looked at too.
 _BLOCK, _CONTEXT = 1024, 96
-
-
-class Transition(NamedTuple):
-    """Where one shot ends and the next begins.
-
-    Attributes:
-        last_old: the last frame that shows the old shot alone.
-        first_new: the first frame that shows the new shot alone; `last_old` + 1 for a cut.
-        kind: how one leads over to the other.
-    """
-
-    last_old: int
-    first_new: int
-    kind: TransitionKind
 
 
 def find_transitions(frames: Chunks, glance: Glance | None = None) -> Iterator[Transition]:
@@ -152,4 +136,4 @@ def _found(cells: NDArray[np.float32]) -> list[Transition]:
         for cut in cuts.tolist()
         if not any(last_old < cut <= first_new for last_old, first_new, _ in gradual)
     ]
-    return [Transition(*each) for each in sorted(found + gradual)]
+    return [Transition(*each) for each in sorted([*found, *gradual])]
