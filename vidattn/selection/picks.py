@@ -15,21 +15,22 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vidattn.arrays import FloatArray, at_least
+from vidattn.arrays import IntArray, at_least
 from vidattn.errors import ArgumentError
 from vidattn.selection.candidates import BLURRED, FLAWS, NONE, Candidates, find_candidates
-from vidattn.selection.descriptions import COLOURS
+from vidattn.selection.differing import sharpness_weights, squared_differences
 from vidattn.selection.gaps import Gaps
 from vidattn.selection.picked import Pick, Picks, each_filled, filled_up
 from vidattn.selection.sketch import Sketch
 from vidattn.selection.transitions import Transition
 
 BEST_OF_SHOT = "best of its shot"
-_CELL_WEIGHT = 0.25  # of the largest change of one cell, beside the mean over all
 _TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary difference of two frames
 _NEAR_COPY = 0.0015  # squared difference of two frames that look the same
 _LEAST_GAIN = 0.01  # share of the film that one more frame stands for, where the number is open
-_MOST_CANDIDATES = 4096
+# Candidates for each frame wanted, while they are not too many: memory grows with their square.
+_CANDIDATES_A_FRAME, _MOST_CANDIDATES = 2, 2048
+_GAINS_AT_ONCE = 64
 
 
 def pick_frames(
@@ -72,7 +73,7 @@ def pick_frames(
         transitions,
         gaps.positions,
         margin=margin,
-        limit=min(max(1024, 2 * (count or 0)), _MOST_CANDIDATES),
+        limit=_candidate_limit(count or 0),
     )
     choice = _Choice(sketch, candidates, gaps, count, per_shot, distinct)
     if stretch is not None:
@@ -87,6 +88,10 @@ def pick_frames(
     if count is None or per_shot is not None or distinct:
         return picks
     return filled_up(picks, candidates, min(count, sketch.frame_count), gaps.positions)
+
+
+def _candidate_limit(count: int) -> int:
+    return max(1024, min(_CANDIDATES_A_FRAME * count, _MOST_CANDIDATES), count)
 
 
 class _Choice:
@@ -106,19 +111,25 @@ class _Choice:
         self._may_be_fewer = distinct or count is None
         self._distinct = distinct or (count is None and per_shot is None)
         self._places = gaps.positions[candidates.indices] - gaps.positions[0]
-        self._squares, copies = _squares(sketch, candidates.rows)
+        self._squares, copies = squared_differences(sketch, candidates.rows)
         self._copies = copies <= _NEAR_COPY
         typical = float(np.median(self._squares)) or 1.0
-        alike = np.exp(-self._squares / max(typical, _NEAR_COPY))
-        weights = _sharpness_weights(candidates)
+        # How much each candidate, by column, shows of what each one stands for, by row.
+        alike = np.exp(self._squares / np.float32(-max(typical, _NEAR_COPY)))
         shown = candidates.shown * (candidates.flaws == candidates.flaws.min())
         self._total = float(shown.sum())
-        self.scores = (alike * weights * shown[:, None]).sum(axis=0) / self._total
+        alike *= sharpness_weights(candidates).astype(np.float32)
+        alike *= shown[:, None]
+        self.scores = alike.sum(axis=0, dtype=np.float64) / self._total
         self._stretches = count or (per_shot or 1) * candidates.shot_count
         if count is not None or per_shot is not None:
-            apart = np.abs(self._places[:, None] - self._places) * self._stretches / gaps.length
-            alike *= np.exp(-_TIME_WEIGHT * np.minimum(apart, 3) ** 2)
-        self._represents = (alike * weights * shown[:, None]).astype(np.float32)
+            places = (self._places * self._stretches / gaps.length).astype(np.float32)
+            apart = places[:, None] - places
+            np.minimum(np.square(apart, out=apart), 9, out=apart)
+            alike *= np.exp(np.multiply(apart, np.float32(-_TIME_WEIGHT), out=apart), out=apart)
+        self._represents = alike
+        # Gains only fall while key frames are added: what they were is the most that they can be.
+        self._most_gains = np.full(len(candidates.indices), np.inf, np.float32)
         self._covered = np.zeros(len(candidates.indices), np.float32)
         self._in_shot = np.zeros(candidates.shot_count + 1, np.int64)
         self._blocked = gaps.blocked_by([])
@@ -194,9 +205,22 @@ class _Choice:
     def _gains(self) -> NDArray[np.float32]:
         return np.maximum(self._represents - self._covered[:, None], 0).sum(axis=0)
 
+    def _gains_that_may_be_best(self, columns: IntArray) -> NDArray[np.float32]:
+        """The gains of some candidates; of those that cannot be best, less than the best one."""
+        order = columns[np.argsort(-self._most_gains[columns], kind="stable")]
+        best = np.float32(-1)
+        for place in range(0, len(order), _GAINS_AT_ONCE):
+            few = order[place : place + _GAINS_AT_ONCE]
+            if self._most_gains[few[0]] < best:
+                break
+            gains = np.maximum(self._represents[:, few] - self._covered[:, None], 0).sum(axis=0)
+            self._most_gains[few] = gains
+            best = max(best, gains.max())
+        return self._most_gains[columns]
+
     def _best(self, free: NDArray[np.bool_]) -> int:
         columns = np.flatnonzero(free)
-        gains = np.maximum(self._represents[:, columns] - self._covered[:, None], 0).sum(axis=0)
+        gains = self._gains_that_may_be_best(columns)
         if gains.max() < 1e-6 * self._total and self.kept:
             # All is stood for: the one that is furthest from the others.
             away = np.abs(self._places[columns][:, None] - self._places[list(self.kept)])
@@ -247,42 +271,3 @@ class _Choice:
             closest = int(kept[np.argmin(np.abs(self._places[kept] - self._places[place]))])
             return f"too close to frame {self._frames.indices[closest]}"
         return f"frame {self._frames.indices[nearest]} stands for it"
-
-
-def _squares(
-    sketch: Sketch, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(C, C) squared differences of frames: mean over the picture, and the largest of one cell.
-
-    The second are those of colours alone: histograms of equal pictures differ by noise.
-    """
-    features = sketch.features[rows]
-    squares, copies = _distances(features), _distances(features[:, :COLOURS])
-    if sketch.cells is not None:
-        cells = sketch.cells[rows]
-        largest = np.zeros_like(squares)
-        for column in cells.T:
-            np.maximum(largest, np.abs(column[:, None] - column), out=largest)
-        largest **= 2
-        squares += np.float32(_CELL_WEIGHT) * largest
-        copies += np.float32(_CELL_WEIGHT) * largest
-    return squares, copies
-
-
-def _distances(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = (features**2).sum(axis=1)
-    squares: NDArray[np.float32] = np.maximum(norms[:, None] + norms - 2 * features @ features.T, 0)
-    return squares
-
-
-def _sharpness_weights(candidates: Candidates) -> FloatArray:
-    """(C,): 1/2 for a frame that is as sharp as is ordinary in its shot, to 0 for blur, to 1."""
-    sharpness = candidates.sharpness.astype(np.float64)
-    ordinary = np.ones(candidates.shot_count + 1)
-    for shot in range(-1, candidates.shot_count):
-        own = sharpness[(candidates.shots == shot) & (sharpness > 0)]
-        if len(own):
-            ordinary[shot] = np.median(own)
-    if not (sharpness > 0).any():
-        return np.ones(len(sharpness))
-    return (sharpness + 1e-6) / (sharpness + ordinary[candidates.shots] + 1e-6)
