@@ -83,7 +83,8 @@ class _Film:
     def __init__(self, cells: Cells, cuts: IntArray) -> None:
         self.cells = cells
         rows = cells[:, ::2] + cells[:, 1::2]
-        self.coarse = (rows[:, :, ::2] + rows[:, :, 1::2]) / np.float32(4)
+        self.coarse = rows[:, :, ::2] + rows[:, :, 1::2]
+        self.coarse *= np.float32(0.25)
         self.fewest = cell_means(self.coarse[..., :1], _FEWEST)
         self.contrast = self.coarse[..., 0].std(axis=(1, 2))
         self.cuts = cuts

@@ -16,11 +16,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vidattn.arrays import at_least
+from vidattn.arrays import IntArray, at_least
 from vidattn.errors import ArgumentError
 from vidattn.selection.candidates import BLURRED, FLAWS, NONE, Candidates, find_candidates
+from vidattn.selection.differing import sharpness_weights
 from vidattn.selection.gaps import Gaps
-from vidattn.selection.likeness import compare, sharpness_weights
+from vidattn.selection.likeness import compare
 from vidattn.selection.picked import Pick, Picks, each_filled, filled_up
 from vidattn.selection.sketch import Sketch
 from vidattn.selection.transitions import Transition
@@ -29,7 +30,9 @@ BEST_OF_SHOT = "best of its shot"
 _TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary difference of two frames
 _COPY_SHARE = 0.5  # of what a frame stands for that looks like one that is kept
 _LEAST_GAIN = 0.01  # share of the film that one more frame stands for, where the number is open
-_MOST_CANDIDATES = 4096
+# Candidates for each frame wanted, while they are not too many: memory grows with their square.
+_CANDIDATES_A_FRAME, _MOST_CANDIDATES = 2, 2048
+_GAINS_AT_ONCE = 64
 
 
 def pick_frames(
@@ -73,7 +76,7 @@ def pick_frames(
         transitions,
         gaps.positions,
         margin=margin,
-        limit=min(max(1024, 2 * (count or 0)), _MOST_CANDIDATES),
+        limit=_candidate_limit(count or 0),
     )
     choice = _Choice(sketch, candidates, gaps, count, per_shot, distinct)
     if stretch is not None:
@@ -88,6 +91,10 @@ def pick_frames(
     if count is None or per_shot is not None or distinct:
         return picks
     return filled_up(picks, candidates, min(count, sketch.frame_count), gaps.positions)
+
+
+def _candidate_limit(count: int) -> int:
+    return max(1024, min(_CANDIDATES_A_FRAME * count, _MOST_CANDIDATES), count)
 
 
 class _Choice:
@@ -109,16 +116,22 @@ class _Choice:
         self._places = gaps.positions[candidates.indices] - gaps.positions[0]
         likeness = compare(sketch, candidates, least_share=_LEAST_GAIN)
         self._squares, self._copies, self._states = likeness
+        # How much each candidate, by column, shows of what each one stands for, by row.
         alike = likeness.alike()
-        weights = sharpness_weights(candidates)
         shown = candidates.shown * (candidates.flaws == candidates.flaws.min())
         self._total = float(shown.sum())
-        self.scores = (alike * weights * shown[:, None]).sum(axis=0) / self._total
+        alike *= sharpness_weights(candidates).astype(np.float32)
+        alike *= shown[:, None]
+        self.scores = alike.sum(axis=0, dtype=np.float64) / self._total
         self._stretches = count or (per_shot or 1) * candidates.shot_count
         if count is not None or per_shot is not None:
-            apart = np.abs(self._places[:, None] - self._places) * self._stretches / gaps.length
-            alike *= np.exp(-_TIME_WEIGHT * np.minimum(apart, 3) ** 2)
-        self._represents = (alike * weights * shown[:, None]).astype(np.float32)
+            places = (self._places * self._stretches / gaps.length).astype(np.float32)
+            apart = places[:, None] - places
+            np.minimum(np.square(apart, out=apart), 9, out=apart)
+            alike *= np.exp(np.multiply(apart, np.float32(-_TIME_WEIGHT), out=apart), out=apart)
+        self._represents = alike
+        # Gains only fall while key frames are added: what they were is the most that they can be.
+        self._most_gains = np.full(len(candidates.indices), np.inf, np.float32)
         self._covered = np.zeros(len(candidates.indices), np.float32)
         self._in_shot = np.zeros(candidates.shot_count + 1, np.int64)
         self._blocked = gaps.blocked_by([])
@@ -212,11 +225,27 @@ class _Choice:
     def _gains(self) -> NDArray[np.float32]:
         return np.maximum(self._represents - self._covered[:, None], 0).sum(axis=0)
 
+    def _gains_that_may_be_best(self, columns: IntArray) -> NDArray[np.float32]:
+        """The gains of some candidates; of those that cannot be best, less than the best one.
+
+        Films show things twice: where another frame stands for the second time, it is better.
+        """
+        shares = np.where(self._copied, np.float32(_COPY_SHARE), np.float32(1))
+        order = columns[np.argsort(-(self._most_gains * shares)[columns], kind="stable")]
+        best = np.float32(-1)
+        for place in range(0, len(order), _GAINS_AT_ONCE):
+            few = order[place : place + _GAINS_AT_ONCE]
+            if self._most_gains[few[0]] * shares[few[0]] < best:
+                break
+            gains = np.maximum(self._represents[:, few] - self._covered[:, None], 0).sum(axis=0)
+            self._most_gains[few] = gains
+            best = max(best, (gains * shares[few]).max())
+        found: NDArray[np.float32] = (self._most_gains * shares)[columns]
+        return found
+
     def _best(self, free: NDArray[np.bool_]) -> int:
         columns = np.flatnonzero(free)
-        gains = np.maximum(self._represents[:, columns] - self._covered[:, None], 0).sum(axis=0)
-        # Films show things twice: where another frame stands for the second time, it is better.
-        gains[self._copied[columns]] *= _COPY_SHARE
+        gains = self._gains_that_may_be_best(columns)
         if gains.max() < 1e-6 * self._total and self.kept:
             # All is stood for: the one that is furthest from the others.
             away = np.abs(self._places[columns][:, None] - self._places[list(self.kept)])
