@@ -68,8 +68,25 @@ def choose_by_coverage(
         remarks = (
             f"every frame was looked at: {len(intra)} intra frames are too few for a fast choice",
         )
+    picks, whole = _among_most_frames(reader, usable, wanted, settings, least=2 * (wanted or 0))
+    if not whole and any(each.flaw for each in picks.kept):
+        # Among the frames that were left out there may be better ones.
+        picks, _ = _among_most_frames(reader, usable, wanted, settings, least=len(usable))
+    method = "coverage: sharp frames that together stand best for the video, without a network"
+    return _choice(reader, picks, method, remarks)
+
+
+def _among_most_frames(
+    reader: VideoReader,
+    usable: NDArray[np.int64],
+    wanted: int | None,
+    settings: KeyFrameSettings,
+    *,
+    least: int,
+) -> tuple[Picks, bool]:
+    """Picks among the frames that one looks at, at least so many, and whether these are all."""
     sizes = {"frames_at_once": SKETCHED_FRAMES, "short_side": SKETCH_SHORT_SIDE}
-    with glance_at(reader, usable, least=2 * (wanted or 0), **sizes) as (pictures, glance):
+    with glance_at(reader, usable, least=least, **sizes) as (pictures, glance):
         frames = usable if glance is None else glance.numbers
         step = min(max(1, len(frames) // _ENOUGH), _LONGEST_STEP)
         sketcher = Sketcher(limit=_SKETCH_LIMIT, step=step)
@@ -78,8 +95,7 @@ def choose_by_coverage(
     if glance is not None:
         transitions = glance.among_those_looked_at(transitions)
     picks = _pick(reader, frames, sketcher.sketch(), transitions, wanted, settings)
-    method = "coverage: sharp frames that together stand best for the video, without a network"
-    return _choice(reader, picks, method, remarks)
+    return picks, glance is None
 
 
 def _quick(
