@@ -42,7 +42,7 @@ from vidattn.files import write_csv, write_json
 
 FIGURES = ("shots", "distance", "copies", "poor", "between")
 RANDOM_SEEDS = 10
-SAME = 0.02
+SAME = 0.05
 SHORT_SIDE = 128
 UNKNOWN_SHOTS_COUNT = 8
 BLANK_CONTRAST, POOR_SHARE = 4.0, 1 / 3
