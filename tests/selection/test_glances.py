@@ -8,7 +8,7 @@ import pytest
 from tests.selection.test_shots import as_bytes, lead_over, scene
 from vidattn.errors import ArgumentError
 from vidattn.selection import Transition, find_transitions
-from vidattn.selection.glances import Glance, frames_to_look_at
+from vidattn.selection.glances import Glance, Stretch, frames_to_look_at, stretches
 
 
 class Film:
@@ -102,3 +102,25 @@ def test_transitions_count_the_frames_looked_at() -> None:
     found = [Transition(4, 5, "cut"), Transition(6, 7, "cut"), Transition(7, 8, "cut")]
     # Between the last two there is no frame that was looked at.
     assert glance.among_those_looked_at(found) == [(1, 2, "cut"), (2, 3, "cut")]
+
+
+def test_frames_left_out_are_guessed_as_mixtures_of_those_around_them() -> None:
+    seen = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
+    glance = Glance(np.array([0, 4, 5, 8]), lambda numbers: np.empty(0, np.uint8))
+    parts = list(stretches(iter([seen[:1], seen[1:3], seen[3:]]), glance))
+    whole = Stretch.joined(parts)
+    assert [len(part) for part in parts] == [1, 5, 3]
+    assert np.flatnonzero(whole.known).tolist() == [0, 4, 5, 8]
+    expected = {2: (seen[0] + seen[1]) / 2, 3: seen[0] / 4 + 3 * seen[1] / 4, 4: seen[1]}
+    expected |= {5: seen[2], 6: 2 * seen[2] / 3 + seen[3] / 3}
+    for number, cells in expected.items():
+        np.testing.assert_allclose(whole.cells[number], cells, atol=1e-6)
+
+
+def test_a_gap_is_doubtful_between_frames_that_differ_unless_all_around_move_as_much() -> None:
+    levels = [0, 0, 0, 0, 30, 30, 30, 30, 60, 90, 90, 90, 150]
+    known = np.isin(np.arange(13), [0, 3, 4, 8, 9, 12])
+    cells = np.broadcast_to(np.array(levels, np.float32)[:, None, None, None], (13, 8, 8, 3))
+    # 30 from 4 to 8 is no more than on both sides; 60 from 9 to 12 is more than what is before it.
+    assert Stretch(cells, known).doubtful_gaps(6.0).tolist() == [10, 11]
+    assert Stretch(cells, known).doubtful_gaps(60.0).tolist() == []
