@@ -20,6 +20,7 @@ from vidattn.naming import choose
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import failures_of, in_words
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import times, versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
@@ -99,7 +100,7 @@ def evaluate_attention(
     results = evaluation_folder(output, overwrite=overwrite)
     records = work_through(
         work,
-        [[number] for number in range(len(videos))],
+        SingleVideos(len(videos)),
         [video.path for video in videos],
         output=results,
         settings=settings,

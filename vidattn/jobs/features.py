@@ -14,6 +14,7 @@ from vidattn.models import LoadedRecogniser
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
@@ -124,7 +125,7 @@ def write_features(
     )
     records = work_through(
         _FeatureWork(model, paths, names, results.folder, own, device, decoder),
-        [[number] for number in range(len(paths))],
+        SingleVideos(len(paths)),
         paths,
         output=results,
         settings=settings | {"videos": [str(path) for path in paths]},

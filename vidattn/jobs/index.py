@@ -13,6 +13,7 @@ from vidattn.jobs.index_report import COMMAND, IndexReport, report_of
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import listed_videos
@@ -114,7 +115,7 @@ def index_videos(
         file = IndexReport(report, videos, salvage=salvage, overwrite=overwrite)
     records = work_through(
         _Indexing(videos, salvage),
-        [[number] for number in range(len(videos))],
+        SingleVideos(len(videos)),
         videos,
         output=file,
         settings=settings,
@@ -126,6 +127,7 @@ def index_videos(
     )
     if records is None:
         return None
+    records = dict(records)
     for record in records.values():
         if salvage and is_failure(record):  # also of a video that its process was lost at
             record.setdefault("salvage", failure(record["error"], record["reason"]))

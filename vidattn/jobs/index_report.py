@@ -12,8 +12,8 @@ from vidattn.errors import ArgumentError
 from vidattn.files import OVERWRITE, check_unused, write_json
 from vidattn.runs.failures import is_failure, up_to_date
 from vidattn.runs.journal import Journal, journaled_records
+from vidattn.runs.ledger import file_state
 from vidattn.runs.results import JOURNAL_FOLDER
-from vidattn.runs.run import file_state
 from vidattn.runs.work import Record
 
 COMMAND = "index"
@@ -43,6 +43,7 @@ class IndexReport:
     ) -> None:
         check_unused(path, overwrite=True)  # refuses folders
         self._path, self._videos = Path(path), videos
+        self.retry_failed = overwrite
         self._held = {**_read(self._path), **self._journaled()}
         if not overwrite:
             self._check_kept()

@@ -21,6 +21,7 @@ from vidattn.jobs.keyframe_pictures import (
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
@@ -168,7 +169,7 @@ def write_keyframes(
     work = _KeyFrameWork(names, folders, results, model, device, own, pictures)
     records = work_through(
         work,
-        [[number] for number in range(len(names))],
+        SingleVideos(len(names)),
         names,
         output=results,
         settings=_given(wishes)

@@ -14,6 +14,7 @@ from vidattn.models import LoadedRecogniser
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
@@ -130,7 +131,7 @@ def write_predictions(
         results = ResultFolder(output, "predict", RECORD, [TABLE, PAGE], overwrite=overwrite)
     records = work_through(
         _Prediction(names, model, device, decoder, salvage, own),
-        [[number] for number in range(len(names))],
+        SingleVideos(len(names)),
         names,
         output=results,
         settings=settings | {"videos": names},

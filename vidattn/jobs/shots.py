@@ -13,6 +13,7 @@ from vidattn.report.timelines import TimelineClip, chapters, check_forms, final_
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import work_through
@@ -106,7 +107,7 @@ def write_shots(
     own = {"formats": list(formats), "decoder": decoder, "salvage": salvage}
     records = work_through(
         _ShotWork(names, folders, results, tuple(formats), decoder, salvage),
-        [[number] for number in range(len(names))],
+        SingleVideos(len(names)),
         names,
         output=results,
         settings=own | {"threads": 1, "versions": versions(decoder), "videos": names},

@@ -43,6 +43,7 @@ class ResultFolder:
         folders: names of folders in which it writes files of other names.
         pattern: of the names of those files.
         overwrite: replace the result of an earlier run, or throw an unfinished one away.
+        retry_failed: try the failed videos of an earlier run again, finished or not.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class ResultFolder:
         folders: Sequence[str] = (),
         pattern: str = "",
         overwrite: bool = False,
+        retry_failed: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self.command = command
@@ -63,6 +65,7 @@ class ResultFolder:
         self.folders = list(folders)
         self.pattern = re.compile(pattern, re.IGNORECASE)
         self.overwrite = overwrite
+        self.retry_failed = retry_failed
         self.replaced: dict[str, int | None] = {}
         self._made_folder = False
         self._settings = ""
