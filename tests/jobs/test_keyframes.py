@@ -16,8 +16,8 @@ from vidattn.inference import KeyFrames
 from vidattn.jobs import keyframes as keyframe_files
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec, save
 from vidattn.runs import provenance
+from vidattn.runs.result_names import result_names
 from vidattn.runs.results import JOURNAL_FOLDER
-from vidattn.runs.video_lists import result_names
 from vidattn.video import open_video
 
 SLIM = {"widths": [4, 8], "spatial_strides": [2, 2], "temporal_strides": [1, 1]}

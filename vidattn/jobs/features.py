@@ -16,6 +16,7 @@ from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
 from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
+from vidattn.runs.result_names import result_names
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
 from vidattn.runs.run_network import (
@@ -27,7 +28,7 @@ from vidattn.runs.run_network import (
     to_share,
 )
 from vidattn.runs.shards import Shard
-from vidattn.runs.video_lists import listed_videos, result_names
+from vidattn.runs.video_lists import list_digest, listed_videos
 from vidattn.runs.work import Group, Record
 from vidattn.video import open_video
 from vidattn.video.opening import check_decoder
@@ -101,16 +102,17 @@ def write_features(
         CheckpointError, AnnotationError, ArgumentError: an argument cannot be used, or the run
             would overwrite a file in `output`.
     """
-    paths = list(listed_videos(videos))
+    given = list(videos)
+    paths = list(listed_videos(given))
     if not paths:
-        raise AnnotationError(" ".join(map(str, videos)), 0, "no video found")
+        raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     check_decoder(decoder)
     limits = RunLimits(video_seconds, video_memory)
     processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     extractor = FeatureExtractor(loaded, stage=stage, hop=hop, batch_size=batch_size)
     model = to_share(checkpoint, loaded, processes)
-    names = [f"{name}.npz" for name in result_names(paths)]
+    names = [f"{name}.npz" for name in result_names(paths, given)]
     results = ResultFolder(output, "features", "features.json", names, overwrite=overwrite)
     own = {"stage": extractor.stage.name, "hop": hop, "batch_size": batch_size}
     settings = _settings(
@@ -128,7 +130,7 @@ def write_features(
         SingleVideos(len(paths)),
         paths,
         output=results,
-        settings=settings | {"videos": [str(path) for path in paths]},
+        settings=settings | {"videos": list_digest(paths)},
         processes=processes,
         limits=limits,
         imports=NETWORK_MODULES,

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from vidattn.runs.outcome import RunResult, failures_of
 from vidattn.runs.parts import SingleVideos
 from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
-from vidattn.runs.video_lists import listed_videos
+from vidattn.runs.video_lists import list_digest, listed_videos
 from vidattn.runs.work import Group, Record
 from vidattn.video import VideoMetadata, VideoReader, open_video
 
@@ -107,7 +105,7 @@ def index_videos(
     settings = {
         "command": COMMAND,
         "salvage": salvage,
-        "videos": sha256(b"\n".join(map(os.fsencode, videos))).hexdigest(),
+        "videos": list_digest(videos),
         "threads": 1,
     }
     file = None

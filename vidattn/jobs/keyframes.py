@@ -23,6 +23,7 @@ from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
 from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
+from vidattn.runs.result_names import result_names
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
 from vidattn.runs.run_network import (
@@ -34,7 +35,7 @@ from vidattn.runs.run_network import (
     to_share,
 )
 from vidattn.runs.shards import Shard
-from vidattn.runs.video_lists import result_names, videos_and_folders
+from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable
 
@@ -156,7 +157,7 @@ def write_keyframes(
         loaded = loaded_here(checkpoint, device, processes)
         model = to_share(checkpoint, loaded, processes)
     own = asdict(wishes) | {"decoder": decoder, "salvage": salvage}
-    folders = result_names(names)
+    folders = result_names(names, given)
     results = ResultFolder(
         output,
         "keyframes",
@@ -181,7 +182,7 @@ def write_keyframes(
             "device": device_kind(model, device),
             "threads": thread_count(threads, processes),
             "versions": versions(decoder),
-            "videos": names,
+            "videos": list_digest(names),
         },
         processes=processes,
         limits=limits,

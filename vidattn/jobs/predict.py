@@ -27,7 +27,7 @@ from vidattn.runs.run_network import (
     to_share,
 )
 from vidattn.runs.shards import Shard
-from vidattn.runs.video_lists import videos_and_folders
+from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable, open_video_or_picture
 
@@ -134,7 +134,7 @@ def write_predictions(
         SingleVideos(len(names)),
         names,
         output=results,
-        settings=settings | {"videos": names},
+        settings=settings | {"videos": list_digest(names)},
         processes=processes,
         limits=limits,
         imports=NETWORK_MODULES,

@@ -15,10 +15,11 @@ from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
 from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
+from vidattn.runs.result_names import result_names
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
-from vidattn.runs.video_lists import result_names, videos_and_folders
+from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable
 
@@ -98,7 +99,7 @@ def write_shots(
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
         check_salvageable(names)
-    folders = result_names(names)
+    folders = result_names(names, given)
     results = None
     if output is not None:
         results = ResultFolder(
@@ -110,7 +111,7 @@ def write_shots(
         SingleVideos(len(names)),
         names,
         output=results,
-        settings=own | {"threads": 1, "versions": versions(decoder), "videos": names},
+        settings=own | {"threads": 1, "versions": versions(decoder), "videos": list_digest(names)},
         processes=processes,
         limits=RunLimits(video_seconds, video_memory),
         description="finding shots",
