@@ -57,6 +57,12 @@ class ActingWork:
             raise NotAVideoError(name, "no video")
         elif act == "hang":
             time.sleep(60)
+        elif act == "gate":
+            while not (self.folder.parent / "open").exists():
+                time.sleep(0.02)
+                beat()
+        elif act == "slow":
+            time.sleep(0.05)
         elif act == "eat":
             held = []
             while True:
