@@ -69,5 +69,12 @@ def test_what_is_added_to_a_list_does_not_change_the_names_of_the_others() -> No
         longer = result_names([*first, *more[:count]])
         assert longer[: len(names)] == names
         names = longer
-    digest = sha256(b"/MATCH.MP4").hexdigest()[:8]
-    assert names == ["match", "clip", "match.mp4", "match.avi", f"MATCH~{digest}", "clip.mp4"]
+    digests = [sha256(path.encode()).hexdigest()[:8] for path in more]
+    assert names == [
+        "match",
+        "clip",
+        f"match~{digests[0]}",
+        "match.avi",
+        f"MATCH~{digests[2]}",
+        f"clip~{digests[3]}",
+    ]

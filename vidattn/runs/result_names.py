@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
 # A whole name may have 255 bytes; this leaves room for an ending and a number.
@@ -30,8 +30,8 @@ def result_names(videos: Sequence[str | Path], given: Iterable[str | Path] = ())
     (`con`, `a:b`, `a.`, names of 250 bytes) is replaced.
 
     If an earlier video of the list has the same name, or one that some file system takes for the
-    same (`A` and `a`, or `é` written in two ways), the name keeps its suffix, and if that is not
-    enough, a digest of the path follows. So videos that are added at the end of a list do not
+    same (`A` and `a`, or `é` written in two ways), the name keeps its suffix, or a digest of the
+    path follows where that does not help. So videos that are added at the end of a list do not
     change the names of the others.
 
     Args:
@@ -40,11 +40,17 @@ def result_names(videos: Sequence[str | Path], given: Iterable[str | Path] = ())
     """
     roots = list(dict.fromkeys(_roots(given)))
     names: list[str] = []
-    taken: set[str] = set()
+    taken: dict[str, str] = {}  # what is the same for names that are -> file name
     for video in videos:
-        name = next(name for name in _candidates(video, roots) if _key(name) not in taken)
+        *folders, file = _parts(video, roots)
+        folder = "".join(f"{_safe(part)}/" for part in folders)
+        name = folder + _safe(_stem(file)) if file else "video"
+        if _key(name) in taken and taken[_key(name)] != _key(file):
+            name = folder + _safe(file)
+        if _key(name) in taken:
+            name = _with_digest(name, video, taken)
         names.append(name)
-        taken.add(_key(name))
+        taken[_key(name)] = _key(file)
     return names
 
 
@@ -58,23 +64,22 @@ def _roots(given: Iterable[str | Path]) -> Iterator[str]:
             yield os.path.dirname(path)
 
 
-def _candidates(video: str | Path, roots: Sequence[str]) -> Iterator[str]:
+def _parts(video: str | Path, roots: Sequence[str]) -> tuple[str, ...]:
+    """The path of a video below the first folder that holds it, else its file name."""
     path = os.path.abspath(video)
-    own: tuple[str, ...] = (os.path.basename(path),)
     for root in roots:
         if path.startswith(os.path.join(root, "")):
-            own = PurePath(path[len(root) :].lstrip(os.sep)).parts
-            break
-    folder = [_safe(part) for part in own[:-1]]
-    short = "/".join([*folder, _safe(_stem(own[-1]))]) if own[-1] else "video"
-    yield short
-    yield "/".join([*folder, _safe(own[-1])]) or "video"
+            return PurePath(path[len(root) :].lstrip(os.sep)).parts
+    return (os.path.basename(path),)
+
+
+def _with_digest(name: str, video: str | Path, taken: Container[str]) -> str:
     listed = os.path.normpath(video).encode(errors="surrogatepass")
-    yield f"{short}~{hashlib.sha256(listed).hexdigest()[:8]}"
-    number = 2
-    while True:  # the same path once more
-        yield f"{short}~{hashlib.sha256(listed).hexdigest()[:8]}_{number}"
+    name = f"{name}~{hashlib.sha256(listed).hexdigest()[:8]}"
+    number = 1
+    while _key(name if number == 1 else f"{name}_{number}") in taken:  # the same path once more
         number += 1
+    return name if number == 1 else f"{name}_{number}"
 
 
 def _key(name: str) -> str:
