@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from vidattn.errors import ArgumentError
-from vidattn.runs.journal import FinishedElsewhereError, Journal, PartState
+from vidattn.runs.journal import FinishedElsewhereError, Journal
+from vidattn.runs.part_files import PartState
 
 
 def test_records_of_all_writers_are_found(tmp_path: Path) -> None:
@@ -42,14 +43,14 @@ def test_the_state_of_parts_is_in_the_names_of_files(tmp_path: Path) -> None:
     journal = Journal(tmp_path, {})
     for part, generation in ((0, 1), (1, 1), (1, 2), (2, 1)):
         journal.writer(part, generation, "one")
-    journal.mark_done(0, 1, failed=3)
-    journal.mark_done(1, 1, failed=2)  # it is done once more
+    journal.mark_done(0, 1, 5, failed=3)
+    journal.mark_done(1, 1, 5, failed=2)  # it is done once more
     (tmp_path / "part-0000009.0001.jsonl.notes").touch()
     assert Journal.is_begun(tmp_path)
     (tmp_path / "part-00000000-0000005.0001.jsonl").touch()  # of a run of other settings
-    assert journal.parts() == {0: PartState(1, 3), 1: PartState(2, None), 2: PartState(1, None)}
-    journal.mark_done(1, 2, failed=0)
-    assert journal.parts()[1] == PartState(2, 0)
+    assert journal.parts() == {0: PartState(1, 5, 3), 1: PartState(2), 2: PartState(1)}
+    journal.mark_done(1, 2, 4, failed=0)
+    assert journal.parts()[1] == PartState(2, 4, 0)
     Journal.remove(tmp_path)
     with pytest.raises(FinishedElsewhereError):
         journal.parts()

@@ -60,7 +60,7 @@ def test_a_part_is_one_process_s_until_that_process_ends(journal: Journal) -> No
         (0, 1), (1, 1), None, None
     ]  # fmt: skip
     assert taken[0] is not None
-    first.finish(taken[0], failed=0)
+    first.finish(taken[0], 1, failed=0)
     assert not first.all_done
     theirs.close()
     last = Leases(journal, 2, mine).take()

@@ -50,8 +50,10 @@ def evaluate_attention(
     decoder: str = "pyav",
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> AttentionEvaluation | None:
     """How often a model's key frames are inside the action, or its regions on the actor.
@@ -66,7 +68,8 @@ def evaluate_attention(
         task: "keyframes" or "regions".
         count: key frames a video.
         minimum_gap_seconds: between them.
-        processes, threads, decoder, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, threads, decoder, video_seconds, video_memory, maximum_failures, retry_failed:
+            see `vidattn.evaluate`.
         output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
         overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
 
@@ -82,7 +85,7 @@ def evaluate_attention(
         raise ArgumentError(
             f"expected count ≥ 1 and minimum_gap_seconds ≥ 0, got {count} and {minimum_gap_seconds}"
         )
-    limits = RunLimits(video_seconds, video_memory)
+    limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     videos = read_actions(data, boxes=task == "regions")
@@ -97,7 +100,7 @@ def evaluate_attention(
         decoder,
     )
     settings = _settings(work, loaded, thread_count(threads, processes))
-    results = evaluation_folder(output, overwrite=overwrite)
+    results = evaluation_folder(output, overwrite=overwrite, retry_failed=retry_failed)
     records = work_through(
         work,
         SingleVideos(len(videos)),

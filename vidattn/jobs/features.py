@@ -75,7 +75,9 @@ def write_features(
     decoder: str = "pyav",
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> RunResult[FeatureFile] | None:
     """Write the features of sliding windows of videos, a `.npz` file each.
@@ -91,7 +93,8 @@ def write_features(
             with one path a line, relative to the list.
         output: folder; below it files are named like the videos below the folder they share.
         stage, hop, batch_size: see `vidattn.inference.features.FeatureExtractor`.
-        processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
         overwrite: replace the features of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -107,13 +110,15 @@ def write_features(
     if not paths:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     check_decoder(decoder)
-    limits = RunLimits(video_seconds, video_memory)
+    limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     extractor = FeatureExtractor(loaded, stage=stage, hop=hop, batch_size=batch_size)
     model = to_share(checkpoint, loaded, processes)
     names = [f"{name}.npz" for name in result_names(paths, given)]
-    results = ResultFolder(output, "features", "features.json", names, overwrite=overwrite)
+    results = ResultFolder(
+        output, "features", "features.json", names, overwrite=overwrite, retry_failed=retry_failed
+    )
     own = {"stage": extractor.stage.name, "hop": hop, "batch_size": batch_size}
     settings = _settings(
         loaded,

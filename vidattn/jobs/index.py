@@ -68,8 +68,10 @@ def index_videos(
     processes: int = 1,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     salvage: bool = False,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> IndexResult | None:
     """Examine every video, and save its packet table, so that opening it later is fast.
@@ -83,7 +85,8 @@ def index_videos(
         report: JSON file for the records; videos that it already holds, unchanged since, are
             not looked at again. Nothing is written if None. A file that is no report of this
             command is never written over.
-        processes, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
         salvage: decode every video once, and report which frames are damaged.
         overwrite: remove other videos from the report, and try failed videos again.
 
@@ -96,7 +99,7 @@ def index_videos(
         ArgumentError: `report` is something else, or would lose records.
         UndoneError, ProcessError: see `vidattn.runs.run.work_through`.
     """
-    limits = RunLimits(video_seconds, video_memory)
+    limits = RunLimits(video_seconds, video_memory, maximum_failures)
     at_least("processes", processes, 0)
     given = list(paths)
     videos = list(map(str, listed_videos(given)))
@@ -110,7 +113,9 @@ def index_videos(
     }
     file = None
     if report is not None:
-        file = IndexReport(report, videos, salvage=salvage, overwrite=overwrite)
+        file = IndexReport(
+            report, videos, salvage=salvage, overwrite=overwrite, retry_failed=retry_failed
+        )
     records = work_through(
         _Indexing(videos, salvage),
         SingleVideos(len(videos)),

@@ -104,7 +104,9 @@ def write_keyframes(
     threads: int | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     overwrite: bool = False,
+    retry_failed: bool = False,
     picture_format: str = "jpeg",
     quality: int = 90,
     width: int | None = None,
@@ -125,7 +127,8 @@ def write_keyframes(
             path a line, relative to the list.
         checkpoint: a file, or what `vidattn.models.load` returned.
         salvage: read damaged videos too; not with folders of images.
-        processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
         overwrite: replace the pictures of an earlier run; see `vidattn.runs.results`.
         picture_format, quality, width, poster, explain: see
             `vidattn.jobs.keyframe_pictures.PictureSettings`.
@@ -144,7 +147,7 @@ def write_keyframes(
     pictures = PictureSettings(picture_format, quality, width, poster, explain)
     if checkpoint is not None:
         wishes.check_for_model()
-    limits = RunLimits(video_seconds, video_memory)
+    limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     given = list(videos)
     names = list(map(str, videos_and_folders(given)))
@@ -166,6 +169,7 @@ def write_keyframes(
         folders=folders,
         pattern=PICTURES,
         overwrite=overwrite,
+        retry_failed=retry_failed,
     )
     work = _KeyFrameWork(names, folders, results, model, device, own, pictures)
     records = work_through(

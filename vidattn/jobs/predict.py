@@ -73,7 +73,9 @@ def write_predictions(
     threads: int | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> Predictions | None:
     """Predict what happens in many videos, and when, and write the results.
@@ -90,7 +92,8 @@ def write_predictions(
         checkpoint: a file, or what `vidattn.load` returned.
         every_seconds, top, window_seconds, batch_size, salvage: see
             `RecognitionPredictor.predict`.
-        processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
         overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -102,7 +105,7 @@ def write_predictions(
     """
     check_decoder(decoder, salvage=salvage)
     own = PredictionSettings(every_seconds, top, window_seconds, batch_size)
-    limits = RunLimits(video_seconds, video_memory)
+    limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     given = list(videos)
     names = list(map(str, videos_and_folders(given)))
@@ -128,7 +131,9 @@ def write_predictions(
     }
     results = None
     if output is not None:
-        results = ResultFolder(output, "predict", RECORD, [TABLE, PAGE], overwrite=overwrite)
+        results = ResultFolder(
+            output, "predict", RECORD, [TABLE, PAGE], overwrite=overwrite, retry_failed=retry_failed
+        )
     records = work_through(
         _Prediction(names, model, device, decoder, salvage, own),
         SingleVideos(len(names)),

@@ -62,7 +62,9 @@ def write_shots(
     processes: int = 1,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> ShotResult | None:
     """Find the shots of videos and write them to files.
@@ -78,7 +80,8 @@ def write_shots(
         output: a folder; nothing is written if None.
         formats: of `FORMATS`.
         salvage: read damaged videos too; not with folders of images.
-        processes, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -103,7 +106,13 @@ def write_shots(
     results = None
     if output is not None:
         results = ResultFolder(
-            output, "shots", RECORD, folders=folders, pattern=FILES, overwrite=overwrite
+            output,
+            "shots",
+            RECORD,
+            folders=folders,
+            pattern=FILES,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
         )
     own = {"formats": list(formats), "decoder": decoder, "salvage": salvage}
     records = work_through(
@@ -113,7 +122,7 @@ def write_shots(
         output=results,
         settings=own | {"threads": 1, "versions": versions(decoder), "videos": list_digest(names)},
         processes=processes,
-        limits=RunLimits(video_seconds, video_memory),
+        limits=RunLimits(video_seconds, video_memory, maximum_failures),
         description="finding shots",
         progress=progress and len(names) > 1,
     )

@@ -7,39 +7,24 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from vidattn.errors import ArgumentError
 from vidattn.files import OVERWRITE, PARTIAL, naming_errors, write_json
+from vidattn.runs.part_files import PART_FILE, PartState, part_prefix, part_states
 
 # How much a power cut may cost; a killed process loses nothing that it has written.
 SYNC_SECONDS = 5.0
 SETTINGS_FILE = "settings.json"
 _SHOWN = 60
-_NAME = re.compile(r"part-([0-9a-f]{8})-(\d{7})\.(\d{4})\.(jsonl|done-(\d+))")
 # Files of records of earlier versions have a random name; processes say in a file that they live.
-_OWN = re.compile(rf"{_NAME.pattern}|[0-9a-f]{{16}}\.jsonl|worker-[0-9a-f]{{16}}")
+_OWN = re.compile(rf"{PART_FILE.pattern}|[0-9a-f]{{16}}\.jsonl|worker-[0-9a-f]{{16}}")
 _UNFINISHED = re.compile(re.escape(PARTIAL) + "[0-9a-f]{16}")
 
 
 class FinishedElsewhereError(Exception):
     """Another process has written the result and removed the journal."""
-
-
-@dataclass(frozen=True)
-class PartState:
-    """What the names of a part's files say.
-
-    Attributes:
-        generation: of the process that took the part last, from 1.
-        failed: videos of the part that gave no result; None where it is not done.
-    """
-
-    generation: int
-    failed: int | None
 
 
 class Journal:
@@ -70,7 +55,7 @@ class Journal:
                 f"{folder} holds an unfinished run with other settings ({differences}); give "
                 f"another --output, or {OVERWRITE} to throw away what that run has done"
             )
-        self._prefix = f"part-{run_name(wanted)}-"
+        self._prefix = part_prefix(wanted)
 
     def parts(self) -> dict[int, PartState]:
         """The parts that were taken.
@@ -123,9 +108,9 @@ class Journal:
         except (OSError, ValueError, KeyError, TypeError):
             return ""
 
-    def mark_done(self, part: int, generation: int, failed: int) -> None:
+    def mark_done(self, part: int, generation: int, items: int, failed: int) -> None:
         """All items of the part have records; `failed` is how many gave no result."""
-        path = self._records_path(part, generation).with_suffix(f".done-{failed}")
+        path = self._records_path(part, generation).with_suffix(f".done-{items}-{failed}")
         with self._must_be_there():
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666))
 
@@ -148,6 +133,23 @@ class Journal:
         return (folder / SETTINGS_FILE).is_file()
 
     @staticmethod
+    def close(folder: Path) -> int:
+        """Forget the processes of a run that has all records.
+
+        Returns:
+            videos that gave no result; 0 where there is no such run.
+        """
+        if not Journal.is_begun(folder):
+            return 0
+        states = part_states(folder, part_prefix(_read_settings(folder / SETTINGS_FILE)))
+        open_parts = {part for part, state in states.items() if not state.is_done}
+        for file in list(folder.iterdir()):
+            name = PART_FILE.fullmatch(file.name)
+            if file.name.startswith("worker-") or (name and int(name["part"]) in open_parts):
+                file.unlink(missing_ok=True)
+        return sum(state.failed or 0 for state in states.values())
+
+    @staticmethod
     def remove(folder: Path, *, also: Sequence[str] = ()) -> None:
         """Delete a run's journal; another process may have done so already.
 
@@ -166,12 +168,6 @@ class Journal:
                 elif own or _UNFINISHED.match(file.name):
                     file.unlink(missing_ok=True)
             folder.rmdir()
-
-
-def run_name(settings: Mapping[str, Any]) -> str:
-    """What tells the files of runs with different settings from one another."""
-    text = json.dumps(settings, sort_keys=True)
-    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
 
 
 def journaled_records(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -206,30 +202,6 @@ def _entries_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except (ValueError, KeyError, TypeError):
             continue  # torn by a power cut: the item is done again
         yield number, record
-
-
-def part_states(folder: Path, prefix: str) -> dict[int, PartState]:
-    """Parts of a run that were taken, from the names of its files.
-
-    Args:
-        prefix: of these names.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-    """
-    found: dict[int, PartState] = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = _NAME.fullmatch(entry.name)
-            if not name or not entry.name.startswith(prefix):
-                continue
-            part, generation = int(name[2]), int(name[3])
-            failed = None if name[5] is None else int(name[5])
-            before = found.get(part, PartState(0, None))
-            is_said = generation == before.generation and failed is not None
-            if is_said or generation > before.generation:
-                found[part] = PartState(generation, failed)
-    return found
 
 
 class JournalWriter:

@@ -83,9 +83,9 @@ class Leases:
                 return Lease(part, generation, writer)
         return None
 
-    def finish(self, lease: Lease, failed: int) -> None:
+    def finish(self, lease: Lease, videos: int, failed: int) -> None:
         """All videos of the part have their records; `failed` of them gave no result."""
-        self._journal.mark_done(lease.part, lease.generation, failed)
+        self._journal.mark_done(lease.part, lease.generation, videos, failed)
         self._done.add(lease.part)
 
     def news(self) -> Iterator[tuple[int, int]]:
@@ -123,7 +123,7 @@ class Leases:
             elif state.failed is not None and state.generation > self._again.get(part, 0):
                 self._done.add(part)
                 self._news.append((part, state.failed))
-            elif state.failed is not None or self._is_gone(part, state.generation):
+            elif state.is_done or self._is_gone(part, state.generation):
                 self._free.append((part, state.generation + 1))
 
     def _is_gone(self, part: int, generation: int) -> bool:

@@ -156,7 +156,7 @@ class Ledger:
             part.lease.writer.sync()
             self._synced = time.monotonic()
         part.lease.writer.close()
-        self._leases.finish(part.lease, part.failed)
+        self._leases.finish(part.lease, len(part.states), part.failed)
 
     def _count_others(self) -> None:
         """Count parts that are done, and not by this process since it started."""

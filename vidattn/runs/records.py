@@ -75,7 +75,7 @@ def parts_to_do_again(
     that has changed since or with a record that a power cut has taken.
     """
     states = {part: state for part, state in journal.parts().items() if part < len(parts)}
-    done = {part: state for part, state in states.items() if state.failed is not None}
+    done = {part: state for part, state in states.items() if state.is_done}
     again = {part for part, state in done.items() if retry_failed and state.failed}
     if len(paths) > SHORT_LIST:
         return again

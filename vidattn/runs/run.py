@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from vidattn.arrays import at_least
 from vidattn.errors import ArgumentError, UndoneError
 from vidattn.runs.executors import Executor, local_executor
 from vidattn.runs.journal import FinishedElsewhereError, Journal
-from vidattn.runs.leases import Leases
+from vidattn.runs.leases import LOOK_SECONDS, Leases
 from vidattn.runs.ledger import Ledger
 from vidattn.runs.limits import RunLimits
 from vidattn.runs.parts import Parts
@@ -148,7 +149,9 @@ class _Run:
             finally:
                 ledger.close()
             _check_all_done(schedule, self.paths)
-            is_chosen = leases.take_result()
+            # The process that writes the result may die, and its journal goes once it is written.
+            while not (is_chosen := leases.take_result()):
+                time.sleep(LOOK_SECONDS)
         finally:
             if not is_chosen:  # else it lives until the result is written, or the process ends
                 worker.close()
