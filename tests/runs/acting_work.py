@@ -53,7 +53,7 @@ class ActingWork:
             os._exit(3)
         elif act == "raise":
             raise ZeroDivisionError("a wrong aspect")
-        elif act == "broken":
+        elif act == "broken" or (act == "mend" and not (self.folder / "mended").exists()):
             raise NotAVideoError(name, "no video")
         elif act == "hang":
             time.sleep(60)
