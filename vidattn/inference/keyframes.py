@@ -12,6 +12,7 @@ from vidattn.errors import DecodeError, VideoError
 from vidattn.inference.keyframe_results import KeyFrame, KeyFrames
 from vidattn.inference.keyframe_settings import COUNT, KeyFrameSettings, wanted_frames
 from vidattn.video import VideoReader, open_video
+from vidattn.video.sources.addresses import VideoLike
 from vidattn.video.span import ReaderSpan
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ FULL_FRAMES = 8
 
 
 def extract_keyframes(
-    path: str | Path,
+    video: VideoLike,
     *,
     count: int | str | None = None,
     checkpoint: str | Path | LoadedRecogniser | None = None,
@@ -41,6 +42,7 @@ def extract_keyframes(
     salvage: bool = False,
     device: str = "cpu",
     batch_size: int = 4,
+    allow_remote: Sequence[str] = (),
 ) -> KeyFrames:
     """Select the key frames of one video of any length, in bounded memory.
 
@@ -51,7 +53,7 @@ def extract_keyframes(
     are others (see `vidattn.selection.pick_frames`).
 
     Args:
-        path: a video file, or a folder of frame images.
+        video: see `vidattn.open_video`.
         count: key frames wanted: a number, "5%" of the frames, "3/min", or "auto", as many as the
             video needs, without near-copies. Fewer only where the video has fewer frames, or
             `per_shot` or `distinct` leave fewer, which `details["remarks"]` then says. None: what
@@ -73,6 +75,7 @@ def extract_keyframes(
         salvage: read damaged videos too; only frames that are as they were encoded are selected.
         device: for a checkpoint that is loaded from a file.
         batch_size: windows that are held at once.
+        allow_remote: see `vidattn.open_video`.
 
     Raises:
         VideoError: the video cannot be used.
@@ -95,7 +98,7 @@ def extract_keyframes(
     )
     if checkpoint is not None:
         settings.check_for_model()
-    with open_video(path, decoder=decoder, salvage=salvage) as film:
+    with open_video(video, decoder, salvage=salvage, allow_remote=allow_remote) as film:
         reader: VideoReader = film
         if start_seconds is not None or end_seconds is not None:
             reader = ReaderSpan(film, start_seconds, end_seconds)
@@ -237,9 +240,9 @@ def _details(reader: VideoReader, remarks: list[str]) -> dict[str, Any]:
 
 
 def full_frames(
-    path: str | Path, indices: Sequence[int], *, decoder: str, salvage: bool = False
+    video: VideoLike, indices: Sequence[int], *, decoder: str, salvage: bool = False
 ) -> Iterator[NDArray[np.uint8]]:
     """Selected frames at full resolution, one by one: uint8 (H, W, 3). A few are held at once."""
-    with open_video(path, decoder=decoder, salvage=salvage) as reader:
+    with open_video(video, decoder, salvage=salvage) as reader:
         for frames in reader.chunks(indices, frames_at_once=FULL_FRAMES):
             yield from frames.array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +13,7 @@ from vidattn.notebook import html_table
 from vidattn.selection import Transition
 from vidattn.selection.transitions import TransitionKind
 from vidattn.video import VideoReader, open_video
+from vidattn.video.sources.addresses import VideoLike
 
 # What is looked at of each frame.
 SHORT_SIDE = 32
@@ -112,21 +113,26 @@ class Shots:
         return cls(values["video"], shots, transitions, *about)
 
 
-def find_shots(path: str | Path, *, decoder: str = "pyav", salvage: bool = False) -> Shots:
+def find_shots(
+    video: VideoLike,
+    *,
+    decoder: str = "pyav",
+    salvage: bool = False,
+    allow_remote: Sequence[str] = (),
+) -> Shots:
     """Find the shots of a video of any length, in bounded memory; see `selection.find_transitions`.
 
     Frames that no other frame references are not decoded in stretches where little changes, as far
     as the sizes of the packets tell. Every transition rests on frames that were decoded.
 
     Args:
-        path: a video file, or a folder of frame images.
-        decoder: see `vidattn.open_video`.
+        video, decoder, allow_remote: see `vidattn.open_video`.
         salvage: read damaged videos too. Damaged frames are used like others.
 
     Raises:
         VideoError: the video cannot be used.
     """
-    with open_video(path, decoder=decoder, salvage=salvage) as reader:
+    with open_video(video, decoder, salvage=salvage, allow_remote=allow_remote) as reader:
         transitions = tuple(_transitions(reader))
         shots = tuple(_shots(reader, transitions))
         about = (len(reader), reader.fps, reader.duration_seconds, reader.size)
@@ -134,19 +140,23 @@ def find_shots(path: str | Path, *, decoder: str = "pyav", salvage: bool = False
 
 
 def stream_shots(
-    path: str | Path, *, decoder: str = "pyav", salvage: bool = False
+    video: VideoLike,
+    *,
+    decoder: str = "pyav",
+    salvage: bool = False,
+    allow_remote: Sequence[str] = (),
 ) -> Iterator[Shot]:
     """The shots of `find_shots`, each as soon as it is certain where it ends.
 
     That is about 1,100 frames behind its end, so a film of hours gives its first shots at once.
 
     Args:
-        path, decoder, salvage: see `find_shots`.
+        video, decoder, salvage, allow_remote: see `find_shots`.
 
     Raises:
         VideoError: the video cannot be used.
     """
-    with open_video(path, decoder=decoder, salvage=salvage) as reader:
+    with open_video(video, decoder, salvage=salvage, allow_remote=allow_remote) as reader:
         yield from _shots(reader, _transitions(reader))
 
 

@@ -244,6 +244,7 @@ class _KeyFrameWork:
                 images = write_images(
                     found,
                     temporary,
+                    video=self.videos[number],
                     settings=self.pictures,
                     decoder=self.settings["decoder"],
                     salvage=self.settings["salvage"],
