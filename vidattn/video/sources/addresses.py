@@ -10,6 +10,8 @@ from typing import IO, BinaryIO, TypeAlias, Union
 from vidattn.errors import ArgumentError, NotAVideoError
 from vidattn.video.sources.local import LocalFile
 from vidattn.video.sources.memory import InMemory, OpenFile
+from vidattn.video.sources.permission import RemotePermission, permission_of
+from vidattn.video.sources.remote import RemoteFile
 from vidattn.video.sources.source import VideoSource
 
 VideoLike: TypeAlias = Union[
@@ -23,13 +25,14 @@ VideoLike: TypeAlias = Union[
     "Mapping[str, object]",
     VideoSource,
 ]
+AllowRemote: TypeAlias = Sequence[str] | RemotePermission
 # Between an archive and one of its members.
 MEMBER = "::"
 ARCHIVES = (".tar", ".parquet")
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def as_source(video: VideoLike, allow_remote: Sequence[str] = ()) -> VideoSource:
+def as_source(video: VideoLike, allow_remote: AllowRemote = ()) -> VideoSource:
     """The source that a person means.
 
     Args:
@@ -72,7 +75,7 @@ def local_part(address: str | os.PathLike[str]) -> str:
     return archive if mark and archive.lower().endswith(ARCHIVES) else text
 
 
-def _addressed(address: str | os.PathLike[str], allow_remote: Sequence[str]) -> VideoSource:
+def _addressed(address: str | os.PathLike[str], allow_remote: AllowRemote) -> VideoSource:
     text = os.fspath(address)
     if not isinstance(text, str) or (MEMBER not in text and not _URL.match(text)):
         return LocalFile(address)
@@ -83,10 +86,17 @@ def _addressed(address: str | os.PathLike[str], allow_remote: Sequence[str]) -> 
         from vidattn.video.sources.tar_shards import TarMember
 
         return TarMember(_addressed(archive, allow_remote), member)
+    if _URL.match(text):
+        return RemoteFile(_lower_scheme(text), permission_of(allow_remote))
     return LocalFile(address)
 
 
-def _row_source(row: Mapping[str, object], allow_remote: Sequence[str]) -> VideoSource:
+def _lower_scheme(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    return scheme.lower() + mark + rest
+
+
+def _row_source(row: Mapping[str, object], allow_remote: AllowRemote) -> VideoSource:
     """The video of an undecoded row of a data set: its bytes where it has them, else its path."""
     data, path = row.get("bytes"), row.get("path")
     name = path if isinstance(path, str) else ""

@@ -5,6 +5,7 @@ import io
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -97,7 +98,7 @@ class OpenFile(VideoSource):
             raise NotAVideoError(self, "the file is closed")
         seekable = getattr(self.file, "seekable", None)
         can_seek = hasattr(self.file, "seek") and (seekable is None or seekable())
-        file = self.file if can_seek else self._copied(limits)
+        file = self.file if can_seek else copied(str(self), self.file.read, limits)[0]
         content = FileContent(str(self), self.file_name, file, is_copy=not can_seek)
         try:
             if not content.size:
@@ -108,19 +109,27 @@ class OpenFile(VideoSource):
             raise
         return content
 
-    def _copied(self, limits: Limits) -> IO[bytes]:
-        size = 0
-        with ExitStack() as stack:
-            copy = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))
-            try:
-                while data := self.file.read(_COPY_BYTES):
-                    size += len(data)
-                    limits.check_copied(str(self), size)
-                    copy.write(data)
-            except (OSError, ValueError, TypeError) as error:
-                raise _failing(str(self), error) from error
-            stack.pop_all()
-        return copy
+
+def copied(name: str, read: Callable[[int], bytes], limits: Limits) -> tuple[IO[bytes], int]:
+    """A copy of what cannot be read in parts, in memory or in a temporary file, and its size.
+
+    Args:
+        name: the address, for messages.
+        read: gives at most so many bytes; none at the end.
+        limits: how much may be copied.
+    """
+    size = 0
+    with ExitStack() as stack:
+        copy = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))
+        try:
+            while data := read(_COPY_BYTES):
+                size += len(data)
+                limits.check_copied(name, size)
+                copy.write(data)
+        except (OSError, ValueError, TypeError) as error:
+            raise _failing(name, error) from error
+        stack.pop_all()
+    return copy, size
 
 
 class FileContent(SourceContent):
