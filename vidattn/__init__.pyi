@@ -15,6 +15,7 @@ from . import video as video
 from .inference import extract_keyframes as extract_keyframes
 from .inference import find_shots as find_shots
 from .inference import load as load
+from .inference import summarise as summarise
 from .jobs import evaluate as evaluate
 from .jobs import explain as explain
 from .jobs import show as show
@@ -22,6 +23,7 @@ from .jobs import train as train
 from .jobs import write_keyframes as write_keyframes
 from .jobs import write_predictions as write_predictions
 from .jobs import write_shots as write_shots
+from .jobs import write_summaries as write_summaries
 from .video import open_video as open_video
 
 __version__: str
