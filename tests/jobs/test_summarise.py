@@ -95,12 +95,14 @@ def test_the_film_has_the_frames_of_its_parts_at_their_times(film: Path, tmp_pat
             each["start_frame"] for each in record["parts"]
         ]
     answer = read_answers(tmp_path / "out" / "four" / "frames.json")["four"]
-    assert answer.is_summary and np.flatnonzero(answer.values).tolist() == expected
+    assert answer.is_summary
+    assert np.flatnonzero(answer.values).tolist() == expected
 
 
 def test_the_sound_stays_with_the_pictures(sounding: Path, tmp_path: Path) -> None:
     found = write_summaries([sounding], tmp_path / "out", budget="40%", processes=0)
-    assert found is not None and found[0].sound == "kept"
+    assert found is not None
+    assert found[0].sound == "kept"
     with av.open(str(tmp_path / "out" / found[0].film)) as container:
         stream = container.streams.audio[0]
         blocks = [each.to_ndarray()[0] for each in container.decode(stream)]

@@ -26,6 +26,7 @@ COMMANDS = (
     "summarise",
     "explain",
     "index",
+    "runs",
     "convert",
     "show",
     "demo",
@@ -49,6 +50,7 @@ GROUPS = {
         "summarise",
         "features",
         "index",
+        "runs",
     ),
     "evaluate": ("evaluate", "compare", "score", "protocols", "show"),
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import (
     add_decoder,
+    add_failures,
     add_json,
     add_output,
     add_overwrite,
@@ -55,6 +56,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_overwrite(parser)
     add_processes(parser, threads=False)
+    add_failures(parser)
     add_decoder(parser)
     add_salvage(parser)
     add_json(parser)
@@ -75,6 +77,8 @@ def run(parsed: argparse.Namespace) -> int:
         processes=parsed.processes,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,
+        maximum_failures=parsed.maximum_failures,
+        retry_failed=parsed.retry_failed,
         overwrite=parsed.overwrite,
     )
     code = end_of_run(found, json=parsed.json, show=partial(_print, output=parsed.output))

@@ -10,5 +10,6 @@ from .predictor import load as load
 from .shots import Shot as Shot
 from .shots import Shots as Shots
 from .shots import find_shots as find_shots
+from .shots import stream_shots as stream_shots
 from .summaries import Summary as Summary
 from .summaries import summarise as summarise

@@ -11,11 +11,13 @@ from vidattn.inference.summaries import Summary, budget_seconds, choose_summary
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
+from vidattn.runs.result_names import result_names
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
-from vidattn.runs.video_lists import result_names, videos_and_folders
+from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video import open_video
 from vidattn.video.excerpts import frame_edges, laid_out, write_excerpts
@@ -68,6 +70,8 @@ def write_summaries(
     processes: int = 1,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
+    retry_failed: bool = False,
     overwrite: bool = False,
     progress: bool = True,
 ) -> SummaryResult | None:
@@ -82,7 +86,8 @@ def write_summaries(
             path a line, relative to the list.
         budget: see `vidattn.inference.summaries.budget_seconds`.
         salvage: read damaged videos too; not with folders of images.
-        processes, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -100,19 +105,25 @@ def write_summaries(
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
         check_salvageable(names)
-    folders = result_names(names)
+    folders = result_names(names, given)
     results = ResultFolder(
-        output, "summarise", RECORD, folders=folders, pattern=FILES, overwrite=overwrite
+        output,
+        "summarise",
+        RECORD,
+        folders=folders,
+        pattern=FILES,
+        overwrite=overwrite,
+        retry_failed=retry_failed,
     )
     own = {"budget": str(budget), "decoder": decoder, "salvage": salvage}
     records = work_through(
         _SummaryWork(names, folders, results, budget, decoder, salvage),
-        [[number] for number in range(len(names))],
+        SingleVideos(len(names)),
         names,
         output=results,
-        settings=own | {"threads": 1, "versions": versions(decoder), "videos": names},
+        settings=own | {"threads": 1, "versions": versions(decoder), "videos": list_digest(names)},
         processes=processes,
-        limits=RunLimits(video_seconds, video_memory),
+        limits=RunLimits(video_seconds, video_memory, maximum_failures),
         description="summarising",
         progress=progress and len(names) > 1,
     )
