@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from vidattn import open_video, summarise, write_summaries
+from vidattn import open_video, summarise, write_shots, write_summaries
 from vidattn.cli.entry import main
 from vidattn.errors import ArgumentError
 from vidattn.evaluation.files.summary_files import read_answers
@@ -170,3 +170,20 @@ def test_parts_are_the_best_that_fit() -> None:
         chosen = choose_parts(scores, lengths, budget)
         assert lengths[chosen].sum() <= budget
         assert scores[chosen].sum() == pytest.approx(best)
+
+
+def test_each_shot_as_a_film_has_no_frame_of_another(film: Path, tmp_path: Path) -> None:
+    found = write_shots([film], tmp_path / "out", split=True, processes=0)
+    assert found is not None
+    shots = list(found[0])
+    assert len(shots) == 4
+    shown = times(60)
+    for number, shot in enumerate(shots):
+        path = tmp_path / "out" / "four" / f"shot_{number + 1:04d}.mp4"
+        numbers, seconds = read_numbers(path)
+        own = range(15 * number, 15 * number + 15)
+        assert (shot.start_frame, shot.end_frame) == (own.start, own.stop)
+        assert numbers == list(own)
+        np.testing.assert_allclose(seconds, [shown[i] - shown[own.start] for i in own], atol=2e-3)
+    with pytest.raises(ArgumentError, match="split"):
+        write_shots([film], split=True)

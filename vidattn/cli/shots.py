@@ -39,6 +39,7 @@ examples:
   vidattn shots match.mp4
   vidattn shots match.mp4 --stream
   vidattn shots videos/ --output shots --formats csv chapters --processes 2
+  vidattn shots match.mp4 --output shots --split
 """
 FORMATS = ("csv", "edl", "fcpxml", "otio", "chapters")
 VIDEOS_IN_FULL = 3
@@ -64,6 +65,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FORMAT",
         help=f"files for each video: {', '.join(FORMATS)} (default: csv)",
     )
+    parser.add_argument(
+        "--split",
+        action="store_true",
+        help="write each shot as an MP4 file, too: exact frames, encoded anew, with sound",
+    )
     add_overwrite(parser)
     add_processes(parser, threads=False)
     add_failures(parser)
@@ -87,6 +93,7 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.videos,
         parsed.output,
         formats=parsed.formats,
+        split=parsed.split,
         decoder=parsed.decoder,
         salvage=parsed.salvage,
         processes=parsed.processes,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidattn.errors import AnnotationError, VideoError
+from vidattn.errors import AnnotationError, ArgumentError, VideoError
 from vidattn.files import write_csv, write_text, written_together
 from vidattn.inference.shots import Shots, find_shots
 from vidattn.naming import choose
@@ -21,6 +21,8 @@ from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
+from vidattn.video import open_video
+from vidattn.video.excerpts import frame_edges, laid_out, write_excerpts
 from vidattn.video.opening import check_decoder, check_salvageable
 
 RECORD = "shots.json"
@@ -33,7 +35,7 @@ FORMATS = {
     "otio": ".otio",
     "chapters": ".chapters.txt",
 }
-FILES = "(shots|.+-[0-9]+)[.][a-z0-9.]+"
+FILES = "(shots|shot_[0-9]+|.+-[0-9]+)[.][a-z0-9.]+"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,6 +59,7 @@ def write_shots(
     output: str | Path | None = None,
     *,
     formats: Sequence[str] = ("csv",),
+    split: bool = False,
     decoder: str = "pyav",
     salvage: bool = False,
     processes: int = 1,
@@ -79,6 +82,8 @@ def write_shots(
             path a line, relative to the list.
         output: a folder; nothing is written if None.
         formats: of `FORMATS`.
+        split: write each shot as a film of its own, with its sound: `shot_0001.mp4` and so on.
+            Frames are exact, so they are encoded anew. Needs `output`.
         salvage: read damaged videos too; not with folders of images.
         processes, video_seconds, video_memory, maximum_failures, retry_failed: see
             `vidattn.evaluate`.
@@ -96,6 +101,8 @@ def write_shots(
     for form in formats:
         choose("format", form, FORMATS)
     check_forms(formats)
+    if split and output is None:
+        raise ArgumentError("split: expected an output folder for the films, got none")
     given = list(videos)
     names = list(dict.fromkeys(map(str, videos_and_folders(given))))
     if not names:
@@ -115,8 +122,9 @@ def write_shots(
             retry_failed=retry_failed,
         )
     own = {"formats": list(formats), "decoder": decoder, "salvage": salvage}
+    own |= {"split": True} if split else {}
     records = work_through(
-        _ShotWork(names, folders, results, tuple(formats), decoder, salvage),
+        _ShotWork(names, folders, results, tuple(formats), split, decoder, salvage),
         SingleVideos(len(names)),
         names,
         output=results,
@@ -147,6 +155,7 @@ class _ShotWork:
     folders: Sequence[str]
     results: ResultFolder | None
     formats: Sequence[str]
+    split: bool
     decoder: str
     salvage: bool
 
@@ -166,10 +175,19 @@ class _ShotWork:
         with written_together(target, beside=results.journal_folder) as temporary:
             for form in self.formats:
                 write_form(temporary / f"shots{FORMATS[form]}", form, found)
+            if self.split:
+                self._write_clips(temporary, found)
             files = sorted(temporary.iterdir())
             sizes = {f"{folder}/{file.name}": file.stat().st_size for file in files}
             results.remove_replaced(folder)
         return sizes
+
+    def _write_clips(self, folder: Path, found: Shots) -> None:
+        with open_video(found.video, decoder=self.decoder, salvage=self.salvage) as reader:
+            edges = frame_edges(reader.frame_times)
+            for each in found:
+                parts = laid_out([(each.start_frame, each.end_frame)], edges)
+                write_excerpts(folder / f"shot_{each.number:04d}.mp4", reader, parts)
 
 
 def write_form(path: Path, form: str, found: Shots) -> None:

@@ -146,8 +146,9 @@ class CutSound:
                     if frame.pts is None:
                         continue
                     for part in resampler.resample(frame):
-                        if part.pts is not None:
-                            yield float(part.pts * part.time_base), part.to_ndarray()
+                        if part.pts is not None and part.time_base is not None:
+                            samples = part.to_ndarray().astype(np.float32, copy=False)
+                            yield float(part.pts * part.time_base), samples
         except VideoError as error:
             self.damage = str(error)
 
