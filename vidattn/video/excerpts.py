@@ -127,9 +127,8 @@ def _pictures(reader: VideoReader, part: Part) -> Iterator[tuple[int, NDArray[np
     height, width = reader.size
     at_once = min(max(_CHUNK_BYTES // (3 * height * width), 1), _CHUNK_FRAMES)
     indices = range(part.start_frame, part.end_frame)
-    numbers = iter(indices)
     for frames in reader.chunks(indices, frames_at_once=at_once):
-        yield from zip(numbers, frames.array, strict=False)
+        yield from zip(np.asarray(frames.indices).tolist(), frames.array, strict=True)
 
 
 def _sound(reader: VideoReader, parts: Sequence[Part]) -> tuple[CutSound | None, str]:
