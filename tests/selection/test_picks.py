@@ -288,3 +288,25 @@ def test_wrong_arguments_are_named() -> None:
             pick_frames(sketch, [], **{name: 0})
     with pytest.raises(ArgumentError, match="minimum_gap"):
         pick_frames(sketch, minimum_gap=-1)
+
+
+def test_gains_that_are_not_computed_could_not_have_been_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = np.random.default_rng(3)
+    levels = generator.integers(0, 256, (40, 4, 6, 3)).repeat(12, 0).repeat(8, 1).repeat(8, 2)
+    noise = generator.integers(-9, 10, levels.shape)
+    sketch = sketch_frames((levels + noise).clip(0, 255).astype(np.uint8))
+    few = pick_frames(sketch, count=60)
+    monkeypatch.setattr("vidattn.selection.picks._GAINS_AT_ONCE", 10**6)  # all of them, every time
+    assert few == pick_frames(sketch, count=60)
+
+
+@pytest.mark.slow
+def test_thousands_of_shots_have_a_candidate_each_and_few_more() -> None:
+    generator = np.random.default_rng(4)
+    frames = generator.integers(0, 256, (3000, 2, 2, 3)).repeat(8, 0).repeat(8, 1).repeat(8, 2)
+    cuts = [Transition(first - 1, first, "cut") for first in range(8, 24000, 8)]
+    found = pick_frames(sketch_frames(frames.astype(np.uint8), limit=4096), cuts, 8)
+    assert found.shot_count == 3000
+    assert len(found.kept) + len(found.dropped) < 3000 + 300

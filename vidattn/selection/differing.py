@@ -28,16 +28,20 @@ def squared_differences(
         for column in cells.T:
             np.abs(np.subtract(column[:, None], column, out=apart), out=apart)
             np.maximum(largest, apart, out=largest)
-        largest **= 2
-        squares += np.float32(CELL_WEIGHT) * largest
-        copies += np.float32(CELL_WEIGHT) * largest
+        largest *= largest
+        largest *= np.float32(CELL_WEIGHT)
+        squares += largest
+        copies += largest
     return squares, copies
 
 
 def _distances(features: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = (features**2).sum(axis=1)
-    squares: NDArray[np.float32] = np.maximum(norms[:, None] + norms - 2 * features @ features.T, 0)
-    return squares
+    squares = features @ features.T
+    squares *= -2
+    squares += norms[:, None]
+    squares += norms
+    return np.maximum(squares, 0, out=squares)
 
 
 def sharpness_weights(candidates: Candidates) -> FloatArray:

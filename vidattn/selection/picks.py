@@ -30,8 +30,10 @@ BEST_OF_SHOT = "best of its shot"
 _TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary difference of two frames
 _COPY_SHARE = 0.5  # of what a frame stands for that looks like one that is kept
 _LEAST_GAIN = 0.01  # share of the film that one more frame stands for, where the number is open
-# Candidates for each frame wanted, while they are not too many: memory grows with their square.
-_CANDIDATES_A_FRAME, _MOST_CANDIDATES = 2, 2048
+# Candidates for each frame wanted, and the fewest in all. More than the most are taken only where
+# there are more shots, since each shot has one: memory grows with the square of their number.
+_CANDIDATES_A_FRAME, _FEWEST_CANDIDATES, _MOST_CANDIDATES = 2, 1024, 2048
+_FEWEST_BESIDE_SHOTS = 256
 _GAINS_AT_ONCE = 64
 
 
@@ -70,13 +72,14 @@ def pick_frames(
         if number is not None:
             at_least(name, number, 1)
     gaps = Gaps(sketch.frame_count, minimum_gap, positions)
+    transitions = list(transitions)
     candidates = find_candidates(
         sketch,
         sketch.measures,
         transitions,
         gaps.positions,
         margin=margin,
-        limit=_candidate_limit(count or 0),
+        limit=_candidate_limit(count or 0, len(transitions) + 1),
     )
     choice = _Choice(sketch, candidates, gaps, count, per_shot, distinct)
     if stretch is not None:
@@ -93,8 +96,10 @@ def pick_frames(
     return filled_up(picks, candidates, min(count, sketch.frame_count), gaps.positions)
 
 
-def _candidate_limit(count: int) -> int:
-    return max(1024, min(_CANDIDATES_A_FRAME * count, _MOST_CANDIDATES), count)
+def _candidate_limit(count: int, shot_count: int) -> int:
+    """How many candidates there are beside one for each shot."""
+    wanted = max(_FEWEST_CANDIDATES, min(_CANDIDATES_A_FRAME * count, _MOST_CANDIDATES), count)
+    return max(_FEWEST_BESIDE_SHOTS, min(wanted, max(_MOST_CANDIDATES, count) - shot_count))
 
 
 class _Choice:
