@@ -98,6 +98,16 @@ def test_a_small_subject_that_passes_is_not_averaged_away(radius: int, tmp_path:
         assert len(places) <= 5
 
 
+def test_slow_motion_in_a_short_film_makes_no_states(tmp_path: Path) -> None:
+    """A subject that always moves is at no place for long."""
+    frames = film([scene(2)] * 3, 2)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    for number, frame in enumerate(frames):
+        frame[(rows - 120) ** 2 + (columns - 60 - 0.3 * number) ** 2 < 400] = (250, 240, 60)
+    path = write(tmp_path / "slow.mp4", frames)
+    assert 1 <= len(chosen(path, count="auto")) <= 4
+
+
 def test_noise_and_light_tell_nothing_apart(tmp_path: Path) -> None:
     frames = film([scene(2) // 2 + 60] * 7, 2).astype(np.int16)
     light = 4 * np.sin(np.arange(len(frames)) / 15)
