@@ -116,11 +116,11 @@ class _Choice:
         self._may_be_fewer = distinct or count is None
         self._distinct = distinct or (count is None and per_shot is None)
         self._places = gaps.positions[candidates.indices] - gaps.positions[0]
-        self._squares, copies = squared_differences(sketch, candidates.rows)
-        self._copies = copies <= _NEAR_COPY
+        self._squares, self._copies = squared_differences(sketch, candidates.rows, _NEAR_COPY)
         typical = float(np.median(self._squares)) or 1.0
         # How much each candidate, by column, shows of what each one stands for, by row.
-        alike = np.exp(self._squares / np.float32(-max(typical, _NEAR_COPY)))
+        alike = self._squares / np.float32(-max(typical, _NEAR_COPY))
+        np.exp(alike, out=alike)
         shown = candidates.shown * (candidates.flaws == candidates.flaws.min())
         self._total = float(shown.sum())
         alike *= sharpness_weights(candidates).astype(np.float32)
@@ -129,9 +129,8 @@ class _Choice:
         self._stretches = count or (per_shot or 1) * candidates.shot_count
         if count is not None or per_shot is not None:
             places = (self._places * self._stretches / gaps.length).astype(np.float32)
-            apart = places[:, None] - places
-            np.minimum(np.square(apart, out=apart), 9, out=apart)
-            alike *= np.exp(np.multiply(apart, np.float32(-_TIME_WEIGHT), out=apart), out=apart)
+            for row, place in zip(alike, places, strict=True):
+                row *= np.exp(np.float32(-_TIME_WEIGHT) * np.minimum((places - place) ** 2, 9))
         self._represents = alike
         # Gains only fall while key frames are added: what they were is the most that they can be.
         self._most_gains = np.full(len(candidates.indices), np.inf, np.float32)
