@@ -39,7 +39,7 @@ from vidattn.jobs.attention_record import TITLES
 from vidattn.jobs.explain import Painter, overlay_sheet
 from vidattn.jobs.keyframe_pictures import contact_sheet
 from vidattn.models import LoadedRecogniser
-from vidattn.runs.video_lists import result_names
+from vidattn.runs.result_names import result_names
 from vidattn.video import VideoReader
 
 TASKS = ("keyframes", "regions")

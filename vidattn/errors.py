@@ -48,6 +48,10 @@ class UndoneError(VidattnError):
     """A run has left videos undone; the same command tries them again."""
 
 
+class TooManyFailuresError(VidattnError):
+    """A run was stopped, because more of its videos have failed than may."""
+
+
 class DecoderUnavailableError(VidattnError):
     """The decoder is not installed, or cannot load here."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from vidattn.evaluation import score
 from vidattn.jobs import clip_score_files
 from vidattn.jobs.clip_score_files import place_of_clip_scores, write_clip_scores
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.journal import JournalWriter
 
 CLASSES = ["dark", "bright"]
 
@@ -171,11 +174,19 @@ def test_an_unfinished_run_with_another_place_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "0")
     settings = {"views": 2, "batch_size": 2, "output": tmp_path / "out", "progress": False}
-    assert vidattn.evaluate(loaded_brightness, listed, **settings) is None
-    monkeypatch.setenv("RANK", "1")
+    write, written = JournalWriter.write, list[int]()
+
+    def full(writer: JournalWriter, records: dict[int, Any]) -> dict[int, Any]:
+        if written:
+            raise OSError(errno.ENOSPC, "No space left")
+        written.extend(records)
+        return write(writer, records)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalWriter, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            vidattn.evaluate(loaded_brightness, listed, **settings)
     with pytest.raises(ArgumentError, match="clip_scores"):
         vidattn.evaluate(loaded_brightness, listed, clip_scores="npz", **settings)
     found = vidattn.evaluate(loaded_brightness, listed, **settings)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from vidattn import models
 from vidattn.cli.entry import main
 from vidattn.errors import AnnotationError, UnknownNameError
 from vidattn.jobs import write_features
+from vidattn.runs.result_names import result_names
 from vidattn.runs.results import JOURNAL_FOLDER
-from vidattn.runs.video_lists import result_names
 from vidattn.video import open_video
 
 
@@ -78,9 +79,12 @@ def test_shares_and_interruptions_do_not_change_the_files(
     assert len(whole) == 6
     assert [Path(each.video).name for each in whole.failures] == ["broken.mp4"]
     monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank in ("1", "1", "0"):
-        monkeypatch.setenv("RANK", rank)
-        shared = write_features(untrained, [class_folders], tmp_path / "shared", **settings)
+    monkeypatch.setenv("RANK", "1")
+    shared = write_features(untrained, [class_folders], tmp_path / "shared", **settings)
+    monkeypatch.setenv("RANK", "0")  # it comes too late to do anything
+    late = write_features(untrained, [class_folders], tmp_path / "shared", **settings)
+    assert shared is not None
+    assert late is None
     record = json.loads((tmp_path / "shared" / "features.json").read_text())
     assert shared.to_json() == whole.to_json()
     assert record.items() >= whole.to_json().items()
@@ -113,6 +117,7 @@ def test_the_command(
 
 def test_names_tell_videos_apart() -> None:
     paths = [Path("/x/a.mp4"), Path("/x/b/a.mp4"), Path("/x/b/a.avi"), Path("/x/b/c.d.mp4")]
-    assert result_names(paths) == ["a", "b/a.mp4", "b/a.avi", "b/c.d"]
+    digest = sha256(b"/x/b/a.mp4").hexdigest()[:8]
+    assert result_names(paths) == ["a", f"a~{digest}", "a.avi", "c.d"]
     assert result_names([Path("/x/a.mp4")]) == ["a"]
     assert result_names([]) == []

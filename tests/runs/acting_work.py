@@ -53,10 +53,16 @@ class ActingWork:
             os._exit(3)
         elif act == "raise":
             raise ZeroDivisionError("a wrong aspect")
-        elif act == "broken":
+        elif act == "broken" or (act == "mend" and not (self.folder / "mended").exists()):
             raise NotAVideoError(name, "no video")
         elif act == "hang":
             time.sleep(60)
+        elif act == "gate":
+            while not (self.folder.parent / "open").exists():
+                time.sleep(0.02)
+                beat()
+        elif act == "slow":
+            time.sleep(0.05)
         elif act == "eat":
             held = []
             while True:

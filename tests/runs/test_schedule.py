@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -11,6 +11,20 @@ from vidattn.runs.schedule import Schedule
 from vidattn.runs.work import Group, Record
 
 Act = Callable[[Group], str]
+
+
+class Given:
+    """A list of groups, as one part."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = groups
+
+    def more(self) -> Sequence[Group]:
+        given, self.groups = self.groups, []
+        return given
+
+    def seconds_to_wait(self) -> float | None:
+        return None
 
 
 def played(groups: list[list[int]], act: Act) -> tuple[dict[int, Record], list[list[int]]]:
@@ -25,8 +39,8 @@ def played(groups: list[list[int]], act: Act) -> tuple[dict[int, Record], list[l
         assert not found.keys() & records.keys(), "a final record is recorded once"
         found.update(records)
 
-    schedule = Schedule(groups, record)
-    while (stream := schedule.stream()) or schedule.seconds_to_pause() is not None:
+    schedule = Schedule(Given(groups), record)
+    while (stream := schedule.stream()) or schedule.seconds_to_wait() is not None:
         while stream and (group := stream.take()):
             attempts.append(list(group))
             fate = act(group)
@@ -62,7 +76,7 @@ def test_a_loss_that_does_not_come_again_is_nobodys_fault() -> None:
 
 def test_a_process_that_tried_one_video_gets_no_other_of_the_trial() -> None:
     found: dict[int, Record] = {}
-    schedule = Schedule([[0, 1]], found.update)
+    schedule = Schedule(Given([[0, 1]]), found.update)
     first = schedule.stream()
     assert first is not None
     assert first.take() == [0, 1]
@@ -115,7 +129,7 @@ def test_of_all_groups_in_work_the_video_that_is_named_is_tried_first(
 ) -> None:
     """One that reads ahead has taken further groups."""
     found: dict[int, Record] = {}
-    schedule = Schedule([[0, 1], [2, 3], [4]], found.update, "abcde")
+    schedule = Schedule(Given([[0, 1], [2, 3], [4]]), found.update, "abcde")
     stream = schedule.stream()
     assert stream is not None
     assert [stream.take(), stream.take()] == [[0, 1], [2, 3]]

@@ -43,11 +43,6 @@ def test_contradictions_are_errors(environment: dict[str, str]) -> None:
         shard_from_environment(environment)
 
 
-def test_every_item_is_one_shards() -> None:
-    shards = [Shard(rank, 3) for rank in range(3)]
-    assert all(sum(shard.takes(number) for shard in shards) == 1 for number in range(20))
-
-
 def test_only_processes_that_share_get_devices_of_their_own() -> None:
     assert Shard().device("cuda") == "cuda"
     assert Shard(1, 2, 1).device("cpu") == "cpu"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import AnnotationError
-from vidattn.runs.video_lists import listed_videos, result_names, videos_and_folders
+from vidattn.runs.video_lists import listed_videos, videos_and_folders
 
 
 @pytest.fixture
@@ -106,53 +105,6 @@ def test_names_with_dashes_and_colons_are_read_from_where_they_lie(
         "-a.mp4", "-count.mp4", "a.mp4", "http:a.mp4"
     ]  # fmt: skip
     assert not found.failures
-
-
-DEVICES = ["CON", "prn", "aux", "NUL", "com1", "LPT9", "con.tar", "COM¹"]
-
-
-@pytest.mark.parametrize(
-    "stems",
-    [
-        DEVICES,
-        ["a.", "a ", "a. .", "a"],
-        ["n" * 246, "n" * 245 + "m", "é" * 125, "漢" * 82],
-        ["A", "a", "Ab", "aB"],
-        ["caf\u00e9", "cafe\u0301", "CAF\u00c9"],
-        ["a:b", "a?b", "a*b", 'a"b', "a|b", "a<b", "a\\b", "a\nb"],
-        ["caf\udce9", "caf\udce8"],
-        [".hidden", "._a", "...", ".vidattn-run", ".partial-0123"],
-        ["keyframes.json", "features.json", "contact_sheet.png", "frame_000001.png", "x.npz"],
-        ["unfinished", "evaluation.json", "-rf", "~", "ß", "SS"],
-    ],
-)
-def test_result_names_are_safe_everywhere_and_all_different(stems: list[str]) -> None:
-    videos = [f"/videos/{stem}.mp4" for stem in stems] + [f"/videos/{stem}/x.mp4" for stem in stems]
-    found = result_names(videos)
-    folded = [unicodedata.normalize("NFD", name.casefold()) for name in found]
-    assert len(set(folded)) == len(videos)
-    for name in found:
-        for part in name.split("/"):
-            assert part not in ("", ".", "..")
-            assert part == part.rstrip(". ")
-            assert not part.startswith((".", " "))
-            assert not set(part) & set('<>:"\\|?*\n')
-            assert part.split(".")[0].upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT9"}
-            assert part.lower() not in ("keyframes.json", "features.json", "contact_sheet.png")
-            assert not part.lower().startswith("frame_") or not part.lower().endswith(".png")
-            assert len(f"{part}.npz".encode()) <= 255 - len(".partial-0123456789abcdef")
-    assert not {f"{name}.npz" for name in found} & {name.split("/")[0] for name in found}
-
-
-def test_result_names_are_kept_where_they_are_safe() -> None:
-    videos = [
-        "/v/match.mp4",
-        "/v/b/clip.1.mp4",
-        "/v/c/clip.1.mp4",
-        "/v/c/clip.1.avi",
-        "/v/d/é ü.mov",
-    ]
-    assert result_names(videos) == ["match", "b/clip.1", "c/clip.1.mp4", "c/clip.1.avi", "d/é ü"]
 
 
 def test_a_film_with_the_longest_name_gets_its_pictures(

@@ -126,6 +126,22 @@ def add_processes(parser: argparse.ArgumentParser, *, threads: bool = True) -> N
     )
 
 
+def add_failures(parser: argparse.ArgumentParser) -> None:
+    """`--retry-failed` and `--maximum-failures N`."""
+    group = parser.add_argument_group("failures", "Failed videos are listed; the others go on.")
+    group.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="try the videos again that failed in an earlier run of this command",
+    )
+    group.add_argument(
+        "--maximum-failures",
+        metavar="N",
+        help="stop the run if more videos fail than this: a number, or a part of the list such as "
+        "5%% (default: never)",
+    )
+
+
 def start_children_early(parsed: argparse.Namespace, work: str, *, network: bool) -> None:
     """Have child processes get ready while this one imports what it needs itself.
 

@@ -25,6 +25,7 @@ COMMANDS = (
     "shots",
     "explain",
     "index",
+    "runs",
     "convert",
     "show",
     "demo",
@@ -40,7 +41,15 @@ INTERRUPTED = 130
 # What a person wants to do -> the commands for it; a command that is in no group comes last.
 GROUPS = {
     "train a recogniser": ("train", "convert", "attention", "backbones", "demo"),
-    "find out what is in videos": ("predict", "keyframes", "explain", "shots", "features", "index"),
+    "find out what is in videos": (
+        "predict",
+        "keyframes",
+        "explain",
+        "shots",
+        "features",
+        "index",
+        "runs",
+    ),
     "evaluate": ("evaluate", "compare", "score", "protocols", "show"),
 }
 

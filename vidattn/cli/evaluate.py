@@ -8,6 +8,7 @@ from typing import Any
 from vidattn.cli.arguments import (
     add_decoder,
     add_device,
+    add_failures,
     add_json,
     add_output,
     add_overwrite,
@@ -42,6 +43,8 @@ SHARED = (
     "threads",
     "video_seconds",
     "video_memory",
+    "maximum_failures",
+    "retry_failed",
     "device",
     "decoder",
     "output",
@@ -97,6 +100,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="select key frames at least this far apart, if there are enough (default: 0.5)",
     )
     add_processes(parser)
+    add_failures(parser)
     add_device(parser)
     add_decoder(parser)
     add_output(parser, "evaluation")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vidattn.cli.arguments import (
     add_decoder,
     add_device,
+    add_failures,
     add_json,
     add_output,
     add_overwrite,
@@ -65,6 +66,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="windows in a batch (default: 8)",
     )
     add_processes(parser)
+    add_failures(parser)
     add_device(parser)
     add_decoder(parser)
     add_output(parser)
@@ -89,9 +91,11 @@ def run(parsed: argparse.Namespace) -> int:
         threads=parsed.threads,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,
+        maximum_failures=parsed.maximum_failures,
         device=parsed.device,
         decoder=parsed.decoder,
         overwrite=parsed.overwrite,
+        retry_failed=parsed.retry_failed,
     )
     show = partial(_print, output=parsed.output)
     return end_of_run(found, json=parsed.json, show=show)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.cli.arguments import (
+    add_failures,
     add_json,
     add_processes,
     add_salvage,
@@ -46,6 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="remove other videos from the report, and try failed videos again",
     )
     add_processes(parser, threads=False)
+    add_failures(parser)
     add_salvage(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -62,8 +64,10 @@ def run(parsed: argparse.Namespace) -> int:
         processes=parsed.processes,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,
+        maximum_failures=parsed.maximum_failures,
         salvage=parsed.salvage,
         overwrite=parsed.overwrite,
+        retry_failed=parsed.retry_failed,
     )
     if found is None:
         say_share_is_done()

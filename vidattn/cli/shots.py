@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import (
     add_decoder,
+    add_failures,
     add_json,
     add_overwrite,
     add_processes,
@@ -65,6 +66,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_overwrite(parser)
     add_processes(parser, threads=False)
+    add_failures(parser)
     add_decoder(parser)
     add_salvage(parser)
     add_json(parser)
@@ -90,7 +92,9 @@ def run(parsed: argparse.Namespace) -> int:
         processes=parsed.processes,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,
+        maximum_failures=parsed.maximum_failures,
         overwrite=parsed.overwrite,
+        retry_failed=parsed.retry_failed,
     )
     show = partial(_print, output=parsed.output)
     return end_of_run(found, json=parsed.json, show=show)

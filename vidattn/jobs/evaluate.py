@@ -57,9 +57,11 @@ def evaluate(
     decoder: str = "pyav",
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     clip_scores: str | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> Evaluation | None:
     """Evaluate a checkpoint clip by clip and video by video.
@@ -87,11 +89,13 @@ def evaluate(
         video_seconds: stop a video after this many seconds without progress; 0 for no limit.
         video_memory: stop a video if its process uses more memory than this, such as "500MB" or
             "4GB"; 0 for no limit.
+        maximum_failures: stop the run if more videos fail: a number, or a part such as "5%".
         clip_scores: where the scores of every clip are kept: "json" (in `evaluation.json`), "npz"
             (in `clip_scores.npz` beside it, see `clip_score_files.write_clip_scores`) or "none";
             by default in the JSON file where they are at most a million numbers, else nowhere.
         output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
         overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
+        retry_failed: try the videos again that failed in an earlier run of the same command.
 
     Returns:
         the figures; None in the processes of a launcher, except for the last one to finish.
@@ -102,7 +106,7 @@ def evaluate(
     """
     started = time.perf_counter()
     at_least("workers", workers, 0)
-    limits = RunLimits(video_seconds, video_memory)
+    limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
@@ -127,7 +131,9 @@ def evaluate(
     settings = _settings(work, loaded, data, folds, thread_count(threads, processes))
     settings["clip_scores"] = place
     archive = [CLIP_SCORE_FILE] if place == "npz" else []
-    results = evaluation_folder(output, overwrite=overwrite, files=archive)
+    results = evaluation_folder(
+        output, overwrite=overwrite, retry_failed=retry_failed, files=archive
+    )
     records = work_through(
         work,
         work.groups(),

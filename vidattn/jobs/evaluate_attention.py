@@ -20,6 +20,7 @@ from vidattn.naming import choose
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import failures_of, in_words
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import times, versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
@@ -49,8 +50,10 @@ def evaluate_attention(
     decoder: str = "pyav",
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> AttentionEvaluation | None:
     """How often a model's key frames are inside the action, or its regions on the actor.
@@ -65,7 +68,8 @@ def evaluate_attention(
         task: "keyframes" or "regions".
         count: key frames a video.
         minimum_gap_seconds: between them.
-        processes, threads, decoder, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, threads, decoder, video_seconds, video_memory, maximum_failures, retry_failed:
+            see `vidattn.evaluate`.
         output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
         overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
 
@@ -81,7 +85,7 @@ def evaluate_attention(
         raise ArgumentError(
             f"expected count ≥ 1 and minimum_gap_seconds ≥ 0, got {count} and {minimum_gap_seconds}"
         )
-    limits = RunLimits(video_seconds, video_memory)
+    limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     videos = read_actions(data, boxes=task == "regions")
@@ -96,10 +100,10 @@ def evaluate_attention(
         decoder,
     )
     settings = _settings(work, loaded, thread_count(threads, processes))
-    results = evaluation_folder(output, overwrite=overwrite)
+    results = evaluation_folder(output, overwrite=overwrite, retry_failed=retry_failed)
     records = work_through(
         work,
-        [[number] for number in range(len(videos))],
+        SingleVideos(len(videos)),
         [video.path for video in videos],
         output=results,
         settings=settings,

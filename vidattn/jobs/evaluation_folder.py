@@ -8,7 +8,11 @@ from vidattn.runs.results import ResultFolder
 
 
 def evaluation_folder(
-    output: str | Path | None, *, overwrite: bool, files: Sequence[str] = ()
+    output: str | Path | None,
+    *,
+    overwrite: bool,
+    retry_failed: bool = False,
+    files: Sequence[str] = (),
 ) -> ResultFolder | None:
     """That of `vidattn evaluate`, whatever its task; None if nothing is to be written.
 
@@ -22,7 +26,9 @@ def evaluation_folder(
         return None
     Path(output).mkdir(parents=True, exist_ok=True)
     files = ["evaluation.html", *files]
-    return ResultFolder(output, "evaluate", "evaluation.json", files, overwrite=overwrite)
+    return ResultFolder(
+        output, "evaluate", "evaluation.json", files, overwrite=overwrite, retry_failed=retry_failed
+    )
 
 
 def refuse_folder_among_classes(output: str | Path | None, data: object) -> None:

@@ -14,7 +14,9 @@ from vidattn.models import LoadedRecogniser
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
+from vidattn.runs.result_names import result_names
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
 from vidattn.runs.run_network import (
@@ -26,7 +28,7 @@ from vidattn.runs.run_network import (
     to_share,
 )
 from vidattn.runs.shards import Shard
-from vidattn.runs.video_lists import listed_videos, result_names
+from vidattn.runs.video_lists import list_digest, listed_videos
 from vidattn.runs.work import Group, Record
 from vidattn.video import open_video
 from vidattn.video.opening import check_decoder
@@ -73,7 +75,9 @@ def write_features(
     decoder: str = "pyav",
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> RunResult[FeatureFile] | None:
     """Write the features of sliding windows of videos, a `.npz` file each.
@@ -89,7 +93,8 @@ def write_features(
             with one path a line, relative to the list.
         output: folder; below it files are named like the videos below the folder they share.
         stage, hop, batch_size: see `vidattn.inference.features.FeatureExtractor`.
-        processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
         overwrite: replace the features of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -100,17 +105,20 @@ def write_features(
         CheckpointError, AnnotationError, ArgumentError: an argument cannot be used, or the run
             would overwrite a file in `output`.
     """
-    paths = list(listed_videos(videos))
+    given = list(videos)
+    paths = list(listed_videos(given))
     if not paths:
-        raise AnnotationError(" ".join(map(str, videos)), 0, "no video found")
+        raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     check_decoder(decoder)
-    limits = RunLimits(video_seconds, video_memory)
+    limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
     extractor = FeatureExtractor(loaded, stage=stage, hop=hop, batch_size=batch_size)
     model = to_share(checkpoint, loaded, processes)
-    names = [f"{name}.npz" for name in result_names(paths)]
-    results = ResultFolder(output, "features", "features.json", names, overwrite=overwrite)
+    names = [f"{name}.npz" for name in result_names(paths, given)]
+    results = ResultFolder(
+        output, "features", "features.json", names, overwrite=overwrite, retry_failed=retry_failed
+    )
     own = {"stage": extractor.stage.name, "hop": hop, "batch_size": batch_size}
     settings = _settings(
         loaded,
@@ -124,10 +132,10 @@ def write_features(
     )
     records = work_through(
         _FeatureWork(model, paths, names, results.folder, own, device, decoder),
-        [[number] for number in range(len(paths))],
+        SingleVideos(len(paths)),
         paths,
         output=results,
-        settings=settings | {"videos": [str(path) for path in paths]},
+        settings=settings | {"videos": list_digest(paths)},
         processes=processes,
         limits=limits,
         imports=NETWORK_MODULES,

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,10 @@ from vidattn.jobs.index_report import COMMAND, IndexReport, report_of
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
-from vidattn.runs.video_lists import listed_videos
+from vidattn.runs.video_lists import list_digest, listed_videos
 from vidattn.runs.work import Group, Record
 from vidattn.video import VideoMetadata, VideoReader, open_video
 
@@ -69,8 +68,10 @@ def index_videos(
     processes: int = 1,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     salvage: bool = False,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> IndexResult | None:
     """Examine every video, and save its packet table, so that opening it later is fast.
@@ -84,7 +85,8 @@ def index_videos(
         report: JSON file for the records; videos that it already holds, unchanged since, are
             not looked at again. Nothing is written if None. A file that is no report of this
             command is never written over.
-        processes, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
         salvage: decode every video once, and report which frames are damaged.
         overwrite: remove other videos from the report, and try failed videos again.
 
@@ -97,7 +99,7 @@ def index_videos(
         ArgumentError: `report` is something else, or would lose records.
         UndoneError, ProcessError: see `vidattn.runs.run.work_through`.
     """
-    limits = RunLimits(video_seconds, video_memory)
+    limits = RunLimits(video_seconds, video_memory, maximum_failures)
     at_least("processes", processes, 0)
     given = list(paths)
     videos = list(map(str, listed_videos(given)))
@@ -106,15 +108,17 @@ def index_videos(
     settings = {
         "command": COMMAND,
         "salvage": salvage,
-        "videos": sha256(b"\n".join(map(os.fsencode, videos))).hexdigest(),
+        "videos": list_digest(videos),
         "threads": 1,
     }
     file = None
     if report is not None:
-        file = IndexReport(report, videos, salvage=salvage, overwrite=overwrite)
+        file = IndexReport(
+            report, videos, salvage=salvage, overwrite=overwrite, retry_failed=retry_failed
+        )
     records = work_through(
         _Indexing(videos, salvage),
-        [[number] for number in range(len(videos))],
+        SingleVideos(len(videos)),
         videos,
         output=file,
         settings=settings,
@@ -126,6 +130,7 @@ def index_videos(
     )
     if records is None:
         return None
+    records = dict(records)
     for record in records.values():
         if salvage and is_failure(record):  # also of a video that its process was lost at
             record.setdefault("salvage", failure(record["error"], record["reason"]))

@@ -12,8 +12,8 @@ from vidattn.errors import ArgumentError
 from vidattn.files import OVERWRITE, check_unused, write_json
 from vidattn.runs.failures import is_failure, up_to_date
 from vidattn.runs.journal import Journal, journaled_records
+from vidattn.runs.ledger import file_state
 from vidattn.runs.results import JOURNAL_FOLDER
-from vidattn.runs.run import file_state
 from vidattn.runs.work import Record
 
 COMMAND = "index"
@@ -30,6 +30,7 @@ class IndexReport:
         videos: of this run, in order.
         salvage: whether records must say which frames are damaged.
         overwrite: drop records of videos that are not among these, and of those that failed.
+        retry_failed: drop records of those that failed.
 
     Attributes:
         known: number of a video -> a record of it that need not be made again.
@@ -39,10 +40,17 @@ class IndexReport:
     """
 
     def __init__(
-        self, path: str | Path, videos: Sequence[str], *, salvage: bool, overwrite: bool
+        self,
+        path: str | Path,
+        videos: Sequence[str],
+        *,
+        salvage: bool,
+        overwrite: bool,
+        retry_failed: bool = False,
     ) -> None:
         check_unused(path, overwrite=True)  # refuses folders
         self._path, self._videos = Path(path), videos
+        self.retry_failed = overwrite or retry_failed
         self._held = {**_read(self._path), **self._journaled()}
         if not overwrite:
             self._check_kept()
@@ -53,7 +61,7 @@ class IndexReport:
             and file_state(video) == self._held[video]["state"]
             and (not salvage or "salvage" in self._held[video])
             and (is_failure(self._held[video]) or "intra_frame_count" in self._held[video])
-            and not (overwrite and is_failure(self._held[video]))
+            and not (self.retry_failed and is_failure(self._held[video]))
         }
 
     @property

@@ -21,7 +21,9 @@ from vidattn.jobs.keyframe_pictures import (
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
+from vidattn.runs.result_names import result_names
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
 from vidattn.runs.run_network import (
@@ -33,7 +35,7 @@ from vidattn.runs.run_network import (
     to_share,
 )
 from vidattn.runs.shards import Shard
-from vidattn.runs.video_lists import result_names, videos_and_folders
+from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable
 
@@ -102,7 +104,9 @@ def write_keyframes(
     threads: int | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     overwrite: bool = False,
+    retry_failed: bool = False,
     picture_format: str = "jpeg",
     quality: int = 90,
     width: int | None = None,
@@ -123,7 +127,8 @@ def write_keyframes(
             path a line, relative to the list.
         checkpoint: a file, or what `vidattn.models.load` returned.
         salvage: read damaged videos too; not with folders of images.
-        processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
         overwrite: replace the pictures of an earlier run; see `vidattn.runs.results`.
         picture_format, quality, width, poster, explain: see
             `vidattn.jobs.keyframe_pictures.PictureSettings`.
@@ -142,7 +147,7 @@ def write_keyframes(
     pictures = PictureSettings(picture_format, quality, width, poster, explain)
     if checkpoint is not None:
         wishes.check_for_model()
-    limits = RunLimits(video_seconds, video_memory)
+    limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     given = list(videos)
     names = list(map(str, videos_and_folders(given)))
@@ -155,7 +160,7 @@ def write_keyframes(
         loaded = loaded_here(checkpoint, device, processes)
         model = to_share(checkpoint, loaded, processes)
     own = asdict(wishes) | {"decoder": decoder, "salvage": salvage}
-    folders = result_names(names)
+    folders = result_names(names, given)
     results = ResultFolder(
         output,
         "keyframes",
@@ -164,11 +169,12 @@ def write_keyframes(
         folders=folders,
         pattern=PICTURES,
         overwrite=overwrite,
+        retry_failed=retry_failed,
     )
     work = _KeyFrameWork(names, folders, results, model, device, own, pictures)
     records = work_through(
         work,
-        [[number] for number in range(len(names))],
+        SingleVideos(len(names)),
         names,
         output=results,
         settings=_given(wishes)
@@ -180,7 +186,7 @@ def write_keyframes(
             "device": device_kind(model, device),
             "threads": thread_count(threads, processes),
             "versions": versions(decoder),
-            "videos": names,
+            "videos": list_digest(names),
         },
         processes=processes,
         limits=limits,

@@ -14,6 +14,7 @@ from vidattn.models import LoadedRecogniser
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import thread_count, work_through
@@ -26,7 +27,7 @@ from vidattn.runs.run_network import (
     to_share,
 )
 from vidattn.runs.shards import Shard
-from vidattn.runs.video_lists import videos_and_folders
+from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable, open_video_or_picture
 
@@ -72,7 +73,9 @@ def write_predictions(
     threads: int | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> Predictions | None:
     """Predict what happens in many videos, and when, and write the results.
@@ -89,7 +92,8 @@ def write_predictions(
         checkpoint: a file, or what `vidattn.load` returned.
         every_seconds, top, window_seconds, batch_size, salvage: see
             `RecognitionPredictor.predict`.
-        processes, threads, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
         overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -101,7 +105,7 @@ def write_predictions(
     """
     check_decoder(decoder, salvage=salvage)
     own = PredictionSettings(every_seconds, top, window_seconds, batch_size)
-    limits = RunLimits(video_seconds, video_memory)
+    limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     given = list(videos)
     names = list(map(str, videos_and_folders(given)))
@@ -127,13 +131,15 @@ def write_predictions(
     }
     results = None
     if output is not None:
-        results = ResultFolder(output, "predict", RECORD, [TABLE, PAGE], overwrite=overwrite)
+        results = ResultFolder(
+            output, "predict", RECORD, [TABLE, PAGE], overwrite=overwrite, retry_failed=retry_failed
+        )
     records = work_through(
         _Prediction(names, model, device, decoder, salvage, own),
-        [[number] for number in range(len(names))],
+        SingleVideos(len(names)),
         names,
         output=results,
-        settings=settings | {"videos": names},
+        settings=settings | {"videos": list_digest(names)},
         processes=processes,
         limits=limits,
         imports=NETWORK_MODULES,

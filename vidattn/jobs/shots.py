@@ -13,11 +13,13 @@ from vidattn.report.timelines import TimelineClip, chapters, check_forms, final_
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
+from vidattn.runs.result_names import result_names
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
-from vidattn.runs.video_lists import result_names, videos_and_folders
+from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable
 
@@ -60,7 +62,9 @@ def write_shots(
     processes: int = 1,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
+    maximum_failures: str | int | None = None,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> ShotResult | None:
     """Find the shots of videos and write them to files.
@@ -76,7 +80,8 @@ def write_shots(
         output: a folder; nothing is written if None.
         formats: of `FORMATS`.
         salvage: read damaged videos too; not with folders of images.
-        processes, video_seconds, video_memory: see `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -97,21 +102,27 @@ def write_shots(
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
         check_salvageable(names)
-    folders = result_names(names)
+    folders = result_names(names, given)
     results = None
     if output is not None:
         results = ResultFolder(
-            output, "shots", RECORD, folders=folders, pattern=FILES, overwrite=overwrite
+            output,
+            "shots",
+            RECORD,
+            folders=folders,
+            pattern=FILES,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
         )
     own = {"formats": list(formats), "decoder": decoder, "salvage": salvage}
     records = work_through(
         _ShotWork(names, folders, results, tuple(formats), decoder, salvage),
-        [[number] for number in range(len(names))],
+        SingleVideos(len(names)),
         names,
         output=results,
-        settings=own | {"threads": 1, "versions": versions(decoder), "videos": names},
+        settings=own | {"threads": 1, "versions": versions(decoder), "videos": list_digest(names)},
         processes=processes,
-        limits=RunLimits(video_seconds, video_memory),
+        limits=RunLimits(video_seconds, video_memory, maximum_failures),
         description="finding shots",
         progress=progress and len(names) > 1,
     )

@@ -85,7 +85,7 @@ class Supervisor:
         self._work, self._schedule, self._part_done = work, schedule, part_done
         self._free = list(reversed(shards))
         self._limits, self._threads = limits, threads
-        self._context = start_server(type(work).__module__, *imports)
+        self._modules = (type(work).__module__, *imports)
         self._children: list[_Child] = []
 
     def run(self) -> None:
@@ -113,12 +113,13 @@ class Supervisor:
         """Whether there is anything to wait for."""
         while self._free and (stream := self._schedule.stream()):
             given = (self._work, self._free.pop(), self._threads)
-            self._children.append(_Child(self._context, stream, self._limits, *given))
-        return bool(self._children) or self._schedule.seconds_to_pause() is not None
+            context = start_server(*self._modules)
+            self._children.append(_Child(context, stream, self._limits, *given))
+        return bool(self._children) or self._schedule.seconds_to_wait() is not None
 
     def _wait(self) -> None:
         sources = [source for each in self._children for source in each.sources]
-        pause = self._schedule.seconds_to_pause()
+        pause = self._schedule.seconds_to_wait()
         timeout = LOOK_SECONDS if pause is None else min(LOOK_SECONDS, pause)
         if sources:
             wait(sources, timeout)

@@ -3,32 +3,38 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from vidattn.errors import ArgumentError
 from vidattn.files import OVERWRITE, PARTIAL, naming_errors, write_json
+from vidattn.runs.part_files import PART_FILE, PartState, part_prefix, part_states
 
 # How much a power cut may cost; a killed process loses nothing that it has written.
 SYNC_SECONDS = 5.0
 SETTINGS_FILE = "settings.json"
 _SHOWN = 60
-_RECORDS = re.compile(r"[0-9a-f]{16}\.jsonl")
+# Files of records of earlier versions have a random name; processes say in a file that they live.
+_OWN = re.compile(rf"{PART_FILE.pattern}|[0-9a-f]{{16}}\.jsonl|worker-[0-9a-f]{{16}}")
 _UNFINISHED = re.compile(re.escape(PARTIAL) + "[0-9a-f]{16}")
+
+
+class FinishedElsewhereError(Exception):
+    """Another process has written the result and removed the journal."""
 
 
 class Journal:
     """Records of single items of a long run, saved as they come, so that the run can be resumed.
 
-    A folder with the run's settings and a file of JSON lines from every process that ever worked
-    on it. Nobody writes to the file of another, so any number may work at once, and a line that
-    a kill cut off does not count.
+    A folder with the run's settings, and for each part of the list a file of JSON lines from each
+    process that has taken the part (`Leases`). Nobody writes to the file of another, and a line
+    that a kill cut off does not count. The name of an empty file beside it says that a part is
+    done: the state of a run of any length is read from names alone. All names have a digest of the
+    settings in them, so that what is left of another run never counts.
 
     Args:
         folder: made if need be.
@@ -49,22 +55,99 @@ class Journal:
                 f"{folder} holds an unfinished run with other settings ({differences}); give "
                 f"another --output, or {OVERWRITE} to throw away what that run has done"
             )
+        self._prefix = part_prefix(wanted)
+
+    def parts(self) -> dict[int, PartState]:
+        """The parts that were taken.
+
+        Raises:
+            FinishedElsewhereError: the journal is no more.
+        """
+        with self._must_be_there():
+            return part_states(self.folder, self._prefix)
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Number of an item and a record of it, from all processes up to now.
 
-        An item that was done twice comes twice, in no particular order.
+        Of an item that was done twice, the last one counts.
         """
         yield from _entries(self.folder)
 
-    def writer(self) -> JournalWriter:
-        """A file of this process's own for further records."""
-        return JournalWriter(self.folder / f"{secrets.token_hex(8)}.jsonl")
+    def part_records(self, part: int, generation: int) -> dict[int, dict[str, Any]]:
+        """Records of a part by the numbers of their items.
+
+        Args:
+            generation: how many processes have taken the part; the records of a later one count.
+        """
+        found: dict[int, dict[str, Any]] = {}
+        for each in range(1, generation + 1):
+            found.update(_entries_of(self._records_path(part, each)))
+        return found
+
+    def writer(self, part: int, generation: int, worker: str) -> JournalWriter | None:
+        """A file of this process's own for records of a part; None if another process has it.
+
+        Args:
+            generation: how many processes have taken the part, this one included.
+            worker: name of this process.
+
+        Raises:
+            FinishedElsewhereError: the journal is no more.
+        """
+        try:
+            with self._must_be_there():
+                return JournalWriter(self._records_path(part, generation), worker)
+        except FileExistsError:
+            return None
+
+    def owner(self, part: int, generation: int) -> str:
+        """Name of the process that has such a file; "" where it has not written it yet."""
+        try:
+            with open(self._records_path(part, generation), encoding="utf-8") as file:
+                return str(json.loads(file.readline())["worker"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def mark_done(self, part: int, generation: int, items: int, failed: int) -> None:
+        """All items of the part have records; `failed` is how many gave no result."""
+        path = self._records_path(part, generation).with_suffix(f".done-{items}-{failed}")
+        with self._must_be_there():
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666))
+
+    def _records_path(self, part: int, generation: int) -> Path:
+        return self.folder / f"{self._prefix}{part:07}.{generation:04}.jsonl"
+
+    @contextmanager
+    def _must_be_there(self) -> Iterator[None]:
+        """A process that finishes the run may remove the journal at any time."""
+        try:
+            if not self.is_begun(self.folder):
+                raise FinishedElsewhereError
+            yield
+        except FileNotFoundError:
+            raise FinishedElsewhereError from None
 
     @staticmethod
     def is_begun(folder: Path) -> bool:
         """Whether there is the journal of a run."""
         return (folder / SETTINGS_FILE).is_file()
+
+    @staticmethod
+    def close(folder: Path) -> int:
+        """Forget the processes of a run that has all records.
+
+        Returns:
+            videos that gave no result; 0 where there is no such run.
+        """
+        if not Journal.is_begun(folder):
+            return 0
+        states = part_states(folder, part_prefix(_read_settings(folder / SETTINGS_FILE)))
+        open_parts = {part for part, state in states.items() if not state.is_done}
+        for file in list(folder.iterdir()):
+            name = PART_FILE.fullmatch(file.name)
+            if file.name.startswith("worker-") or (name and int(name["part"]) in open_parts):
+                file.unlink(missing_ok=True)
+        return sum(state.failed or 0 for state in states.values())
 
     @staticmethod
     def remove(folder: Path, *, also: Sequence[str] = ()) -> None:
@@ -77,8 +160,9 @@ class Journal:
             also: names of further files that belong to the run.
         """
         with suppress(OSError):
-            for file in list(folder.iterdir()):
-                own = file.name in (SETTINGS_FILE, *also) or _RECORDS.fullmatch(file.name)
+            settings = folder / SETTINGS_FILE  # the last to go, for others know the run by it
+            for file in sorted(folder.iterdir(), key=lambda file: file == settings):
+                own = file.name in (SETTINGS_FILE, *also) or _OWN.fullmatch(file.name)
                 if file.is_dir() and _UNFINISHED.fullmatch(file.name):
                     shutil.rmtree(file, ignore_errors=True)  # of a process that was killed
                 elif own or _UNFINISHED.match(file.name):
@@ -100,7 +184,18 @@ def journaled_files(folder: Path) -> dict[str, int | None]:
 
 
 def _entries(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line in _lines(folder):
+    for path in sorted(folder.glob("*.jsonl")):
+        yield from _entries_of(path)
+
+
+def _entries_of(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Records of whole lines; none once another process has removed the file."""
+    try:
+        with open(path, "rb") as file:
+            lines = [line for line in file if line.endswith(b"\n")]
+    except FileNotFoundError:
+        return
+    for line in lines:
         try:
             entry = json.loads(line)
             number, record = entry["number"], entry["record"]
@@ -109,23 +204,23 @@ def _entries(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, record
 
 
-def _lines(folder: Path) -> Iterator[bytes]:
-    """Whole lines of all files; none once another process has removed the folder."""
-    try:
-        for path in sorted(folder.glob("*.jsonl")):
-            with open(path, "rb") as file:
-                yield from (line for line in file if line.endswith(b"\n"))
-    except FileNotFoundError:
-        return
-
-
 class JournalWriter:
-    """Appends records; whole lines reach the file, whatever ends the process in between."""
+    """Appends records; whole lines reach the file, whatever ends the process in between.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: made by this process alone.
+        worker: name of this process.
+
+    Raises:
+        FileExistsError: another process was quicker.
+    """
+
+    def __init__(self, path: Path, worker: str) -> None:
         self._path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        self._descriptor = os.open(path, how, 0o666)
         self._synced = time.monotonic()
+        self._write(json.dumps({"worker": worker}).encode() + b"\n")
 
     def write(self, records: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
         """Append records by the numbers of their items, in one go.
@@ -137,31 +232,28 @@ class JournalWriter:
             json.dumps({"number": number, "record": record}, allow_nan=False) + "\n"
             for number, record in records.items()
         ]
-        content = "".join(lines).encode()
-        with naming_errors(self._path):
-            while content:
-                content = content[os.write(self._descriptor, content) :]
-            if time.monotonic() - self._synced > SYNC_SECONDS:
-                os.fsync(self._descriptor)
-                self._synced = time.monotonic()
+        self._write("".join(lines).encode())
+        if time.monotonic() - self._synced > SYNC_SECONDS:
+            self.sync()
         return {
             number: json.loads(line)["record"] for number, line in zip(records, lines, strict=True)
         }
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def sync(self) -> None:
+        """Force what was written to the disk."""
         with naming_errors(self._path):
-            try:
-                os.fsync(self._descriptor)
-            finally:
-                os.close(self._descriptor)
+            os.fsync(self._descriptor)
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Nothing more is written; what was written is not forced to the disk."""
+        with naming_errors(self._path):
+            os.close(self._descriptor)
+
+    def _write(self, content: bytes) -> None:
+        with naming_errors(self._path):
+            while content:
+                content = content[os.write(self._descriptor, content) :]
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

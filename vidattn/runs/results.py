@@ -17,11 +17,15 @@ from vidattn.files import OVERWRITE, write_json
 from vidattn.runs.journal import Journal, journaled_files
 
 JOURNAL_FOLDER = ".vidattn-run"
+# The journal of a finished run in which videos failed: `retry_failed` tries these again.
+KEPT_FOLDER = ".vidattn-failed"
 # The entry of a result by which a later run knows that it is one, and what belongs to it.
 WRITTEN = "written"
 _REPLACED_FILE = "replaced.json"
 # A process of a launcher may start so much later than the one that finished their run.
 _STRAGGLING_SECONDS = 60.0
+
+RETRY = "--retry-failed (in Python: retry_failed=True)"
 
 # Name below the output folder, with `/` -> bytes, or None where they may change.
 Files = Mapping[str, int | None]
@@ -33,7 +37,8 @@ class ResultFolder:
     What the command writes it lists in its record, a JSON file that it writes last. A later run of
     the command replaces those files if it is asked to; whatever else is in the way stays as it is,
     and the run is refused before it starts. While a run is unfinished, `.vidattn-run` holds its
-    journal, and the same command resumes it.
+    journal, and the same command resumes it. If videos have failed, the journal of the finished
+    run stays as `.vidattn-failed`, for a run that tries them again.
 
     Args:
         folder: made if need be.
@@ -43,6 +48,7 @@ class ResultFolder:
         folders: names of folders in which it writes files of other names.
         pattern: of the names of those files.
         overwrite: replace the result of an earlier run, or throw an unfinished one away.
+        retry_failed: try the failed videos of an earlier run again, finished or not.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class ResultFolder:
         folders: Sequence[str] = (),
         pattern: str = "",
         overwrite: bool = False,
+        retry_failed: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self.command = command
@@ -63,6 +70,7 @@ class ResultFolder:
         self.folders = list(folders)
         self.pattern = re.compile(pattern, re.IGNORECASE)
         self.overwrite = overwrite
+        self.retry_failed = retry_failed
         self.replaced: dict[str, int | None] = {}
         self._made_folder = False
         self._settings = ""
@@ -72,6 +80,11 @@ class ResultFolder:
     def journal_folder(self) -> Path:
         """Where an unfinished run keeps its journal."""
         return self.folder / JOURNAL_FOLDER
+
+    @property
+    def kept_folder(self) -> Path:
+        """Where a finished run with failures keeps its journal."""
+        return self.folder / KEPT_FOLDER
 
     def begin(self, settings: Mapping[str, Any], *, shared: bool = False) -> bool:
         """Go on with the unfinished run of these settings, or begin one; nothing is replaced yet.
@@ -93,6 +106,8 @@ class ResultFolder:
             return True
         if shared and self._just_finished():
             return False
+        if self.retry_failed and self._reopened(settings):
+            return True
         try:
             self.check()
         except ArgumentError:
@@ -107,6 +122,20 @@ class ResultFolder:
         }
         write_json(self.journal_folder / _REPLACED_FILE, kept)
         Journal(self.journal_folder, settings)
+        Journal.remove(self.kept_folder, also=(_REPLACED_FILE,))
+        return True
+
+    def _reopened(self, settings: Mapping[str, Any]) -> bool:
+        """Whether there is a finished run of these settings, which is unfinished from now on."""
+        if not Journal.is_begun(self.kept_folder):
+            return False
+        Journal(self.kept_folder, settings)
+        earlier = self._earlier()
+        if reason := self._refusal(earlier[0] if earlier else {}, finished=False):
+            raise ArgumentError(reason)
+        with suppress(FileNotFoundError):  # another process was quicker
+            self.kept_folder.rename(self.journal_folder)
+        self.replaced = self._read_replaced()
         return True
 
     def check(self) -> None:
@@ -186,8 +215,10 @@ class ResultFolder:
                 "or move it away"
             )
         if finished and not self.overwrite:
+            retry = f"{RETRY} tries its failed videos again, "
             return (
-                f"{self.folder / self.record}: holds the result of an earlier run; {OVERWRITE} "
+                f"{self.folder / self.record}: holds the result of an earlier run; "
+                f"{retry if Journal.is_begun(self.kept_folder) else ''}{OVERWRITE} "
                 "replaces what that run wrote, or give another --output"
             )
         return ""
@@ -257,8 +288,16 @@ class ResultFolder:
             if name not in own and name != self.record:
                 self._unlink(name)
         write_json(self.folder / self.record, record)
+        self._keep_failed()
         self.abandon()
         return record
+
+    def _keep_failed(self) -> None:
+        """Keep the journal of a run in which videos failed, instead of forgetting it."""
+        Journal.remove(self.kept_folder, also=(_REPLACED_FILE,))
+        if self._begun and Journal.close(self.journal_folder):
+            with suppress(OSError):  # something of a person's is there: nothing can be kept
+                self.journal_folder.rename(self.kept_folder)
 
     def recorded(
         self,

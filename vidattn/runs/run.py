@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from vidattn.arrays import at_least
 from vidattn.errors import ArgumentError, UndoneError
-from vidattn.files import is_trouble
-from vidattn.runs.failures import is_failure, up_to_date
-from vidattn.runs.isolation import Supervisor
-from vidattn.runs.journal import Journal, JournalWriter
+from vidattn.runs.executors import Executor, local_executor
+from vidattn.runs.journal import FinishedElsewhereError, Journal
+from vidattn.runs.leases import LOOK_SECONDS, Leases
+from vidattn.runs.ledger import Ledger
 from vidattn.runs.limits import RunLimits
+from vidattn.runs.parts import Parts
+from vidattn.runs.records import SHORT_LIST, Records, parts_known, parts_to_do_again
 from vidattn.runs.results import JOURNAL_FOLDER
 from vidattn.runs.schedule import Schedule
-from vidattn.runs.shards import Shard, shard_from_environment
+from vidattn.runs.shards import shard_from_environment
 from vidattn.runs.waiting import Tick, waiting
 from vidattn.runs.work import Group, Record, Work
-from vidattn.threads import limited_threads, threads_in_use
-
-State = Sequence[int]
+from vidattn.runs.worker import Worker
+from vidattn.threads import threads_in_use
 
 
 class JournalPlace(Protocol):
-    """Where a run keeps its journal until it is finished: a `ResultFolder`, for example."""
+    """Where a run keeps its journal until it is finished: a `ResultFolder`, for example.
+
+    Attributes:
+        retry_failed: videos that gave no result are tried again.
+    """
+
+    retry_failed: bool
 
     @property
     def journal_folder(self) -> Path:
@@ -51,32 +58,36 @@ def work_through(
     known: Mapping[int, Record] | None = None,
     description: str,
     progress: bool,
-) -> dict[int, Record] | None:
-    """Do the whole work, or this process's share of it, and resume an earlier run.
+) -> Mapping[int, Record] | None:
+    """Do the work that other processes leave to this one, and resume an earlier run.
 
     Child processes open the videos. If a video raises an error, ends its process, hangs or fills
     the memory, its failure is recorded (`vidattn.runs.failures`), and the run continues. Groups are
     always processed as a whole, so the records do not depend on the process.
 
+    Any number of processes on any machines may call this with the same output folder. Each takes
+    parts of the list (`vidattn.runs.leases`), and what one leaves when it dies another does.
+
     Args:
-        groups: numbers of the videos that are worked on together; each video in one of them.
-        paths: of each video; a record of a file that changed since is not used.
+        groups: numbers of the videos that are worked on together: all of them, in order.
+        paths: of each video; a record of a file that changed since is not used, where the list is
+            short (`vidattn.runs.records.SHORT_LIST`) or the run had not finished its part of it.
         output: folder of the run, which holds its journal until it is finished; a run without one
             cannot be resumed.
         settings: all that the records depend on, and "threads": PyTorch threads in each process.
         processes: children that divide the work; 0 works in this process, without isolation. Each
             process of a launcher has one child.
-        limits: what a video may take of its process.
+        limits: what a video may take of its process, and how many may fail.
         imports: modules that the work needs besides its own, imported once for all children.
         known: records that need not be made again, by numbers.
         description: a word for the progress bar.
 
     Returns:
-        number of the video -> record; None where other processes of a launcher are still at
-        work: the last one gets the records.
+        number of the video -> record; None where another process writes the result.
 
     Raises:
         UndoneError: a disk or a network failed repeatedly for some of the videos.
+        TooManyFailuresError: more videos have failed than `limits` allow.
         ProcessError: children cannot be started.
         VidattnError, OSError: what ended the run.
     """
@@ -87,34 +98,75 @@ def work_through(
         )
     if output is not None and not output.begin(settings, shared=shard.count > 1):
         return None
-    with _journal_folder(output) as folder:
-        journal = Journal(folder, settings)  # refuses other settings before anything is started
-        states = [file_state(path) for path in paths]
-        found = {**(known or {}), **_fresh(journal, states)}
-        mine = [group for number, group in enumerate(groups) if shard.takes(number)]
-        left = [*_left(mine, found)]
-        with waiting(description, sum(map(len, mine)), "videos", progress=progress) as tick:
-            tick(sum(map(len, mine)) - sum(map(len, left)))
-            if left:
-                with journal.writer() as writer:
-                    ledger = _Ledger(writer, paths, states, found, tick)
-                    schedule = Schedule(left, ledger.record, list(map(str, paths)))
-                    if processes == 0:
-                        _work_here(work, schedule, ledger, shard, settings["threads"])
-                    else:
-                        Supervisor(
-                            work,
-                            schedule,
-                            part_done=ledger.part_done,
-                            shards=_shards(shard, processes),
-                            limits=limits or RunLimits(),
-                            threads=settings["threads"],
-                            imports=imports,
-                        ).run()
-                _check_all_done(schedule, paths)
-        if shard.count > 1:
-            found |= _fresh(journal, states)
-    return found if len(found) == len(paths) else None
+    limits = limits or RunLimits()
+    executor = local_executor(
+        shard, processes, limits=limits, threads=settings["threads"], imports=imports
+    )
+    try:
+        with _journal_folder(output) as folder:
+            journal = Journal(folder, settings)  # refuses other settings before anything starts
+            run = _Run(work, Parts(groups), paths, journal, known or {}, limits)
+            retry_failed = output is not None and output.retry_failed
+            with waiting(description, len(paths), "videos", progress=progress) as tick:
+                found = run.records(executor, tick, retry_failed=retry_failed)
+            return dict(found) if found is not None and output is None else found
+    except FinishedElsewhereError:
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What all processes of a run agree on."""
+
+    work: Work
+    parts: Parts
+    paths: Sequence[str | Path]
+    journal: Journal
+    known: Mapping[int, Record]
+    limits: RunLimits
+
+    def records(
+        self, executor: Executor, tick: Tick, *, retry_failed: bool
+    ) -> Mapping[int, Record] | None:
+        """Work until nothing is left; the records, if this process is to write the result."""
+        worker = Worker(self.journal.folder)
+        is_chosen = False
+        try:
+            leases = self._leases(worker, retry_failed=retry_failed)
+            ledger = Ledger(
+                self.journal,
+                self.parts,
+                self.paths,
+                leases,
+                known=self.known,
+                limits=self.limits,
+                tick=tick,
+                retry_failed=retry_failed,
+            )
+            schedule = Schedule(ledger, ledger.record, self.paths)
+            try:
+                executor.work_on(self.work, schedule, ledger.part_done)
+            finally:
+                ledger.close()
+            _check_all_done(schedule, self.paths)
+            # The process that writes the result may die, and its journal goes once it is written.
+            while not (is_chosen := leases.take_result()):
+                time.sleep(LOOK_SECONDS)
+        finally:
+            if not is_chosen:  # else it lives until the result is written, or the process ends
+                worker.close()
+        return self._found() if is_chosen else None
+
+    def _leases(self, worker: Worker, *, retry_failed: bool) -> Leases:
+        again = parts_to_do_again(
+            self.journal, self.parts, self.paths, self.known, retry_failed=retry_failed
+        )
+        finished = parts_known(self.parts, self.known)
+        return Leases(self.journal, len(self.parts), worker, finished=finished, again=again)
+
+    def _found(self) -> Mapping[int, Record]:
+        found = Records(self.journal, self.parts, self.known)
+        return dict(found) if len(self.paths) <= SHORT_LIST else found
 
 
 def thread_count(threads: int | None, processes: int) -> int:
@@ -128,74 +180,6 @@ def thread_count(threads: int | None, processes: int) -> int:
     return at_least("threads", threads, 1)
 
 
-class _Ledger:
-    """Takes the records of a run."""
-
-    def __init__(
-        self,
-        writer: JournalWriter,
-        paths: Sequence[str | Path],
-        states: Sequence[State],
-        found: dict[int, Record],
-        tick: Tick,
-    ) -> None:
-        self._writer, self._paths, self._states = writer, paths, states
-        self._found, self._tick = found, tick
-        self._shown = 0.0  # of videos that have no record yet
-
-    def part_done(self, part: float) -> None:
-        """Show that so much of a video was done."""
-        self._shown += part
-        self._tick(part)
-
-    def record(self, records: Mapping[int, Record]) -> None:
-        """Keep the records of whole groups."""
-        whole = {
-            number: {"video": str(self._paths[number]), **record, "state": self._states[number]}
-            for number, record in records.items()
-        }
-        self._found.update(self._writer.write(whole))
-        self._tick(len(records) - self._shown)
-        self._shown = 0.0
-
-
-def _work_here(work: Work, schedule: Schedule, ledger: _Ledger, shard: Shard, threads: int) -> None:
-    """Work in this process: whatever a video does to it ends the run."""
-    with limited_threads(threads):
-        while True:
-            stream = schedule.stream()
-            if stream is None:
-                pause = schedule.seconds_to_pause()
-                if pause is None:
-                    return
-                time.sleep(pause)
-                continue
-            try:
-                for found in work.records(iter(stream.take, None), shard):
-                    if isinstance(found, float):
-                        ledger.part_done(found)
-                    else:
-                        stream.done(found)
-            except Exception as error:
-                if not is_trouble(error):
-                    raise
-                stream.trouble(str(error))
-
-
-def _left(groups: Sequence[Group], found: Mapping[int, Record]) -> Iterator[Group]:
-    """Groups that lack a record; without videos that have failed, which change no other's."""
-    for group in groups:
-        if any(number not in found for number in group):
-            yield [each for each in group if each not in found or not is_failure(found[each])]
-
-
-def _shards(shard: Shard, processes: int) -> list[Shard]:
-    """Of each child: where a launcher started this process, its only child takes its place."""
-    if processes == 1:
-        return [shard]
-    return [Shard(rank, processes, local_rank=rank) for rank in range(processes)]
-
-
 def _check_all_done(schedule: Schedule, paths: Sequence[str | Path]) -> None:
     if not schedule.undone:
         return
@@ -206,23 +190,6 @@ def _check_all_done(schedule: Schedule, paths: Sequence[str | Path]) -> None:
         f"{count} of {len(paths)} videos are left undone, for the disk or the network failed "
         f"({named}); the same command tries them again"
     )
-
-
-def _fresh(journal: Journal, states: Sequence[State]) -> dict[int, Record]:
-    return {
-        number: up_to_date(record)
-        for number, record in journal.records()
-        if record["state"] == states[number]
-    }
-
-
-def file_state(path: str | Path) -> list[int]:
-    """What tells that a file changed; nothing where there is none."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return []
-    return [status.st_size, status.st_mtime_ns]
 
 
 @contextmanager

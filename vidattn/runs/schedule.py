@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from vidattn.runs.failures import failure
@@ -42,6 +43,16 @@ class Stream(Protocol):
         """The disk or the network failed at the first group in work; the call is over."""
 
 
+class Source(Protocol):
+    """Where a schedule gets its groups from."""
+
+    def more(self) -> Sequence[Group]:
+        """Groups of another part of the list; none if there are none now."""
+
+    def seconds_to_wait(self) -> float | None:
+        """Until there may be more; None if nothing more will come."""
+
+
 class Schedule:
     """Groups of a run, until all are recorded or left undone.
 
@@ -55,14 +66,15 @@ class Schedule:
          └── pausing ◄── disk or network failed (the third time: left undone)
 
     Args:
-        groups: to be worked on, in order.
+        source: of groups to be worked on, in order; asked when none is waiting.
         record: called with records as they are final.
         names: of the videos, by number.
     """
 
-    def __init__(self, groups: Iterable[Group], record: Done, names: Sequence[str] = ()) -> None:
+    def __init__(self, source: Source, record: Done, names: Sequence[str | Path] = ()) -> None:
         self.record = record
-        self.waiting = deque(groups)
+        self.waiting: deque[Group] = deque()
+        self._source = source
         self._names = names
         self._losses: Counter[int] = Counter()
         self._trials: deque[_Trial] = deque()
@@ -75,13 +87,24 @@ class Schedule:
         self._end_pauses()
         if self._trials:
             return _Turn(self._trials.popleft())
-        return _Share(self) if self.waiting else None
+        return _Share(self) if self.fill() else None
 
-    def seconds_to_pause(self) -> float | None:
-        """Until a group's pause ends; None where no group pauses."""
-        if not self._paused:
-            return None
-        return max(min(due for due, *_ in self._paused) - time.monotonic(), 0.0)
+    def fill(self) -> bool:
+        """Whether a group is waiting; the source is asked for more if none is."""
+        if not self.waiting:
+            self.waiting.extend(self._source.more())
+        return bool(self.waiting)
+
+    def seconds_to_wait(self) -> float | None:
+        """Until there may be groups again; None if none will come.
+
+        A run that leaves videos undone does not wait for what other processes leave.
+        """
+        now = time.monotonic()
+        times = [max(due - now, 0.0) for due, *_ in self._paused]
+        if not self.undone and (seconds := self._source.seconds_to_wait()) is not None:
+            times.append(seconds)
+        return min(times, default=None)
 
     def accuse(self, groups: Sequence[Group], videos: Container[str]) -> None:
         """A process was lost while these groups were in work.
@@ -91,7 +114,7 @@ class Schedule:
         """
         numbers = [number for group in groups for number in group]
         self._losses.update(numbers)
-        first = {each for each in numbers if self._names and self._names[each] in videos}
+        first = {each for each in numbers if self._names and str(self._names[each]) in videos}
         self._trials.append(_Trial(self, groups, first))
 
     def go_on(self, trial: _Trial) -> None:
@@ -129,7 +152,7 @@ class _Share:
         self.in_work: list[Group] = []
 
     def take(self) -> Group | None:
-        if not self._schedule.waiting:
+        if not self._schedule.fill():
             return None
         self.in_work.append(self._schedule.waiting.popleft())
         return self.in_work[-1]

@@ -16,7 +16,7 @@ _LAUNCHERS = (
 
 @dataclass(frozen=True)
 class Shard:
-    """Which part of a run this process does.
+    """Which of the processes that share a run this one is.
 
     Attributes:
         rank: 0 to count − 1.
@@ -31,10 +31,6 @@ class Shard:
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.count or self.local_rank < 0:
             raise ArgumentError(f"shard: expected 0 ≤ rank < processes, got {self}")
-
-    def takes(self, number: int) -> bool:
-        """Whether the item of this number is this process's."""
-        return number % self.count == self.rank
 
     def device(self, name: str) -> str:
         """`cuda` -> a device of this process's own, where there are several processes."""

@@ -1,32 +1,18 @@
-"""Which videos a command is given, and how the results of each are called."""
+"""Which videos a command is given."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vidattn.data.video_files import videos_below
 from vidattn.errors import AnnotationError
 from vidattn.files import read_utf8
 
-# A whole name may have 255 bytes; this leaves room for an ending and a number.
-LONGEST_BYTES = 200
 Given = TypeVar("Given", str | Path, Path)
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
-# Windows keeps these for devices, whatever ending they have.
-_DEVICES = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(?=\.|$)", re.I)
-# What is written beside and below these names, so that no video's name can be one of them.
-_OWN = re.compile(
-    r"keyframes\.(json|csv)|features\.json|contact_sheet\.png|"
-    r"(frame_\d+.*|poster)\.(png|jpg|webp)|.*\.npz",
-    re.I,
-)
 
 
 def listed_videos(paths: Iterable[str | Path]) -> Iterator[Path]:
@@ -115,61 +101,14 @@ def _listed(path: Path) -> Iterator[Path]:
         yield video
 
 
-def result_names(videos: Sequence[str | Path]) -> list[str]:
-    """A name for the results of each video: its path below the folder they share, with `/`.
+def list_digest(videos: Iterable[str | Path]) -> dict[str, Any]:
+    """What tells one list from another, whatever its length, as JSON types.
 
-    Without its suffix, unless two videos differ by nothing else. What some file system does not
-    take (`con`, `a:b`, `a.`, names of 250 bytes) is replaced, and names that some file system
-    takes for the same (`A` and `a`, or `é` written in two ways) are numbered.
+    Args:
+        videos: as the list named them, in order.
     """
-    if not videos:
-        return []
-    paths = [Path(os.path.abspath(video)) for video in videos]
-    root = os.path.commonpath([path.parent for path in paths])
-    parts = [Path(os.path.relpath(path, root)).parts for path in paths]
-    whole = ["/".join(map(_safe, own)) for own in parts]
-    short = ["/".join(map(_safe, (*own[:-1], _stem(own[-1])) if own else ())) for own in parts]
-    counts = Counter(map(_key, short))
-    names: list[str] = []
-    taken: set[str] = set()
-    for with_suffix, without in zip(whole, short, strict=True):
-        wanted = (with_suffix if counts[_key(without)] > 1 else without) or "video"
-        names.append(_free(wanted, taken))
-        taken.add(_key(names[-1]))
-    return names
-
-
-def _free(name: str, taken: set[str]) -> str:
-    if _key(name) not in taken:
-        return name
-    number = 2
-    while _key(f"{name}_{number}") in taken:
-        number += 1
-    return f"{name}_{number}"
-
-
-def _key(name: str) -> str:
-    """What is the same for names that any file system takes for the same."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
-
-
-def _stem(name: str) -> str:
-    stem, _, _ = name.rpartition(".")
-    return stem if stem.strip(". ") else name
-
-
-def _safe(name: str) -> str:
-    """One part of a path as every file system takes it."""
-    name = _FORBIDDEN.sub("_", name)
-    if name != name.rstrip(". "):
-        name = name.rstrip(". ") + "_"
-    if name.startswith((".", " ")):  # hidden
-        name = "_" + name[1:]
-    name = _DEVICES.sub(r"\g<0>_", name)
-    if _OWN.fullmatch(name):
-        name += "_"
-    if len(name.encode()) > LONGEST_BYTES:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-        kept = name.encode()[: LONGEST_BYTES - 9].decode(errors="ignore").rstrip(". ")
-        name = f"{kept}~{digest}"
-    return name
+    digest, count = sha256(), 0
+    for video in videos:
+        digest.update(os.fsencode(video) + b"\n")
+        count += 1
+    return {"count": count, "sha256": digest.hexdigest()}

@@ -11,7 +11,7 @@ from vidattn.selection.descriptions import COLOURS
 from vidattn.selection.sketch import Sketch
 
 _ROWS_AT_ONCE = 256  # of candidates
-_CELL_WEIGHT = 0.25  # of the largest change of one cell, beside the mean over all
+CELL_WEIGHT = 0.25  # of the largest change of one cell, beside the mean over all
 
 
 def squared_differences(
@@ -40,7 +40,7 @@ def squared_differences(
                 np.abs(np.subtract(column[part, None], column, out=apart), out=apart)
                 np.maximum(largest, apart, out=largest)
             largest *= largest
-            largest *= np.float32(_CELL_WEIGHT)
+            largest *= np.float32(CELL_WEIGHT)
             squares[part] += largest
             colours += largest
         copies[part] = colours <= near_copy

@@ -5,7 +5,8 @@ another stretch gets a second one: that is what keeps them apart on films of rep
 the frames that may come next, the one is taken that stands best for what no key frame resembles yet
 (Gygli et al., CVPR 2015; see `vidattn.selection.coverage`). Two frames differ by the mean over the
 picture and by the largest change of one cell, so that a small subject that moves is not averaged
-away. Frames with flaws come last.
+away; and by smaller changes of what stands still before and after, such as text (see
+`vidattn.selection.states`). Frames with flaws come last.
 """
 
 from __future__ import annotations
@@ -18,21 +19,20 @@ from numpy.typing import ArrayLike, NDArray
 from vidattn.arrays import IntArray, at_least
 from vidattn.errors import ArgumentError
 from vidattn.selection.candidates import BLURRED, FLAWS, NONE, Candidates, find_candidates
-from vidattn.selection.differing import sharpness_weights, squared_differences
+from vidattn.selection.differing import sharpness_weights
 from vidattn.selection.gaps import Gaps
+from vidattn.selection.likeness import compare
 from vidattn.selection.picked import Pick, Picks, each_filled, filled_up
 from vidattn.selection.sketch import Sketch
 from vidattn.selection.transitions import Transition
 
 BEST_OF_SHOT = "best of its shot"
 _TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary difference of two frames
-_NEAR_COPY = 0.0015  # squared difference of two frames that look the same
+_COPY_SHARE = 0.5  # of what a frame stands for that looks like one that is kept
 _LEAST_GAIN = 0.01  # share of the film that one more frame stands for, where the number is open
-# Candidates for each frame wanted, and the fewest in all. More than the most are taken only where
-# there are more shots, since each shot has one: memory grows with the square of their number.
+# Candidates for each frame wanted, and in all: memory grows with the square of their number.
 _CANDIDATES_A_FRAME, _FEWEST_CANDIDATES, _MOST_CANDIDATES = 2, 1024, 2048
-_FEWEST_BESIDE_SHOTS = 256
-_GAINS_AT_ONCE = 64
+_FEWEST_BESIDE_SHOTS, _GAINS_AT_ONCE = 256, 64
 
 
 def pick_frames(
@@ -57,7 +57,8 @@ def pick_frames(
             `stretch`, or else as many as the film needs, without near-copies.
         per_shot: most frames of one shot.
         distinct: frames that look like one that is kept are dropped.
-        minimum_gap: frames closer than this suppress each other, if enough are left.
+        minimum_gap: frames closer than this suppress each other, if enough are left, but for the
+            first frame of each shot.
         margin: frames so close to a cut come last; each shot keeps at least its middle.
         stretch: one frame of each stretch of this length instead.
         positions: (T,), not decreasing: where each frame lies, such as its seconds; None to count
@@ -116,11 +117,10 @@ class _Choice:
         self._may_be_fewer = distinct or count is None
         self._distinct = distinct or (count is None and per_shot is None)
         self._places = gaps.positions[candidates.indices] - gaps.positions[0]
-        self._squares, self._copies = squared_differences(sketch, candidates.rows, _NEAR_COPY)
-        typical = float(np.median(self._squares)) or 1.0
+        likeness = compare(sketch, candidates, least_share=_LEAST_GAIN)
+        self._squares, self._copies, self._states = likeness
         # How much each candidate, by column, shows of what each one stands for, by row.
-        alike = self._squares / np.float32(-max(typical, _NEAR_COPY))
-        np.exp(alike, out=alike)
+        self._represents = alike = likeness.alike()
         shown = candidates.shown * (candidates.flaws == candidates.flaws.min())
         self._total = float(shown.sum())
         alike *= sharpness_weights(candidates).astype(np.float32)
@@ -131,17 +131,17 @@ class _Choice:
             places = (self._places * self._stretches / gaps.length).astype(np.float32)
             for row, place in zip(alike, places, strict=True):
                 row *= np.exp(np.float32(-_TIME_WEIGHT) * np.minimum((places - place) ** 2, 9))
-        self._represents = alike
-        # Gains only fall while key frames are added: what they were is the most that they can be.
+        # Gains only fall while key frames are added: what they were is the most they can be.
         self._most_gains = np.full(len(candidates.indices), np.inf, np.float32)
         self._covered = np.zeros(len(candidates.indices), np.float32)
         self._in_shot = np.zeros(candidates.shot_count + 1, np.int64)
         self._blocked = gaps.blocked_by([])
+        self._copied = np.zeros(len(candidates.indices), np.bool_)
         self._open = np.ones(len(candidates.indices), np.bool_)
         self.kept: dict[int, str] = {}
 
     def take(self, count: int) -> None:
-        """Candidates by their flaws, then by the gap, then by shot and stretch."""
+        """Candidates by their flaws, then new shots, then by the gap, then by stretch."""
         for level in range(int(self._frames.flaws.max()) + 1):
             if self._may_be_fewer and self.kept and level > BLURRED:
                 return
@@ -149,12 +149,24 @@ class _Choice:
                 free = self._free(level)
                 if not free.any():
                     break
-                near = free & ~self._blocked[self._frames.indices]
+                near = self._not_too_close(free)
                 if not near.any():
                     self._gaps.shrink()
                     self._blocked = self._gaps.blocked_by(self._frames.indices[list(self.kept)])
                     continue
                 self._keep(*self._preferred(near))
+
+    def _not_too_close(self, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Those that keep the gap; of shots that have none and are too short for it, any.
+
+        Frames of different shots are no near-copies, and a row of short shots is worth seeing.
+        """
+        allowed = free & ~self._blocked[self._frames.indices]
+        new = free & (self._in_shot[self._frames.shots] == 0) & (self._frames.shots >= 0)
+        if not new.any() or (allowed & new).any() or not self.kept:
+            return allowed
+        away = np.abs(self._places[:, None] - self._places[list(self.kept)]).min(axis=1)
+        return new & (away >= away[new].max() / 2)
 
     def take_each(self, length: float) -> None:
         """The candidate with the least flaw, and of these the best, of each stretch."""
@@ -171,9 +183,14 @@ class _Choice:
         while (free := self._free(least)).any():
             new = free & (self._in_shot[self._frames.shots] == 0)
             best = self._best(new if new.any() else free)
-            if not new.any() and self._gains()[best] < _LEAST_GAIN * self._total:
+            if new.any():
+                self._keep(best, BEST_OF_SHOT)
+            elif self._gains()[best] >= _LEAST_GAIN * self._total:
+                self._keep(best, "shows what no other shows")
+            elif (lasting := free & (self._states >= 0)).any():
+                self._keep(self._best(lasting), "shows a detail that lasts and no other shows")
+            else:
                 break
-            self._keep(best, BEST_OF_SHOT if new.any() else "shows what no other shows")
 
     def _free(self, level: int) -> NDArray[np.bool_]:
         free = self._open & (self._frames.flaws <= level)
@@ -210,17 +227,22 @@ class _Choice:
         return np.maximum(self._represents - self._covered[:, None], 0).sum(axis=0)
 
     def _gains_that_may_be_best(self, columns: IntArray) -> NDArray[np.float32]:
-        """The gains of some candidates; of those that cannot be best, less than the best one."""
-        order = columns[np.argsort(-self._most_gains[columns], kind="stable")]
+        """The gains of some candidates; of those that cannot be best, less than the best one.
+
+        Films show things twice: where another frame stands for the second time, it is better.
+        """
+        shares = np.where(self._copied, np.float32(_COPY_SHARE), np.float32(1))
+        order = columns[np.argsort(-(self._most_gains * shares)[columns], kind="stable")]
         best = np.float32(-1)
         for place in range(0, len(order), _GAINS_AT_ONCE):
             few = order[place : place + _GAINS_AT_ONCE]
-            if self._most_gains[few[0]] < best:
+            if self._most_gains[few[0]] * shares[few[0]] < best:
                 break
             gains = np.maximum(self._represents[:, few] - self._covered[:, None], 0).sum(axis=0)
             self._most_gains[few] = gains
-            best = max(best, gains.max())
-        return self._most_gains[columns]
+            best = max(best, (gains * shares[few]).max())
+        found: NDArray[np.float32] = (self._most_gains * shares)[columns]
+        return found
 
     def _best(self, free: NDArray[np.bool_]) -> int:
         columns = np.flatnonzero(free)
@@ -237,6 +259,7 @@ class _Choice:
         self._in_shot[self._frames.shots[best]] += 1
         self._covered = np.maximum(self._covered, self._represents[:, best])
         self._gaps.block(self._blocked, int(self._frames.indices[best]))
+        self._copied |= self._copies[:, best]
         if self._distinct:
             self._open &= ~self._copies[:, best]
 

@@ -1,0 +1,160 @@
+"""What the runner of lists costs itself: a simulated list, and work that costs nothing.
+
+A process of its own works on the list, is killed half-way, is started again, and ends. Printed are
+the seconds until the first video has its record (start and restart), the time that each video
+takes, and the largest memory of the process that has the list.
+
+    python tools/bench_runs.py --videos 1000000 --processes 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidattn.runs.parts import Parts, SingleVideos
+from vidattn.runs.results import ResultFolder
+from vidattn.runs.run import work_through
+from vidattn.runs.shards import Shard
+from vidattn.runs.video_lists import list_digest
+from vidattn.runs.work import Group, Record
+
+
+@dataclass(frozen=True)
+class NoWork:
+    """A work of no cost; its records are as long as those of key frames."""
+
+    def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
+        for [number] in groups:
+            yield {number: record_of(number)}
+
+
+def record_of(number: int) -> Record:
+    return {
+        "fps": 25.0,
+        "frame_count": 1000 + number % 500,
+        "frames": [
+            {"frame_index": number % 100 + 100 * place, "seconds": place * 4.0, "score": 0.5}
+            for place in range(8)
+        ],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--videos", type=int, default=1_000_000)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="for the run (default: a temporary one)")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.work:
+        print(json.dumps(work(given.folder, given.videos, given.processes)))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        measure(given.folder or Path(temporary), given.videos, given.processes)
+
+
+def work(folder: Path, videos: int, processes: int) -> dict[str, Any]:
+    """The run in this process; what it took."""
+    started = time.perf_counter()
+    names = [f"/data/films/{number // 1000:05}/film-{number:09}.mp4" for number in range(videos)]
+    output = ResultFolder(folder, "simulate", "simulated.json")
+    records = work_through(
+        NoWork(),
+        SingleVideos(videos),
+        names,
+        output=output,
+        settings={"threads": 1, "videos": list_digest(names)},
+        processes=processes,
+        description="simulating",
+        progress=False,
+    )
+    worked = time.perf_counter()
+    assert records is not None
+    wrong = sum(
+        records[number].get("frames") != record_of(number)["frames"] for number in range(videos)
+    )
+    read = time.perf_counter()
+    output.finish({"videos": videos, "wrong": wrong}, [])
+    return {
+        "seconds": worked - started,
+        "reading_seconds": read - worked,
+        "wrong": wrong,
+        "memory_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "child_memory_megabytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+    }
+
+
+def measure(folder: Path, videos: int, processes: int) -> None:
+    """Start, kill half-way, start again."""
+    # Children import the work by its name, which it has not in a script.
+    start = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import bench_runs"
+    command = [sys.executable, "-c", f"{start}; bench_runs.main()", "--work"]
+    command += ["--folder", folder / "out"]
+    command += ["--videos", videos, "--processes", processes]
+    words = list(map(str, command))
+    began = time.perf_counter()
+    running = subprocess.Popen(words, start_new_session=True)
+    journal, size = folder / "out" / ".vidattn-run", Parts(SingleVideos(videos)).size
+    first = wait_for(lambda: size_of(journal) > 0, running)
+    half = wait_for(lambda: done_parts(journal) * size * 2 >= videos, running)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    recorded, before = done_parts(journal), size_of(journal)
+    again = time.perf_counter()
+    running = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    restart = wait_for(lambda: size_of(journal) > before, running)
+    said, _ = running.communicate()
+    found = json.loads(said)
+    first_half = recorded * size
+    print(
+        json.dumps(
+            {
+                "videos": videos,
+                "processes": processes,
+                "start_seconds": round(first - began, 2),
+                "restart_seconds": round(restart - again, 2),
+                "milliseconds_a_video": round((half - first) / max(first_half, 1) * 1000, 4),
+                **{key: round(value, 2) for key, value in found.items()},
+            },
+            indent=2,
+        )
+    )
+
+
+def wait_for(is_so: Any, running: subprocess.Popen[Any]) -> float:
+    while not is_so() and running.poll() is None:
+        time.sleep(0.1)
+    return time.perf_counter()
+
+
+def size_of(journal: Path) -> int:
+    """Bytes of records; only the newest files are looked at."""
+    try:
+        names = sorted(name for name in os.listdir(journal) if name.endswith(".jsonl"))
+        sizes = [(journal / name).stat().st_size for name in names[-2:]]
+        return len(names) * 10**9 + sum(size - 40 for size in sizes if size > 60)
+    except FileNotFoundError:
+        return 0
+
+
+def done_parts(journal: Path) -> int:
+    try:
+        return sum(".done-" in name for name in os.listdir(journal))
+    except FileNotFoundError:
+        return 0
+
+
+if __name__ == "__main__":
+    main()

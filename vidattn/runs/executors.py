@@ -1,0 +1,109 @@
+"""Who does the work of a run: this process, its children, or others that an engine starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vidattn.files import is_trouble
+from vidattn.runs.isolation import Supervisor
+from vidattn.runs.limits import RunLimits
+from vidattn.runs.schedule import Schedule
+from vidattn.runs.shards import Shard
+from vidattn.runs.work import Work
+from vidattn.threads import limited_threads
+
+PartDone = Callable[[float], None]
+
+
+class Executor(Protocol):
+    """Has groups of videos worked on. It knows neither their list nor the journal or the results.
+
+    What is found of a group must not depend on the executor.
+    """
+
+    def work_on(self, work: Work, schedule: Schedule, part_done: PartDone) -> None:
+        """Return once no group of the schedule is left.
+
+        Args:
+            work: what is done with each group.
+            schedule: gives groups, takes their records, and decides who is to blame where a
+                process is lost.
+            part_done: called with the parts of videos that were done since.
+
+        Raises:
+            VidattnError, OSError: what no video is to blame for.
+        """
+
+
+def local_executor(
+    shard: Shard, processes: int, *, limits: RunLimits, threads: int, imports: Sequence[str]
+) -> Executor:
+    """The one that works on this machine.
+
+    Args:
+        shard: of this process among those of a launcher.
+        processes: children; 0 for none.
+        limits: what a video may take of its process.
+        threads: of torch in each process.
+        imports: modules that children need, besides that of the work.
+    """
+    if processes == 0:
+        return ThisProcess(shard, threads)
+    # Where a launcher started this process, its only child takes its place.
+    shards = [shard] if processes == 1 else [Shard(r, processes, r) for r in range(processes)]
+    return ChildProcesses(shards, limits, threads, imports)
+
+
+@dataclass(frozen=True)
+class ChildProcesses:
+    """Works in children of this process: see `vidattn.runs.isolation.Supervisor`."""
+
+    shards: Sequence[Shard]
+    limits: RunLimits
+    threads: int
+    imports: Sequence[str]
+
+    def work_on(self, work: Work, schedule: Schedule, part_done: PartDone) -> None:
+        """See `Executor`. No child is started where nothing is left."""
+        Supervisor(
+            work,
+            schedule,
+            part_done=part_done,
+            shards=self.shards,
+            limits=self.limits,
+            threads=self.threads,
+            imports=self.imports,
+        ).run()
+
+
+@dataclass(frozen=True)
+class ThisProcess:
+    """Works in this process: whatever a video does to it ends the run."""
+
+    shard: Shard
+    threads: int
+
+    def work_on(self, work: Work, schedule: Schedule, part_done: PartDone) -> None:
+        """See `Executor`."""
+        with limited_threads(self.threads):
+            while True:
+                stream = schedule.stream()
+                if stream is None:
+                    seconds = schedule.seconds_to_wait()
+                    if seconds is None:
+                        return
+                    time.sleep(seconds)
+                    continue
+                try:
+                    for found in work.records(iter(stream.take, None), self.shard):
+                        if isinstance(found, float):
+                            part_done(found)
+                        else:
+                            stream.done(found)
+                except Exception as error:
+                    if not is_trouble(error):
+                        raise
+                    stream.trouble(str(error))
