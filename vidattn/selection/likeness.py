@@ -40,8 +40,8 @@ class Likeness(NamedTuple):
         """(C, C), 1 for equal ones, to 0."""
         typical = float(np.median(self.squares)) or 1.0
         least = np.float32(-max(typical, _NEAR_COPY))
-        found: NDArray[np.float32] = np.exp(self.squares / least)
-        return found
+        alike = self.squares / least
+        return np.exp(alike, out=alike)
 
 
 def compare(sketch: Sketch, candidates: Candidates, gaps: Gaps, lasting: float) -> Likeness:
@@ -55,8 +55,7 @@ def compare(sketch: Sketch, candidates: Candidates, gaps: Gaps, lasting: float) 
             of the film.
     """
     rows, shots = candidates.rows, candidates.shots
-    squares, differences = squared_differences(sketch, rows)
-    copies: NDArray[np.bool_] = differences <= _NEAR_COPY
+    squares, copies = squared_differences(sketch, rows, _NEAR_COPY)
     if sketch.writing is None:
         return Likeness(squares, copies, np.full(len(rows), -1))
     shown = candidates.shown.astype(np.float64)

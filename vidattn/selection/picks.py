@@ -120,7 +120,7 @@ class _Choice:
         likeness = compare(sketch, candidates, gaps, lasting)
         self._squares, self._copies, self._states = likeness
         # How much each candidate, by column, shows of what each one stands for, by row.
-        alike = likeness.alike()
+        self._represents = alike = likeness.alike()
         shown = candidates.shown * (candidates.flaws == candidates.flaws.min())
         self._total = float(shown.sum())
         alike *= sharpness_weights(candidates).astype(np.float32)
@@ -129,11 +129,9 @@ class _Choice:
         self._stretches = count or (per_shot or 1) * candidates.shot_count
         if count is not None or per_shot is not None:
             places = (self._places * self._stretches / gaps.length).astype(np.float32)
-            apart = places[:, None] - places
-            np.minimum(np.square(apart, out=apart), 9, out=apart)
-            alike *= np.exp(np.multiply(apart, np.float32(-_TIME_WEIGHT), out=apart), out=apart)
-        self._represents = alike
-        # Gains only fall while key frames are added: what they were is the most that they can be.
+            for row, place in zip(alike, places, strict=True):
+                row *= np.exp(np.float32(-_TIME_WEIGHT) * np.minimum((places - place) ** 2, 9))
+        # Gains only fall while key frames are added: what they were is the most they can be.
         self._most_gains = np.full(len(candidates.indices), np.inf, np.float32)
         self._covered = np.zeros(len(candidates.indices), np.float32)
         self._in_shot = np.zeros(candidates.shot_count + 1, np.int64)
