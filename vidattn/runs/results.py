@@ -15,6 +15,9 @@ from typing import Any
 from vidattn.errors import ArgumentError
 from vidattn.files import OVERWRITE, write_json
 from vidattn.runs.journal import Journal, journaled_files
+from vidattn.runs.part_files import taken
+from vidattn.runs.parts import MANY_PARTS
+from vidattn.runs.work import Record
 
 JOURNAL_FOLDER = ".vidattn-run"
 # The journal of a finished run in which videos failed: `retry_failed` tries these again.
@@ -71,6 +74,8 @@ class ResultFolder:
         self.pattern = re.compile(pattern, re.IGNORECASE)
         self.overwrite = overwrite
         self.retry_failed = retry_failed
+        self.many_parts = MANY_PARTS
+        self.part_files: list[str] = []  # names of files of each part, with a place for its number
         self.replaced: dict[str, int | None] = {}
         self._made_folder = False
         self._settings = ""
@@ -85,6 +90,17 @@ class ResultFolder:
     def kept_folder(self) -> Path:
         """Where a finished run with failures keeps its journal."""
         return self.folder / KEPT_FOLDER
+
+    @property
+    def pictures_folder(self) -> Path:
+        """Where the pictures of videos are written."""
+        return self.folder
+
+    def keep_part(self, part: int, records: Mapping[int, Record]) -> None:
+        """All records of a part of the list are there: nothing is to be done."""
+
+    def forget_part(self, records: Mapping[int, Record]) -> None:
+        """A part of the list is kept: nothing is to be done."""
 
     def begin(self, settings: Mapping[str, Any], *, shared: bool = False) -> bool:
         """Go on with the unfinished run of these settings, or begin one; nothing is replaced yet.
@@ -119,6 +135,7 @@ class ResultFolder:
             "command": self.command,
             "replaced": self.replaced,
             "made_folder": self._made_folder,
+            "part_files": self.part_files,
         }
         write_json(self.journal_folder / _REPLACED_FILE, kept)
         Journal(self.journal_folder, settings)
@@ -171,7 +188,7 @@ class ResultFolder:
                     f"{self.journal_folder} holds an unfinished run of another command; give "
                     "another --output"
                 ) from None
-            unfinished = _checked(journaled_files(self.journal_folder))
+            unfinished = self._journaled()
             self.replaced = {**self._read_replaced(), **unfinished}
             for name in unfinished:
                 self._unlink(name)
@@ -187,6 +204,12 @@ class ResultFolder:
             return dict(kept) if kept["command"] == self.command else {}
         except (OSError, ValueError, KeyError, TypeError):
             return {}
+
+    def _journaled(self) -> dict[str, int | None]:
+        """What the unfinished run has written so far."""
+        found = _checked(journaled_files(self.journal_folder))
+        forms = self._kept().get("part_files", [])
+        return found | {form.format(p): None for form in forms for p in taken(self.journal_folder)}
 
     def _read_replaced(self) -> dict[str, int | None]:
         kept = self._kept()
@@ -283,7 +306,7 @@ class ResultFolder:
         """
         record = self.recorded(content, files)
         own = record[WRITTEN]["files"]
-        self.replaced = {**self.replaced, **_checked(journaled_files(self.journal_folder))}
+        self.replaced = {**self.replaced, **self._journaled()}
         for name in self.replaced:
             if name not in own and name != self.record:
                 self._unlink(name)
