@@ -15,6 +15,7 @@ from . import video as video
 from .inference import extract_keyframes as extract_keyframes
 from .inference import find_shots as find_shots
 from .inference import load as load
+from .inference import stream_shots as stream_shots
 from .jobs import evaluate as evaluate
 from .jobs import explain as explain
 from .jobs import show as show

@@ -143,6 +143,16 @@ def test_fast_looks_at_few_frames_and_finds_the_shots(
     assert "intra frames" in found.method
 
 
+def test_fast_finds_shots_of_few_intra_frames(tmp_path: Path) -> None:
+    """Most jumps between intra frames are cuts: an ordinary jump is no measure of motion."""
+    lengths = [5, 5, 5, 10, 5, 5, 5, 5, 10, 5, 5, 30, 5, 5]
+    path = write(tmp_path / "short.mp4", scenes(lengths, seed=5), intra_every=5)
+    found = vidattn.extract_keyframes(path, count=10, fast=True)
+    shots = np.searchsorted(np.cumsum(lengths), places(found), side="right")
+    assert len(set(shots.tolist())) == 10
+    assert not found.details["remarks"]
+
+
 def test_fast_takes_the_sharpest_of_those_behind(tmp_path: Path) -> None:
     frames = scenes([60, 60], seed=3).astype(np.float32)
     soft = np.mean([np.roll(frames, shift, 2) for shift in (-1, 0, 1)], axis=0)

@@ -77,3 +77,18 @@ def test_wrong_arguments_are_refused_before_anything_is_read(film: Path) -> None
         write_shots([film], formats=["cvs"])
     with pytest.raises(AnnotationError, match="no video found"):
         write_shots([])
+
+
+def test_shots_are_printed_while_they_are_found(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no film")
+    code = main(["shots", str(film), str(tmp_path / "broken.mp4"), "--stream"])
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+    assert code == 1
+    assert printed.err.startswith(f"vidattn: {tmp_path / 'broken.mp4'}: ")
+    expected = [{"video": str(film)} | vars(each) for each in find_shots(film)]
+    assert lines == expected
+    assert main(["shots", str(film), "--stream", "--output", str(tmp_path / "out")]) == 1
+    assert "expected no --output" in capsys.readouterr().err

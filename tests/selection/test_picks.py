@@ -49,11 +49,10 @@ def test_fewer_frames_than_shots_are_of_different_shots_and_cover_the_film() -> 
     assert np.diff([0, *chosen, 480]).max() <= 2.5 * 480 / 6
 
 
-@pytest.mark.parametrize("count", [4, 8, 13])
-@pytest.mark.parametrize("length", [15, 33])
-def test_picks_cover_a_film_of_repeated_scenes(count: int, length: int) -> None:
-    two = scenes([length, length], seed=7)
-    frames = np.concatenate([two] * 8)
+@pytest.mark.parametrize("count", [4, 8, 13, 30])
+@pytest.mark.parametrize("lengths", [[15, 15], [33, 33], [56, 4, 57, 34], [3, 40, 9]])
+def test_picks_cover_a_film_of_repeated_scenes(count: int, lengths: list[int]) -> None:
+    frames = np.concatenate([scenes(lengths, seed=7)] * 8)
     chosen = picked(frames, count)
     assert len(chosen) == count
     assert np.diff([0, *chosen, len(frames)]).max() <= 2.5 * len(frames) / count
@@ -151,6 +150,18 @@ def test_a_still_film_gives_as_many_as_asked_for_spread(frames: np.ndarray) -> N
     assert np.diff([0, *chosen, 300]).max() <= 2.5 * 300 / 8
 
 
+def test_another_frame_is_taken_where_a_film_shows_a_thing_twice() -> None:
+    """The second shot begins like the first one and goes on."""
+    first, other = (np.repeat(scenes([1], seed=each), 40, axis=0) for each in (1, 3))
+    between = np.repeat(scenes([1], seed=2), 200, axis=0)
+    second = np.concatenate([first[:25], other[:20]])
+    sketch, _ = looked_at(np.concatenate([first, between, second]))
+    cuts = [Transition(39, 40, "cut"), Transition(239, 240, "cut")]
+    chosen = indices(pick_frames(sketch, cuts, 3))
+    assert chosen[0] < 40 <= chosen[1] < 240
+    assert chosen[2] >= 240 + 25
+
+
 def test_near_copies_go_only_where_that_is_asked_for() -> None:
     frames = np.concatenate([np.repeat(scenes([1], seed=each), 50, axis=0) for each in (1, 2, 1)])
     assert len(picked(frames, 8)) == 8
@@ -230,6 +241,16 @@ def test_gaps_are_kept_where_enough_frames_are_left() -> None:
     assert len(picked(scenes([20]), 15, minimum_gap=100)) == 15
 
 
+def test_a_row_of_shots_that_are_shorter_than_the_gap_has_its_frames() -> None:
+    lengths = [200, *[8] * 6, 200, *[8] * 6]
+    for count in (14, 18):
+        chosen = picked(scenes(lengths, seed=3), count, minimum_gap=12)
+        shots = np.searchsorted(np.cumsum(lengths), chosen, side="right")
+        assert set(shots) == set(range(14))
+        for long in (0, 7):
+            assert np.diff(np.array(chosen)[shots == long]).min(initial=99) >= 12
+
+
 def test_more_frames_than_candidates() -> None:
     frames = np.repeat(scenes([700], seed=6), 2, axis=0)
     sketch, transitions = looked_at(frames)
@@ -267,3 +288,25 @@ def test_wrong_arguments_are_named() -> None:
             pick_frames(sketch, [], **{name: 0})
     with pytest.raises(ArgumentError, match="minimum_gap"):
         pick_frames(sketch, minimum_gap=-1)
+
+
+def test_gains_that_are_not_computed_could_not_have_been_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = np.random.default_rng(3)
+    levels = generator.integers(0, 256, (40, 4, 6, 3)).repeat(12, 0).repeat(8, 1).repeat(8, 2)
+    noise = generator.integers(-9, 10, levels.shape)
+    sketch = sketch_frames((levels + noise).clip(0, 255).astype(np.uint8))
+    few = pick_frames(sketch, count=60)
+    monkeypatch.setattr("vidattn.selection.picks._GAINS_AT_ONCE", 10**6)  # all of them, every time
+    assert few == pick_frames(sketch, count=60)
+
+
+@pytest.mark.slow
+def test_thousands_of_shots_have_a_candidate_each_and_few_more() -> None:
+    generator = np.random.default_rng(4)
+    frames = generator.integers(0, 256, (3000, 2, 2, 3)).repeat(8, 0).repeat(8, 1).repeat(8, 2)
+    cuts = [Transition(first - 1, first, "cut") for first in range(8, 24000, 8)]
+    found = pick_frames(sketch_frames(frames.astype(np.uint8), limit=4096), cuts, 8)
+    assert found.shot_count == 3000
+    assert len(found.kept) + len(found.dropped) < 3000 + 300

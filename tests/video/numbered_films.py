@@ -68,6 +68,19 @@ def encode(
     return path
 
 
+def encode_pixels(path: Path, frames: Sequence[np.ndarray], **options: str) -> Path:
+    """Write frames (H, W, 3) as H.264 at 25 frames a second, by PyAV alone."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
 def turn(path: Path, matrix: Sequence[int]) -> Path:
     """Put a display matrix (a, b, c, d) into the track header of an MP4."""
     data = bytearray(path.read_bytes())

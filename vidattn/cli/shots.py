@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from vidattn.cli.arguments import (
     start_children_early,
 )
 from vidattn.cli.outcome import end_of_run
+from vidattn.cli.streams import print_json
+from vidattn.errors import ArgumentError, VideoError
 
 if TYPE_CHECKING:
     from vidattn.jobs.shots import ShotResult
@@ -29,8 +32,12 @@ a folder for each video. --formats selects the files in it: csv (one row for eac
 need `pip install 'vidattn[timelines]'`. Frames of a gradual transition belong to no shot. If a
 video cannot be read, it is listed under "failures", and the exit code is 1.
 
+--stream prints each shot as a line of JSON as soon as it is certain, long before the end of a film
+of hours. It writes no files.
+
 examples:
   vidattn shots match.mp4
+  vidattn shots match.mp4 --stream
   vidattn shots videos/ --output shots --formats csv chapters --processes 2
 """
 FORMATS = ("csv", "edl", "fcpxml", "otio", "chapters")
@@ -63,11 +70,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_decoder(parser)
     add_salvage(parser)
     add_json(parser)
+    parser.add_argument(
+        "--stream", action="store_true", help="print each shot as a line of JSON once it is certain"
+    )
     parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Find shots, and say what was found and which videos cannot be read."""
+    if parsed.stream:
+        return _stream(parsed)
     start_children_early(parsed, "vidattn.jobs.shots", network=False)
     from vidattn.jobs import write_shots
 
@@ -86,6 +98,25 @@ def run(parsed: argparse.Namespace) -> int:
     )
     show = partial(_print, output=parsed.output)
     return end_of_run(found, json=parsed.json, show=show)
+
+
+def _stream(parsed: argparse.Namespace) -> int:
+    """Print shots while they are found, in this process."""
+    if parsed.output is not None:
+        raise ArgumentError("--stream writes no files: expected no --output; leave one of them out")
+    from vidattn.inference import stream_shots
+    from vidattn.runs.video_lists import videos_and_folders
+
+    failed = False
+    for video in videos_and_folders(parsed.videos):
+        try:
+            for shot in stream_shots(video, decoder=parsed.decoder, salvage=parsed.salvage):
+                print_json({"video": str(video)} | vars(shot), indent=None)
+                sys.stdout.flush()
+        except VideoError as error:
+            print(f"vidattn: {error}", file=sys.stderr)
+            failed = True
+    return int(failed)
 
 
 def _print(found: ShotResult, output: Path | None) -> None:

@@ -10,3 +10,4 @@ from .predictor import load as load
 from .shots import Shot as Shot
 from .shots import Shots as Shots
 from .shots import find_shots as find_shots
+from .shots import stream_shots as stream_shots

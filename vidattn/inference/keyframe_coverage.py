@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn import selection
+from vidattn.inference.glances import glance_at
 from vidattn.inference.keyframe_settings import COUNT, KeyFrameSettings, wanted_frames
 from vidattn.selection import Pick, Picks, Sketch, Transition
 from vidattn.selection.candidates import NONE, find_flaws
@@ -22,8 +23,9 @@ SKETCHED_FRAMES, SKETCH_SHORT_SIDE = 64, 64
 # Most frames described; one of several where that is enough, but not so few that short shots have
 # none.
 _SKETCH_LIMIT, _ENOUGH, _LONGEST_STEP = 8192, 1024, 8
-# Intra frames further apart in looks than this belong to different shots.
-_OTHER_SHOT = 0.03
+# Intra frames further apart in looks than this belong to different shots; frames nearer than this
+# look like the intra frame before them. Both are squares of distances.
+_OTHER_SHOT, _LIKE_THE_FIRST = 0.05, 0.015
 # What looks like a dissolve and lasts longer is a slow change, as of a screen that is recorded.
 _LONGEST_TRANSITION_SECONDS = 4.0
 # A pick among intra frames may move to one of so many frames behind it.
@@ -66,13 +68,34 @@ def choose_by_coverage(
         remarks = (
             f"every frame was looked at: {len(intra)} intra frames are too few for a fast choice",
         )
-    step = min(max(1, len(usable) // _ENOUGH), _LONGEST_STEP)
-    sketcher = Sketcher(limit=_SKETCH_LIMIT, step=step)
-    pictures = sketcher.watch(_small_pictures(reader, usable))
-    transitions = _quick(reader, usable, selection.find_transitions(pictures))
-    picks = _pick(reader, usable, sketcher.sketch(), transitions, wanted, settings)
+    picks, whole = _among_most_frames(reader, usable, wanted, settings, least=2 * (wanted or 0))
+    if not whole and any(each.flaw for each in picks.kept):
+        # Among the frames that were left out there may be better ones.
+        picks, _ = _among_most_frames(reader, usable, wanted, settings, least=len(usable))
     method = "coverage: sharp frames that together stand best for the video, without a network"
-    return _choice(reader, usable, picks, method, remarks)
+    return _choice(reader, picks, method, remarks)
+
+
+def _among_most_frames(
+    reader: VideoReader,
+    usable: NDArray[np.int64],
+    wanted: int | None,
+    settings: KeyFrameSettings,
+    *,
+    least: int,
+) -> tuple[Picks, bool]:
+    """Picks among the frames that one looks at, at least so many, and whether these are all."""
+    sizes = {"frames_at_once": SKETCHED_FRAMES, "short_side": SKETCH_SHORT_SIDE}
+    with glance_at(reader, usable, least=least, **sizes) as (pictures, glance):
+        frames = usable if glance is None else glance.numbers
+        step = min(max(1, len(frames) // _ENOUGH), _LONGEST_STEP)
+        sketcher = Sketcher(limit=_SKETCH_LIMIT, step=step)
+        found = selection.find_transitions(sketcher.watch(pictures), glance)
+        transitions = _quick(reader, usable, found)
+    if glance is not None:
+        transitions = glance.among_those_looked_at(transitions)
+    picks = _pick(reader, frames, sketcher.sketch(), transitions, wanted, settings)
+    return picks, glance is None
 
 
 def _quick(
@@ -139,7 +162,6 @@ def _pick(
 
 def _choice(
     reader: VideoReader,
-    frames: NDArray[np.int64],
     picks: Picks,
     method: str,
     remarks: tuple[str, ...],
@@ -169,7 +191,7 @@ def _among_intra_frames(
         kept.append(replace(_without_shot(pick), index=_sharpest_alike(reader, behind)))
     method = "coverage of the intra frames, then the sharpest frame behind each, without a network"
     dropped = tuple(map(_without_shot, picks.dropped))
-    return _choice(reader, intra, Picks(tuple(kept), dropped, 0), method, ())
+    return _choice(reader, Picks(tuple(kept), dropped, 0), method, ())
 
 
 def _without_shot(pick: Pick) -> Pick:
@@ -181,8 +203,9 @@ def _without_shot(pick: Pick) -> Pick:
 def _jumps(sketch: Sketch) -> list[Transition]:
     """Where neighbours of the sketch look so different that a cut lies between them."""
     jumps = (np.diff(sketch.features, axis=0) ** 2).sum(axis=1)
-    usual = float(np.median(jumps)) if len(jumps) else 0.0
-    borders = sketch.indices[1:][jumps > max(_OTHER_SHOT, 3 * usual)]
+    # In a film of short shots, half of the jumps are cuts: those of motion are the lesser ones.
+    motion = float(np.quantile(jumps, 0.25)) if len(jumps) else 0.0
+    borders = sketch.indices[1:][jumps > max(_OTHER_SHOT, 2 * motion)]
     return [Transition(int(index) - 1, int(index), "cut") for index in borders]
 
 
@@ -190,8 +213,8 @@ def _sharpest_alike(reader: VideoReader, frames: NDArray[np.int64]) -> int:
     """The sharpest of some frames that look like the first of them and have no flaw."""
     pixels = np.concatenate(list(_small_pictures(reader, frames)))
     measures = measure(pixels)
-    colours = describe(pixels)[0][:, :COLOURS]
-    alike = ((colours - colours[0]) ** 2).sum(axis=1) < _OTHER_SHOT / 2
+    colours = describe(pixels).features[:, :COLOURS]
+    alike = ((colours - colours[0]) ** 2).sum(axis=1) < _LIKE_THE_FIRST
     bounds = np.array([[0, len(frames)]])
     good = alike & (find_flaws(measures, bounds, np.arange(len(frames), dtype=float)) == NONE)
     good = good if good.any() else alike

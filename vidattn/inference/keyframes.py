@@ -59,7 +59,8 @@ def extract_keyframes(
         checkpoint: a file, or what `vidattn.models.load` returned. `per_shot`, `margin_seconds`,
             `every_seconds`, `distinct`, `fast` and "auto" work without one only.
         minimum_gap_seconds: frames closer than this suppress each other, if enough are left; by
-            the frames' own times, to half a frame where these are evenly apart.
+            the frames' own times, to half a frame where these are evenly apart. Without a
+            checkpoint, a shot that has no key frame yet may have one all the same.
         per_shot: most frames of one shot.
         margin_seconds: frames so close to a cut come last; each shot keeps its middle at least.
         every_seconds: one frame, the best, of each so many seconds.

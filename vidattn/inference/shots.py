@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from vidattn import selection
+from vidattn.inference.glances import glance_at
 from vidattn.notebook import html_table
 from vidattn.selection import Transition
-from vidattn.selection.shots import TransitionKind
+from vidattn.selection.transitions import TransitionKind
 from vidattn.video import VideoReader, open_video
 
 # What is looked at of each frame.
@@ -114,6 +115,9 @@ class Shots:
 def find_shots(path: str | Path, *, decoder: str = "pyav", salvage: bool = False) -> Shots:
     """Find the shots of a video of any length, in bounded memory; see `selection.find_transitions`.
 
+    Frames that no other frame references are not decoded in stretches where little changes, as far
+    as the sizes of the packets tell. Every transition rests on frames that were decoded.
+
     Args:
         path: a video file, or a folder of frame images.
         decoder: see `vidattn.open_video`.
@@ -123,33 +127,41 @@ def find_shots(path: str | Path, *, decoder: str = "pyav", salvage: bool = False
         VideoError: the video cannot be used.
     """
     with open_video(path, decoder=decoder, salvage=salvage) as reader:
-        chunks = reader.chunks(frames_at_once=64, short_side=SHORT_SIDE)
-        found = tuple(selection.find_transitions(frames.array for frames in chunks))
-        return _shots(reader, found)
+        transitions = tuple(_transitions(reader))
+        shots = tuple(_shots(reader, transitions))
+        about = (len(reader), reader.fps, reader.duration_seconds, reader.size)
+        return Shots(reader.path, shots, transitions, *about)
 
 
-def _shots(reader: VideoReader, transitions: tuple[Transition, ...]) -> Shots:
-    pairs = [[each.last_old, each.first_new] for each in transitions]
-    bounds = selection.shot_bounds(pairs, len(reader)).tolist()
+def stream_shots(
+    path: str | Path, *, decoder: str = "pyav", salvage: bool = False
+) -> Iterator[Shot]:
+    """The shots of `find_shots`, each as soon as it is certain where it ends.
+
+    That is about 1,100 frames behind its end, so a film of hours gives its first shots at once.
+
+    Args:
+        path, decoder, salvage: see `find_shots`.
+
+    Raises:
+        VideoError: the video cannot be used.
+    """
+    with open_video(path, decoder=decoder, salvage=salvage) as reader:
+        yield from _shots(reader, _transitions(reader))
+
+
+def _transitions(reader: VideoReader) -> Iterator[Transition]:
+    with glance_at(reader, frames_at_once=64, short_side=SHORT_SIDE) as (pictures, glance):
+        yield from selection.find_transitions(pictures, glance)
+
+
+def _shots(reader: VideoReader, transitions: Iterable[Transition]) -> Iterator[Shot]:
+    """The shots between transitions, which come in order."""
     seconds = reader.frame_times.seconds
-    film_end = float(seconds[0]) + reader.duration_seconds
-    shots = [
-        Shot(
-            number,
-            start,
-            end,
-            float(seconds[start]),
-            float(seconds[end]) if end < len(seconds) else max(film_end, float(seconds[-1])),
-            transitions[number - 2].kind if number > 1 else None,
-        )
-        for number, (start, end) in enumerate(bounds, start=1)
-    ]
-    return Shots(
-        reader.path,
-        tuple(shots),
-        transitions,
-        len(reader),
-        reader.fps,
-        reader.duration_seconds,
-        reader.size,
-    )
+    film_end = max(float(seconds[0]) + reader.duration_seconds, float(seconds[-1]))
+    number, start, kind = 1, 0, None
+    for each in transitions:
+        end = each.last_old + 1
+        yield Shot(number, start, end, float(seconds[start]), float(seconds[end]), kind)
+        number, start, kind = number + 1, each.first_new, each.kind
+    yield Shot(number, start, len(seconds), float(seconds[start]), film_end, kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from vidattn.naming import choose
 
 SHEET_TILE_WIDTH = 320
 SHEET_FILE = "contact_sheet.png"
+# Most pictures on it.
+SHEET_TILES = 100
 # Name of a format -> ending of its files.
 FORMATS = {"jpeg": ".jpg", "webp": ".webp", "png": ".png"}
 # Names of all that is written for one video.
@@ -91,6 +93,7 @@ def write_images(
         for frame in found.frames
     ]
     best = poster_place(found)
+    on_sheet = sheet_places(len(paths))
     small: list[NDArray[np.uint8]] = []
     indices = [frame.frame_index for frame in found.frames]
     pictures = full_frames(found.path, indices, decoder=decoder, salvage=salvage)
@@ -100,9 +103,23 @@ def write_images(
         write_bytes(path, encoded)
         if settings.poster and place == best:
             write_bytes(folder / f"poster{settings.ending}", encoded)
-        small.append(report.shrink(picture, SHEET_TILE_WIDTH))
-    write_bytes(folder / SHEET_FILE, contact_sheet(found, small))
+        if place in on_sheet:
+            small.append(report.shrink(picture, SHEET_TILE_WIDTH))
+    shown_frames = tuple(found.frames[place] for place in on_sheet)
+    sheet = contact_sheet(replace(found, frames=shown_frames), small)
+    write_bytes(folder / SHEET_FILE, sheet)
     return paths
+
+
+def sheet_places(count: int) -> list[int]:
+    """Which of the key frames the contact sheet shows: all, or some that are spread evenly.
+
+    A sheet of a thousand pictures cannot be looked at, and takes longer than finding them.
+
+    >>> sheet_places(3), len(sheet_places(1000)), sheet_places(1000)[-1]
+    ([0, 1, 2], 100, 999)
+    """
+    return np.linspace(0, count - 1, min(count, SHEET_TILES)).round().astype(int).tolist()
 
 
 def poster_place(found: KeyFrames) -> int:

@@ -16,8 +16,8 @@ from .regions import cells_to_pixels as cells_to_pixels
 from .regions import energy_box as energy_box
 from .regions import peak_location as peak_location
 from .regions import threshold_regions as threshold_regions
-from .shots import Transition as Transition
 from .shots import find_transitions as find_transitions
 from .shots import shot_bounds as shot_bounds
 from .sketch import Sketch as Sketch
 from .sketch import sketch_frames as sketch_frames
+from .transitions import Transition as Transition

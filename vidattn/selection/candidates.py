@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from vidattn.arrays import FloatArray, IntArray
 from vidattn.selection.descriptions import Measures
-from vidattn.selection.shots import Transition, shot_bounds
+from vidattn.selection.shots import shot_bounds
 from vidattn.selection.sketch import Sketch
+from vidattn.selection.transitions import Transition
 
 # Flaws, the lesser one first. Of frames with a larger flaw one is taken only where none of a lesser
 # flaw is left.
@@ -21,10 +22,13 @@ FLAWS = ("", "near a cut", "blurred", "darker than its shot", "between two shots
 # Grey levels. A frame of less contrast is blank; a nearly black or white one is with a little more.
 _BLANK_CONTRAST, _EXTREME_CONTRAST = 3.0, 8.0
 _NEARLY_BLACK, _NEARLY_WHITE = 12.0, 243.0
+# A frame is written on where a band of rows has so many times the squared Laplacian of the whole
+# picture, and so much at least: then it is not blank.
+_WRITTEN_RATIO, _WRITTEN_DETAIL = 6.0, 400.0
 # Share of a film of which flat frames are no flaw, unless they are nearly black or white.
 _MOSTLY_FLAT = 0.5
 # A blurred frame has less than this share of the sharpness of its shot's sharper frames, or of that
-# of the film's ordinary ones.
+# of the film's ordinary ones; and so has each of its details, or else it only has fewer of them.
 _BLUR_IN_SHOT, _BLUR_IN_FILM = 0.3, 0.03
 # Both brightness and contrast of a frame that fades in or out are below this share of its shot's.
 _DIM = 0.6
@@ -122,8 +126,6 @@ def find_flaws(
     """
     flaws = np.full(len(measures.contrast), BETWEEN_SHOTS, np.int8)
     blank, dim = _blank(measures), np.zeros(len(flaws), np.bool_)
-    textured = measures.sharpness[~blank]
-    ordinary = float(np.median(textured)) if len(textured) else 0.0
     for number, (start, end) in enumerate(bounds.tolist()):
         own = slice(start, end)
         gradual = _is_gradual(bounds, number - 1) or _is_gradual(bounds, number)
@@ -134,11 +136,7 @@ def find_flaws(
         seen = ~blank[own]
         if not seen.any():
             continue
-        sharpness = measures.sharpness[own]
-        least = max(
-            _BLUR_IN_SHOT * float(np.quantile(sharpness[seen], 0.8)), _BLUR_IN_FILM * ordinary
-        )
-        flaws[own][sharpness < least] = BLURRED
+        flaws[own][_blurred(measures, own, ~blank)] = BLURRED
         light, contrast = measures.brightness[own], measures.contrast[own]
         dim[own] = (light < _DIM * np.quantile(light[seen], 0.75)) & (
             contrast < _DIM * np.quantile(contrast[seen], 0.75)
@@ -148,12 +146,24 @@ def find_flaws(
     return flaws
 
 
+def _blurred(measures: Measures, own: slice, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which frames of a shot are."""
+    found = np.ones(own.stop - own.start, np.bool_)
+    for values in (measures.sharpness, measures.detail):
+        usual = float(np.quantile(values[own][seen[own]], 0.8))
+        least = max(_BLUR_IN_SHOT * usual, _BLUR_IN_FILM * float(np.median(values[seen])))
+        found &= values[own] < least
+    return found
+
+
 def _blank(measures: Measures) -> NDArray[np.bool_]:
     """Flat frames. Where most of a film is flat, like slides, only black and white ones are."""
     extreme = (measures.brightness < _NEARLY_BLACK) | (measures.brightness > _NEARLY_WHITE)
     dark_or_white: NDArray[np.bool_] = extreme & (measures.contrast < _EXTREME_CONTRAST)
     flat = measures.contrast < _BLANK_CONTRAST
-    return dark_or_white if flat.mean() > _MOSTLY_FLAT else dark_or_white | flat
+    written = measures.detail > np.maximum(_WRITTEN_RATIO * measures.sharpness, _WRITTEN_DETAIL)
+    blank: NDArray[np.bool_] = dark_or_white | flat
+    return (dark_or_white if flat.mean() > _MOSTLY_FLAT else blank) & ~written
 
 
 def _near_ends(

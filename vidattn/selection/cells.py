@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
+
+# Sums of fewer bytes fit into 16 bits.
+_SUMMED_AS_BYTES = 257
 
 Floats = NDArray[np.float32]
 
@@ -27,6 +32,54 @@ def cell_means(pictures: NDArray[np.generic], grid: tuple[int, int]) -> Floats:
     row_sizes, column_sizes = _sizes(height, rows), _sizes(width, columns)
     values /= (row_sizes[:, None] * column_sizes)[..., None]
     return values.reshape(count, rows, columns, *pictures.shape[3:])
+
+
+def cell_colours(pictures: NDArray[np.uint8], grid: tuple[int, int], colours: Floats) -> Floats:
+    """The means of cells in another colour space, as two products of matrices a picture.
+
+    Each picture is a product of its own, so that what comes out does not depend on its neighbours.
+
+    Args:
+        pictures: (T, H, W, C).
+        grid: (H', W') cells, as in `cell_means`.
+        colours: (C, C') what the C values of a pixel are multiplied by.
+
+    Returns:
+        (T, H', W', C').
+    """
+    count, height, width, _ = pictures.shape
+    rows = pictures.reshape(count, height, -1)
+    if height % grid[0] == 0 and height < _SUMMED_AS_BYTES * grid[0]:
+        sums = rows[:, :: height // grid[0]].astype(np.uint16)
+        for offset in range(1, height // grid[0]):
+            sums += rows[:, offset :: height // grid[0]]
+        values = sums.astype(np.float32)
+        values *= np.float32(grid[0] / height)
+    else:
+        values = _shares(height, grid[0]) @ rows.astype(np.float32)
+    values = values @ _projection(width, grid[1], colours.shape, colours.tobytes())
+    return values.reshape(count, *grid, colours.shape[1])
+
+
+@lru_cache(maxsize=8)
+def _projection(length: int, cells: int, shape: tuple[int, int], colours: bytes) -> Floats:
+    """(length C, cells C'): means of columns in another colour space."""
+    products: Floats = np.kron(
+        _shares(length, cells).T, np.frombuffer(colours, np.float32).reshape(shape)
+    )
+    return products
+
+
+def _shares(length: int, cells: int) -> Floats:
+    """(cells, length): how much each pixel counts in the mean of each cell."""
+    shares = np.zeros((cells, length), np.float32)
+    if cells >= length:
+        shares[np.arange(cells), _starts(length, cells)] = 1
+        return shares
+    sizes = _sizes(length, cells)
+    owners = np.repeat(np.arange(cells), sizes.astype(int))
+    shares[owners, np.arange(length)] = 1 / sizes[owners]
+    return shares
 
 
 def _row_sums(values: Floats, cells: int) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,9 @@ _LEAST_CHANGE = 12.0
 # Largest share of the change that a dissolve's frames leave unexplained, and what the likeness of
 # old and new picture adds to it: a picture that only brightens is a mixture too.
 _UNEXPLAINED, _LIKENESS_WEIGHT, _MOST_UNEXPLAINED = 0.42, 0.5, 0.45
+# What both together may be in the middle of a transition; whatever is less certain there is not
+# looked at more closely.
+_MOST_DOUBT = 0.65
 # How evenly the share grows: correlation with time.
 _EVENNESS = 0.95
 # The same of wipes, where the unexplained is what shows neither the old nor the new picture, and
@@ -78,7 +82,9 @@ class _Film:
 
     def __init__(self, cells: Cells, cuts: IntArray) -> None:
         self.cells = cells
-        self.coarse = cell_means(cells, (cells.shape[1] // 2, cells.shape[2] // 2))
+        rows = cells[:, ::2] + cells[:, 1::2]
+        self.coarse = rows[:, :, ::2] + rows[:, :, 1::2]
+        self.coarse *= np.float32(0.25)
         self.fewest = cell_means(self.coarse[..., :1], _FEWEST)
         self.contrast = self.coarse[..., 0].std(axis=(1, 2))
         self.cuts = cuts
@@ -90,12 +96,22 @@ class _Film:
         last = int(self.cuts[number]) - 1 if number < len(self.cuts) else len(self.cells) - 1
         return first, last
 
+    @cached_property
+    def _patterns(self) -> NDArray[np.float32]:
+        """(T, H W), brightness of each frame without its level and its contrast."""
+        light = self.cells[..., 0].reshape(len(self.cells), -1)
+        patterns = light - light.mean(axis=1, keepdims=True)
+        norms = np.sqrt(np.einsum("tp,tp->t", patterns, patterns))
+        patterns /= np.where(norms > 0, norms, np.float32(1))[:, None]
+        return patterns
+
+    def likenesses(self, ones: IntArray, others: IntArray) -> FloatRow:
+        """(n,) correlations of the brightness of frames: what they have in common but its level."""
+        return np.einsum("tp,tp->t", self._patterns[ones], self._patterns[others])
+
     def likeness(self, one: int, other: int) -> float:
-        """Correlation of the brightness of two frames: what they have in common but its level."""
-        first, second = (self.cells[each, ..., 0].ravel() for each in (one, other))
-        first, second = first - first.mean(), second - second.mean()
-        norm = float(np.sqrt((first @ first) * (second @ second)))
-        return float(first @ second) / norm if norm > 0 else 0.0
+        """The correlation of two frames."""
+        return float(self._patterns[one] @ self._patterns[other])
 
 
 class _Dissolve:
@@ -135,8 +151,8 @@ class _Wipe:
     @staticmethod
     def shares(old: Cells, new: Cells, frames: Cells) -> tuple[FloatRow, FloatRow, FloatRow]:
         """(n,) each: share of the change, what shows neither picture, size of the change."""
-        change = np.abs(new - old).mean(axis=3)
-        from_old, from_new = np.abs(frames - old).mean(axis=3), np.abs(frames - new).mean(axis=3)
+        change = _differences(new, old)
+        from_old, from_new = _differences(frames, old), _differences(frames, new)
         whole = change.sum(axis=(1, 2)) + _TINY
         share = (change * (from_new < from_old)).sum(axis=(1, 2)) / whole
         neither = np.minimum(from_old, from_new).sum(axis=(1, 2)) / whole
@@ -147,8 +163,8 @@ class _Wipe:
         """A closer look at a whole transition."""
         ends, between = (film.cells[[old]], film.cells[[new]]), film.cells[old + 1 : new]
         share, neither, _ = _Wipe.shares(*ends, between)
-        is_new = np.abs(between - ends[1]).mean(axis=3) < np.abs(between - ends[0]).mean(axis=3)
-        change = np.abs(ends[1] - ends[0]).mean(axis=3)
+        is_new = _differences(between, ends[1]) < _differences(between, ends[0])
+        change = _differences(ends[1], ends[0])
         gone = (change * (is_new[:-1] & ~is_new[1:])).sum(axis=(1, 2)) / (change.sum() + _TINY)
         unexplained = neither.mean() + _NEITHER_LIKENESS_WEIGHT * film.likeness(old, new)
         return bool(
@@ -170,10 +186,10 @@ def _candidates(
             likely = (share > _MIDDLE[0] / lenience) & (share < 1 - (1 - _MIDDLE[1]) / lenience)
             likely &= (rest < way.most_unexplained * lenience) & (size > _LEAST_CHANGE / lenience)
             starts, rest = starts[likely], rest[likely]
-        for start, unexplained in zip(starts.tolist(), rest.tolist(), strict=True):
-            if start + 2 * reach <= film.between_cuts(start)[1]:
-                likeness = film.likeness(start, start + 2 * reach)
-                yield unexplained + _LIKENESS_WEIGHT * likeness, start + reach, reach
+        doubts = rest + _LIKENESS_WEIGHT * film.likenesses(starts, starts + 2 * reach)
+        for start, doubt in zip(starts.tolist(), doubts.tolist(), strict=True):
+            if doubt <= _MOST_DOUBT and start + 2 * reach <= film.between_cuts(start)[1]:
+                yield doubt, start + reach, reach
 
 
 def _extent(
@@ -217,6 +233,17 @@ def _fades(film: _Film) -> Iterator[tuple[int, int]]:
         inside = start > 0 and end < len(contrast)
         if inside and gradual and min(contrast[old], contrast[new]) > _TEXTURED:
             yield old, new
+
+
+def _differences(cells: Cells, others: Cells) -> NDArray[np.float32]:
+    """(T, H, W): mean absolute difference over the colours."""
+    distances = np.abs(cells - others)
+    # A mean over so short an axis takes NumPy several times as long as this.
+    total = distances[..., 0]
+    for colour in range(1, distances.shape[3]):
+        total = total + distances[..., colour]
+    means: NDArray[np.float32] = total / np.float32(distances.shape[3])
+    return means
 
 
 def _evenness(shares: FloatRow) -> float:

@@ -5,7 +5,8 @@ another stretch gets a second one: that is what keeps them apart on films of rep
 the frames that may come next, the one is taken that stands best for what no key frame resembles yet
 (Gygli et al., CVPR 2015; see `vidattn.selection.coverage`). Two frames differ by the mean over the
 picture and by the largest change of one cell, so that a small subject that moves is not averaged
-away. Frames with flaws come last.
+away; and by smaller changes of what stands still before and after, such as text (see
+`vidattn.selection.states`). Frames with flaws come last.
 """
 
 from __future__ import annotations
@@ -15,21 +16,25 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vidattn.arrays import FloatArray, at_least
+from vidattn.arrays import IntArray, at_least
 from vidattn.errors import ArgumentError
 from vidattn.selection.candidates import BLURRED, FLAWS, NONE, Candidates, find_candidates
-from vidattn.selection.descriptions import COLOURS
+from vidattn.selection.differing import sharpness_weights
 from vidattn.selection.gaps import Gaps
+from vidattn.selection.likeness import compare
 from vidattn.selection.picked import Pick, Picks, each_filled, filled_up
-from vidattn.selection.shots import Transition
 from vidattn.selection.sketch import Sketch
+from vidattn.selection.transitions import Transition
 
 BEST_OF_SHOT = "best of its shot"
-_CELL_WEIGHT = 0.25  # of the largest change of one cell, beside the mean over all
 _TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary difference of two frames
-_NEAR_COPY = 0.0015  # squared difference of two frames that look the same
+_COPY_SHARE = 0.5  # of what a frame stands for that looks like one that is kept
 _LEAST_GAIN = 0.01  # share of the film that one more frame stands for, where the number is open
-_MOST_CANDIDATES = 4096
+# Candidates for each frame wanted, and the fewest in all. More than the most are taken only where
+# there are more shots, since each shot has one: memory grows with the square of their number.
+_CANDIDATES_A_FRAME, _FEWEST_CANDIDATES, _MOST_CANDIDATES = 2, 1024, 2048
+_FEWEST_BESIDE_SHOTS = 256
+_GAINS_AT_ONCE = 64
 
 
 def pick_frames(
@@ -54,7 +59,8 @@ def pick_frames(
             `stretch`, or else as many as the film needs, without near-copies.
         per_shot: most frames of one shot.
         distinct: frames that look like one that is kept are dropped.
-        minimum_gap: frames closer than this suppress each other, if enough are left.
+        minimum_gap: frames closer than this suppress each other, if enough are left, but for the
+            first frame of each shot.
         margin: frames so close to a cut come last; each shot keeps at least its middle.
         stretch: one frame of each stretch of this length instead.
         positions: (T,), not decreasing: where each frame lies, such as its seconds; None to count
@@ -66,13 +72,14 @@ def pick_frames(
         if number is not None:
             at_least(name, number, 1)
     gaps = Gaps(sketch.frame_count, minimum_gap, positions)
+    transitions = list(transitions)
     candidates = find_candidates(
         sketch,
         sketch.measures,
         transitions,
         gaps.positions,
         margin=margin,
-        limit=min(max(1024, 2 * (count or 0)), _MOST_CANDIDATES),
+        limit=_candidate_limit(count or 0, len(transitions) + 1),
     )
     choice = _Choice(sketch, candidates, gaps, count, per_shot, distinct)
     if stretch is not None:
@@ -87,6 +94,12 @@ def pick_frames(
     if count is None or per_shot is not None or distinct:
         return picks
     return filled_up(picks, candidates, min(count, sketch.frame_count), gaps.positions)
+
+
+def _candidate_limit(count: int, shot_count: int) -> int:
+    """How many candidates there are beside one for each shot."""
+    wanted = max(_FEWEST_CANDIDATES, min(_CANDIDATES_A_FRAME * count, _MOST_CANDIDATES), count)
+    return max(_FEWEST_BESIDE_SHOTS, min(wanted, max(_MOST_CANDIDATES, count) - shot_count))
 
 
 class _Choice:
@@ -106,27 +119,33 @@ class _Choice:
         self._may_be_fewer = distinct or count is None
         self._distinct = distinct or (count is None and per_shot is None)
         self._places = gaps.positions[candidates.indices] - gaps.positions[0]
-        self._squares, copies = _squares(sketch, candidates.rows)
-        self._copies = copies <= _NEAR_COPY
-        typical = float(np.median(self._squares)) or 1.0
-        alike = np.exp(-self._squares / max(typical, _NEAR_COPY))
-        weights = _sharpness_weights(candidates)
+        likeness = compare(sketch, candidates, least_share=_LEAST_GAIN)
+        self._squares, self._copies, self._states = likeness
+        # How much each candidate, by column, shows of what each one stands for, by row.
+        alike = likeness.alike()
         shown = candidates.shown * (candidates.flaws == candidates.flaws.min())
         self._total = float(shown.sum())
-        self.scores = (alike * weights * shown[:, None]).sum(axis=0) / self._total
+        alike *= sharpness_weights(candidates).astype(np.float32)
+        alike *= shown[:, None]
+        self.scores = alike.sum(axis=0, dtype=np.float64) / self._total
         self._stretches = count or (per_shot or 1) * candidates.shot_count
         if count is not None or per_shot is not None:
-            apart = np.abs(self._places[:, None] - self._places) * self._stretches / gaps.length
-            alike *= np.exp(-_TIME_WEIGHT * np.minimum(apart, 3) ** 2)
-        self._represents = (alike * weights * shown[:, None]).astype(np.float32)
+            places = (self._places * self._stretches / gaps.length).astype(np.float32)
+            apart = places[:, None] - places
+            np.minimum(np.square(apart, out=apart), 9, out=apart)
+            alike *= np.exp(np.multiply(apart, np.float32(-_TIME_WEIGHT), out=apart), out=apart)
+        self._represents = alike
+        # Gains only fall while key frames are added: what they were is the most that they can be.
+        self._most_gains = np.full(len(candidates.indices), np.inf, np.float32)
         self._covered = np.zeros(len(candidates.indices), np.float32)
         self._in_shot = np.zeros(candidates.shot_count + 1, np.int64)
         self._blocked = gaps.blocked_by([])
+        self._copied = np.zeros(len(candidates.indices), np.bool_)
         self._open = np.ones(len(candidates.indices), np.bool_)
         self.kept: dict[int, str] = {}
 
     def take(self, count: int) -> None:
-        """Candidates by their flaws, then by the gap, then by shot and stretch."""
+        """Candidates by their flaws, then new shots, then by the gap, then by stretch."""
         for level in range(int(self._frames.flaws.max()) + 1):
             if self._may_be_fewer and self.kept and level > BLURRED:
                 return
@@ -134,12 +153,24 @@ class _Choice:
                 free = self._free(level)
                 if not free.any():
                     break
-                near = free & ~self._blocked[self._frames.indices]
+                near = self._not_too_close(free)
                 if not near.any():
                     self._gaps.shrink()
                     self._blocked = self._gaps.blocked_by(self._frames.indices[list(self.kept)])
                     continue
                 self._keep(*self._preferred(near))
+
+    def _not_too_close(self, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Those that keep the gap; of shots that have none and are too short for it, any.
+
+        Frames of different shots are no near-copies, and a row of short shots is worth seeing.
+        """
+        allowed = free & ~self._blocked[self._frames.indices]
+        new = free & (self._in_shot[self._frames.shots] == 0) & (self._frames.shots >= 0)
+        if not new.any() or (allowed & new).any() or not self.kept:
+            return allowed
+        away = np.abs(self._places[:, None] - self._places[list(self.kept)]).min(axis=1)
+        return new & (away >= away[new].max() / 2)
 
     def take_each(self, length: float) -> None:
         """The candidate with the least flaw, and of these the best, of each stretch."""
@@ -156,9 +187,14 @@ class _Choice:
         while (free := self._free(least)).any():
             new = free & (self._in_shot[self._frames.shots] == 0)
             best = self._best(new if new.any() else free)
-            if not new.any() and self._gains()[best] < _LEAST_GAIN * self._total:
+            if new.any():
+                self._keep(best, BEST_OF_SHOT)
+            elif self._gains()[best] >= _LEAST_GAIN * self._total:
+                self._keep(best, "shows what no other shows")
+            elif (lasting := free & (self._states >= 0)).any():
+                self._keep(self._best(lasting), "shows a detail that lasts and no other shows")
+            else:
                 break
-            self._keep(best, BEST_OF_SHOT if new.any() else "shows what no other shows")
 
     def _free(self, level: int) -> NDArray[np.bool_]:
         free = self._open & (self._frames.flaws <= level)
@@ -194,9 +230,27 @@ class _Choice:
     def _gains(self) -> NDArray[np.float32]:
         return np.maximum(self._represents - self._covered[:, None], 0).sum(axis=0)
 
+    def _gains_that_may_be_best(self, columns: IntArray) -> NDArray[np.float32]:
+        """The gains of some candidates; of those that cannot be best, less than the best one.
+
+        Films show things twice: where another frame stands for the second time, it is better.
+        """
+        shares = np.where(self._copied, np.float32(_COPY_SHARE), np.float32(1))
+        order = columns[np.argsort(-(self._most_gains * shares)[columns], kind="stable")]
+        best = np.float32(-1)
+        for place in range(0, len(order), _GAINS_AT_ONCE):
+            few = order[place : place + _GAINS_AT_ONCE]
+            if self._most_gains[few[0]] * shares[few[0]] < best:
+                break
+            gains = np.maximum(self._represents[:, few] - self._covered[:, None], 0).sum(axis=0)
+            self._most_gains[few] = gains
+            best = max(best, (gains * shares[few]).max())
+        found: NDArray[np.float32] = (self._most_gains * shares)[columns]
+        return found
+
     def _best(self, free: NDArray[np.bool_]) -> int:
         columns = np.flatnonzero(free)
-        gains = np.maximum(self._represents[:, columns] - self._covered[:, None], 0).sum(axis=0)
+        gains = self._gains_that_may_be_best(columns)
         if gains.max() < 1e-6 * self._total and self.kept:
             # All is stood for: the one that is furthest from the others.
             away = np.abs(self._places[columns][:, None] - self._places[list(self.kept)])
@@ -209,6 +263,7 @@ class _Choice:
         self._in_shot[self._frames.shots[best]] += 1
         self._covered = np.maximum(self._covered, self._represents[:, best])
         self._gaps.block(self._blocked, int(self._frames.indices[best]))
+        self._copied |= self._copies[:, best]
         if self._distinct:
             self._open &= ~self._copies[:, best]
 
@@ -247,42 +302,3 @@ class _Choice:
             closest = int(kept[np.argmin(np.abs(self._places[kept] - self._places[place]))])
             return f"too close to frame {self._frames.indices[closest]}"
         return f"frame {self._frames.indices[nearest]} stands for it"
-
-
-def _squares(
-    sketch: Sketch, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(C, C) squared differences of frames: mean over the picture, and the largest of one cell.
-
-    The second are those of colours alone: histograms of equal pictures differ by noise.
-    """
-    features = sketch.features[rows]
-    squares, copies = _distances(features), _distances(features[:, :COLOURS])
-    if sketch.cells is not None:
-        cells = sketch.cells[rows]
-        largest = np.zeros_like(squares)
-        for column in cells.T:
-            np.maximum(largest, np.abs(column[:, None] - column), out=largest)
-        largest **= 2
-        squares += np.float32(_CELL_WEIGHT) * largest
-        copies += np.float32(_CELL_WEIGHT) * largest
-    return squares, copies
-
-
-def _distances(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = (features**2).sum(axis=1)
-    squares: NDArray[np.float32] = np.maximum(norms[:, None] + norms - 2 * features @ features.T, 0)
-    return squares
-
-
-def _sharpness_weights(candidates: Candidates) -> FloatArray:
-    """(C,): 1/2 for a frame that is as sharp as is ordinary in its shot, to 0 for blur, to 1."""
-    sharpness = candidates.sharpness.astype(np.float64)
-    ordinary = np.ones(candidates.shot_count + 1)
-    for shot in range(-1, candidates.shot_count):
-        own = sharpness[(candidates.shots == shot) & (sharpness > 0)]
-        if len(own):
-            ordinary[shot] = np.median(own)
-    if not (sharpness > 0).any():
-        return np.ones(len(sharpness))
-    return (sharpness + 1e-6) / (sharpness + ordinary[candidates.shots] + 1e-6)

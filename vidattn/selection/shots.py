@@ -19,18 +19,17 @@ the limits were set on films joined from short clips, and reported on others (do
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vidattn.arrays import IntArray, index_array
-from vidattn.selection.cells import cell_means
+from vidattn.selection.cells import cell_colours
 from vidattn.selection.differences import Chunks, stream_chunks
+from vidattn.selection.glances import Glance, Stretch, stretches
 from vidattn.selection.mixtures import gradual_transitions
-from vidattn.selection.steps import BLOCK, Steps
-
-TransitionKind = Literal["cut", "dissolve", "fade", "wipe"]
+from vidattn.selection.steps import BLOCK, LEAST_STEP, Steps
+from vidattn.selection.transitions import Transition, TransitionKind
 
 # Rows of cells that pictures are averaged over; columns follow from their shape.
 _ROWS = 32
@@ -42,21 +41,7 @@ _YCBCR = np.array(
 _BLOCK, _CONTEXT = 1024, 96
 
 
-class Transition(NamedTuple):
-    """Where one shot ends and the next begins.
-
-    Attributes:
-        last_old: the last frame that shows the old shot alone.
-        first_new: the first frame that shows the new shot alone; `last_old` + 1 for a cut.
-        kind: how one leads over to the other.
-    """
-
-    last_old: int
-    first_new: int
-    kind: TransitionKind
-
-
-def find_transitions(frames: Chunks) -> Iterator[Transition]:
+def find_transitions(frames: Chunks, glance: Glance | None = None) -> Iterator[Transition]:
     """Transitions of a video of any length, in order, each as soon as it is certain.
 
     About 2,000 frames are held, as small pictures. Which chunks the frames come in changes nothing.
@@ -64,20 +49,27 @@ def find_transitions(frames: Chunks) -> Iterator[Transition]:
     Args:
         frames: uint8 (T, H, W, 3), or an iterable of such chunks in order; a short side of 32
             pixels is enough.
+        glance: which frames of the video these are, if some are left out, and how to get the rest;
+            None if these are all frames. Transitions count all frames of the video.
     """
-    held: NDArray[np.float32] | None = None
-    first, decided = 0, 0  # number of the first frame held, and of the first that is undecided
-    for chunk in stream_chunks(frames):
-        cells = cell_means(chunk, _grid(chunk)) @ _YCBCR
-        held = cells if held is None else np.concatenate([held, cells])
-        while first + len(held) >= decided + _BLOCK + _CONTEXT:
-            end = decided + _BLOCK
-            yield from _within(held[: end + _CONTEXT - first], first, decided, end)
+    waiting: list[Stretch] = []
+    first, behind, decided = 0, 0, 0  # frames held: first … behind − 1; all before decided are done
+    for stretch in stretches(_cells(frames), glance):
+        waiting.append(stretch)
+        behind += len(stretch)
+        while behind >= decided + _BLOCK + _CONTEXT:
+            held, end = Stretch.joined(waiting), decided + _BLOCK
+            block = held.part(0, end + _CONTEXT - first)
+            yield from _within(block, first, decided, end, glance)
             decided = end
-            kept = max(decided - _CONTEXT, 0)
-            held, first = held[kept - first :], kept
-    if held is not None:
-        yield from _within(held, first, decided, first + len(held))
+            waiting = [held.part(max(decided - _CONTEXT, 0) - first, len(held))]
+            first = max(decided - _CONTEXT, 0)
+    if waiting:
+        yield from _within(Stretch.joined(waiting), first, decided, behind, glance)
+
+
+def _cells(frames: Chunks) -> Iterator[NDArray[np.float32]]:
+    return (cell_colours(chunk, _grid(chunk), _YCBCR) for chunk in stream_chunks(frames))
 
 
 def _grid(frames: NDArray[np.uint8]) -> tuple[int, int]:
@@ -110,10 +102,31 @@ def shot_bounds(transitions: ArrayLike, frame_count: int) -> IntArray:
     return np.stack([starts, ends], axis=1)
 
 
-def _within(cells: NDArray[np.float32], first: int, start: int, end: int) -> Iterator[Transition]:
-    """Transitions whose middle lies in start … end − 1; `cells` begin at frame `first`."""
-    if len(cells) < 2:
+def _within(
+    stretch: Stretch, first: int, start: int, end: int, glance: Glance | None
+) -> Iterator[Transition]:
+    """Transitions whose middle lies in start … end − 1; the stretch begins at frame `first`."""
+    if len(stretch) < 2:
         return
+    doubtful = stretch.doubtful_gaps(LEAST_STEP) if glance else np.empty(0, np.int64)
+    while True:
+        found = [
+            each
+            for each in _found(stretch.cells)
+            if start <= first + (each.last_old + each.first_new + 1) // 2 < end
+        ]
+        doubtful = np.union1d(doubtful, stretch.unknown_around(found))
+        if glance is None or not len(doubtful):
+            break
+        pictures = glance.look_again(first + doubtful)
+        stretch.learn(doubtful, np.concatenate(list(_cells(pictures))))
+        doubtful = doubtful[:0]
+    for last_old, first_new, kind in found:
+        yield Transition(first + last_old, first + first_new, kind)
+
+
+def _found(cells: NDArray[np.float32]) -> list[Transition]:
+    """All transitions of a stretch, counted from its first frame."""
     steps = Steps(cells)
     cuts = steps.cuts()
     gradual = gradual_transitions(steps.without_flashes(), cuts)
@@ -123,8 +136,4 @@ def _within(cells: NDArray[np.float32], first: int, start: int, end: int) -> Ite
         for cut in cuts.tolist()
         if not any(last_old < cut <= first_new for last_old, first_new, _ in gradual)
     ]
-    found += gradual
-    for last_old, first_new, kind in sorted(found):
-        middle = first + (last_old + first_new + 1) // 2
-        if start <= middle < end:
-            yield Transition(first + last_old, first + first_new, kind)
+    return [Transition(*each) for each in sorted([*found, *gradual])]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.arrays import IntArray, at_least
 from vidattn.errors import ArgumentError
-from vidattn.selection.descriptions import Measures, describe, measure, thinned
+from vidattn.selection.descriptions import Description, Measures, describe, measure, thinned
 from vidattn.selection.differences import Chunks, stream_chunks
 
 Floats = NDArray[np.float32]
@@ -30,6 +31,8 @@ class Sketch:
         cells: (S, C) float32, brightness of small cells in [0, 1]; the largest change of one cell
             counts beside the mean of all. None: it does not.
         measures: of all T frames of the video; None where they were not kept.
+        writing: (S, W) uint8, brightness of the smallest cells: what tells lines of text apart.
+            None: nothing does.
     """
 
     indices: IntArray
@@ -39,6 +42,7 @@ class Sketch:
     step: int
     cells: Floats | None = None
     measures: Measures | None = None
+    writing: NDArray[np.uint8] | None = None
 
 
 def sketch_frames(frames: Chunks, *, limit: int = 2048) -> Sketch:
@@ -71,8 +75,7 @@ class Sketcher:
         self._step, self._frame_count, self._held = at_least("step", step, 1), 0, 0
         self._indices = np.zeros(self._limit, np.int64)
         self._sharpness = np.zeros(self._limit, np.float32)
-        self._features: Floats | None = None
-        self._cells: Floats | None = None
+        self._described: Description | None = None
         self._measures: list[Measures] = []
 
     def watch(self, frames: Chunks) -> Iterator[NDArray[np.uint8]]:
@@ -83,17 +86,18 @@ class Sketcher:
 
     def sketch(self) -> Sketch:
         """Of all frames that have passed, at least one."""
-        if self._features is None or self._cells is None:
+        if self._described is None:
             raise ArgumentError("frames: expected at least one, got none")
         held = slice(self._held)
         return Sketch(
             indices=self._indices[held].copy(),
-            features=self._features[held].copy(),
+            features=self._described.features[held].copy(),
             sharpness=self._sharpness[held].copy(),
             frame_count=self._frame_count,
             step=self._step,
-            cells=self._cells[held].copy(),
+            cells=self._described.cells[held].copy(),
             measures=Measures(*map(np.concatenate, zip(*self._measures, strict=True))),
+            writing=self._described.writing[held].copy(),
         )
 
     def _add(self, chunk: NDArray[np.uint8]) -> None:
@@ -120,23 +124,29 @@ class Sketcher:
         if places[0] < self._held and sharpness[best[0]] <= self._sharpness[places[0]]:
             best, places = best[1:], places[1:]
         if len(best):
-            features, cells = describe(frames[best] if len(best) < len(frames) else frames)
-            if self._features is None or self._cells is None:
-                self._features = np.zeros((self._limit, features.shape[1]), np.float32)
-                self._cells = np.zeros((self._limit, cells.shape[1]), np.float32)
+            described = describe(frames[best] if len(best) < len(frames) else frames)
+            if self._described is None:
+                self._described = Description(
+                    *(np.zeros((self._limit, *part.shape[1:]), part.dtype) for part in described)
+                )
             self._indices[places] = self._frame_count + best
             self._sharpness[places] = sharpness[best]
-            self._features[places], self._cells[places] = features, cells
+            for held, part in zip(_parts_of(self._described), described, strict=True):
+                held[places] = part
         self._frame_count += len(frames)
         self._held = -(-self._frame_count // self._step)
 
     def _halve(self) -> None:
         later = self._sharpness[1::2] > self._sharpness[::2]
         kept = np.arange(0, self._limit, 2) + later
-        for held in (self._indices, self._sharpness, self._features, self._cells):
-            if held is not None:
-                held[: len(kept)] = held[kept]
+        every: list[NDArray[Any]] = [self._indices, self._sharpness, *_parts_of(self._described)]
+        for held in every:
+            held[: len(kept)] = held[kept]
         self._held, self._step = len(kept), 2 * self._step
+
+
+def _parts_of(described: Description | None) -> list[NDArray[Any]]:
+    return [] if described is None else list(described)
 
 
 def _parts(starts: Iterable[int], end: int) -> Iterator[slice]:

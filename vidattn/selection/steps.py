@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -20,12 +21,14 @@ _CALM_RATIO, _BUSY_RATIO = 2.3, 1.3
 # The same for steps of pictures that may not move, which motion makes alike: a first look.
 _NEAR_RATIO = 1.3
 # Grey levels: the smallest step of a cut, and what is added to steps that are compared with.
-_LEAST_STEP, _FLOOR = 6.0, 0.5
+LEAST_STEP, _FLOOR = 6.0, 0.5
 # What is left of a cut's step between frames further apart.
 _LASTING = 0.6
 # A flash is so long at most; its edges are steps of so many grey levels at least. The frames around
 # it differ by less than a third of these.
 _FLASH_FRAMES, _FLASH_STEP, _FLASH_REST = 3, 8.0, 0.35
+# Pairs of frames that are compared at once.
+_COMPARED_AT_ONCE = 64
 
 
 class Steps:
@@ -45,19 +48,25 @@ class Steps:
         """Which frames belong to flashes; for the frame behind each, its step across the flash."""
         inside = np.zeros(len(self._cells), np.bool_)
         across: dict[int, float] = {}
-        for start in np.flatnonzero(self._plain > _FLASH_STEP).tolist():
-            if inside[start]:
-                continue
-            for end in range(start + 1, min(start + _FLASH_FRAMES + 1, len(inside))):
-                edges = self._plain[[start, end]]
-                if edges.min() < edges.max() / 2:
-                    continue
-                rest = self._distance(start - 1, end)
-                if rest < _FLASH_REST * edges.min():
-                    inside[start:end] = True
-                    across[end] = rest
-                    break
+        for (start, end), rest in self._possible_flashes():
+            if not inside[start] and rest < _FLASH_REST * self._plain[[start, end]].min():
+                inside[start:end] = True
+                across[end] = rest
         return inside, across
+
+    def _possible_flashes(self) -> Iterator[tuple[tuple[int, int], float]]:
+        """(first frame of a flash, frame behind it) in order, and the step across it."""
+        pairs = [
+            (start, end)
+            for start in np.flatnonzero(self._plain > _FLASH_STEP).tolist()
+            for end in range(start + 1, min(start + _FLASH_FRAMES + 1, len(self._plain)))
+            if self._plain[[start, end]].min() >= self._plain[[start, end]].max() / 2
+        ]
+        for place in range(0, len(pairs), _COMPARED_AT_ONCE):
+            few = pairs[place : place + _COMPARED_AT_ONCE]
+            starts, ends = np.array(few).T
+            rests = block_distances(self._cells[starts - 1], self._cells[ends])
+            yield from zip(few, rests.tolist(), strict=True)
 
     def without_flashes(self) -> Cells:
         """The cells, where flashes are replaced by the frame before them."""
@@ -72,7 +81,7 @@ class Steps:
         steps = self._without_flash_edges(self._plain)
         before, behind = _largest_around(steps)
         near = steps > _NEAR_RATIO * (np.minimum(before, behind) + _FLOOR)
-        numbers = np.flatnonzero(near & (steps > _LEAST_STEP))
+        numbers = np.flatnonzero(near & (steps > LEAST_STEP))
         looked_at = np.zeros(len(steps), np.bool_)
         for offset in range(-_AROUND, _AROUND + 1):
             looked_at[(numbers + offset).clip(1, len(steps) - 1)] = True
@@ -83,12 +92,12 @@ class Steps:
         before, behind = _largest_around(steps)
         calm, busy = np.minimum(before, behind), np.maximum(before, behind)
         large = (
-            (steps > _LEAST_STEP)
+            (steps > LEAST_STEP)
             & (steps > _CALM_RATIO * (calm + _FLOOR))
             & (steps > _BUSY_RATIO * (busy + _FLOOR))
         )
         found = np.flatnonzero(large & looked_at)
-        return found[[self._lasts(int(cut), float(steps[cut])) for cut in found]]
+        return found[self._last(found, steps[found])]
 
     def _without_flash_edges(self, steps: NDArray[np.float32]) -> NDArray[np.float32]:
         inside, across = self._flashes
@@ -96,14 +105,15 @@ class Steps:
         steps[list(across)] = list(across.values())
         return steps
 
-    def _lasts(self, cut: int, step: float) -> bool:
-        """Whether frames further before and behind a cut differ too."""
-        last = len(self._cells) - 1
-        pairs = [(max(cut - 1 - n, 0), min(cut + n, last)) for n in range(1, _AROUND + 1)]
-        return all(self._distance(old, new) > _LASTING * step for old, new in pairs)
-
-    def _distance(self, one: int, other: int) -> float:
-        return float(block_distances(self._cells[[one]], self._cells[[other]])[0])
+    def _last(self, cuts: IntArray, steps: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether frames further before and behind each cut differ too."""
+        lasting = np.ones(len(cuts), np.bool_)
+        for apart in range(1, _AROUND + 1):
+            old = (cuts - 1 - apart).clip(0)
+            new = (cuts + apart).clip(max=len(self._cells) - 1)
+            distances = block_distances(self._cells[old], self._cells[new])
+            lasting &= distances > _LASTING * steps
+        return lasting
 
 
 def block_distances(cells: Cells, others: Cells) -> NDArray[np.float32]:

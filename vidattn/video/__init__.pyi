@@ -1,11 +1,14 @@
 from .clip import Clip as Clip
 from .clip import Geometry as Geometry
+from .evidence import packet_evidence as packet_evidence
 from .frames import Frames as Frames
 from .limits import Limits as Limits
 from .metadata import VideoMetadata as VideoMetadata
 from .opening import DECODERS as DECODERS
 from .opening import available_decoders as available_decoders
 from .opening import open_video as open_video
+from .packets.evidence import PacketEvidence as PacketEvidence
+from .packets.evidence import PictureKind as PictureKind
 from .reader import VideoReader as VideoReader
 from .readers.image_folder import ImageFolderReader as ImageFolderReader
 from .writer import VideoWriter as VideoWriter

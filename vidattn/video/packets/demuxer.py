@@ -147,8 +147,10 @@ def _first_video(path: str, container: Any) -> Any:
             if stream.codec_context is None:
                 raise DecodeError(path, "its video codec is not known here")
             return stream
-    kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-    raise NotAVideoError(path, f"a media file without a video stream (it holds {', '.join(kinds)})")
+    # Only covers are left of the streams of pictures.
+    kinds = {stream.type.replace("video", "a cover picture") for stream in container.streams}
+    held = ", ".join(sorted(kinds, reverse=True)) or "nothing"
+    raise NotAVideoError(path, f"a media file without a video stream (it holds {held})")
 
 
 def _check_header(path: str, container: Any, stream: Any, limits: Limits) -> None:

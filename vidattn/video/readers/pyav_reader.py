@@ -17,11 +17,13 @@ from vidattn.video.decoding.frame_search import DoubtError, FrameSearch
 from vidattn.video.decoding.orientation import Orientation
 from vidattn.video.decoding.packet_source import PacketSource
 from vidattn.video.decoding.picture import RgbConverter, RgbRows, ShownSize
+from vidattn.video.decoding.picture_kinds import evidence_of_frames
 from vidattn.video.decoding.plan import fair_shares
 from vidattn.video.decoding.threads import available_threads
 from vidattn.video.decoding.timing import duration_seconds, filled, frame_rate, in_shown_order
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.metadata import VideoMetadata
+from vidattn.video.packets.evidence import PacketEvidence
 from vidattn.video.packets.index import FrameIndex, PacketTable, suspicion
 from vidattn.video.packets.index_cache import store_table
 from vidattn.video.packets.paths import checked_path
@@ -142,6 +144,12 @@ class PyavReader(IndexedReader):
     def keep_packet_table(self) -> None:
         """As the interface says."""
         store_table(checked_path(self.path), self.packet_table)
+
+    def packet_evidence(self) -> PacketEvidence:
+        """See `vidattn.video.packet_evidence`."""
+        self._check_open()
+        source = self._cursor.source
+        return evidence_of_frames(source.twin(), self.packet_table, self._seconds)
 
     def close(self) -> None:
         """Release the file; asking for frames afterwards is an error."""
