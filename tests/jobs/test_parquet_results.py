@@ -16,7 +16,7 @@ from vidattn.cli.entry import main
 from vidattn.errors import ArgumentError, MissingLibraryError, UnknownNameError
 from vidattn.runs import parquet_results
 from vidattn.runs.reading import read_results
-from vidattn.runs.results import JOURNAL_FOLDER
+from vidattn.runs.result_files import JOURNAL_FOLDER
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: vidattn[parquet]")
 

@@ -14,7 +14,7 @@ from vidattn.runs.failures import is_failure, up_to_date
 from vidattn.runs.journal import Journal, journaled_records
 from vidattn.runs.ledger import file_state
 from vidattn.runs.parts import MANY_PARTS
-from vidattn.runs.results import JOURNAL_FOLDER
+from vidattn.runs.result_files import JOURNAL_FOLDER
 from vidattn.runs.work import Record
 
 COMMAND = "index"

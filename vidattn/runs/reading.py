@@ -11,7 +11,7 @@ from typing import Any
 from vidattn.errors import ArgumentError
 from vidattn.runs.failures import is_failure, up_to_date
 from vidattn.runs.parquet_results import pyarrow
-from vidattn.runs.results import WRITTEN
+from vidattn.runs.result_files import WRITTEN
 
 BATCH_ROWS = 64
 

@@ -19,7 +19,7 @@ from vidattn.runs.ledger import JournalPlace, Ledger
 from vidattn.runs.limits import RunLimits
 from vidattn.runs.parts import MANY_PARTS, Parts
 from vidattn.runs.records import SHORT_LIST, Records, parts_known, parts_to_do_again
-from vidattn.runs.results import JOURNAL_FOLDER
+from vidattn.runs.result_files import JOURNAL_FOLDER
 from vidattn.runs.schedule import Schedule
 from vidattn.runs.shards import shard_from_environment
 from vidattn.runs.waiting import Tick, waiting
