@@ -38,6 +38,7 @@ examples:
   vidattn keyframes match.mp4 --output shots --per-shot 1 --margin 0.2 --format webp --width 640
   vidattn keyframes videos/*.mp4 --output keyframes --checkpoint runs/demo/model.ckpt --count 5
   vidattn keyframes videos/ more.txt --output keyframes --processes 8
+  vidattn keyframes videos/ --output frames --results parquet --maximum-failures 5%
 """
 
 
