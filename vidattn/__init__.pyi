@@ -25,6 +25,8 @@ from .jobs import write_keyframes as write_keyframes
 from .jobs import write_predictions as write_predictions
 from .jobs import write_shots as write_shots
 from .jobs import write_summaries as write_summaries
+from .runs.reading import read_results as read_results
+from .runs.status import run_status as run_status
 from .video import open_video as open_video
 
 __version__: str

@@ -3,7 +3,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.arguments import (
     add_decoder,
@@ -22,6 +22,7 @@ from vidattn.cli.outcome import end_of_run, print_remarks
 if TYPE_CHECKING:
     from vidattn.jobs.keyframes import WrittenKeyFrames
     from vidattn.runs.outcome import RunResult
+    from vidattn.runs.reading import VideoResult
 
 HELP = "extract key frames, and with a model also key regions"
 
@@ -37,6 +38,7 @@ examples:
   vidattn keyframes match.mp4 --output shots --per-shot 1 --margin 0.2 --format webp --width 640
   vidattn keyframes videos/*.mp4 --output keyframes --checkpoint runs/demo/model.ckpt --count 5
   vidattn keyframes videos/ more.txt --output keyframes --processes 8
+  vidattn keyframes videos/ --output frames --results parquet --maximum-failures 5%
 """
 
 
@@ -58,6 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     _add_choice(parser)
     _add_pictures(parser)
+    _add_results(parser)
     add_processes(parser)
     add_failures(parser)
     add_decoder(parser)
@@ -122,6 +125,22 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("results of long lists")
+    group.add_argument(
+        "--results",
+        choices=("json", "parquet"),
+        default="json",
+        help="parquet: a row a video in videos/*.parquet, and no single files (default: json)",
+    )
+    group.add_argument(
+        "--pictures",
+        choices=("tar", "rows"),
+        default="tar",
+        help="with parquet: pictures in pictures/*.tar, or in the rows (default: tar)",
+    )
+
+
 def run(parsed: argparse.Namespace) -> int:
     """Extract, write, and say what came out and which videos cannot be read."""
     start_children_early(parsed, "vidattn.jobs.keyframes", network=parsed.checkpoint is not None)
@@ -145,6 +164,8 @@ def run(parsed: argparse.Namespace) -> int:
         width=parsed.width,
         poster=parsed.poster,
         explain=parsed.explain,
+        results=parsed.results,
+        pictures=parsed.pictures,
         regions=parsed.regions,
         decoder=parsed.decoder,
         salvage=parsed.salvage,
@@ -157,14 +178,22 @@ def run(parsed: argparse.Namespace) -> int:
         overwrite=parsed.overwrite,
         retry_failed=parsed.retry_failed,
     )
-    show = partial(_print, output=parsed.output)
+    show = partial(_print if parsed.results == "json" else _print_stored, output=parsed.output)
     code = end_of_run(found, json=parsed.json, show=show)
-    print_remarks(found or ())
+    if parsed.results == "json":  # else the rows hold them, and there may be millions
+        print_remarks(found or ())
     return code
 
 
 def _print(found: RunResult[WrittenKeyFrames], output: Path) -> None:
     if len(found):
         frames = sum(len(video.frames) for video in found)
-        expected = len(found) + len(found.failures)
-        print(f"{len(found)} of {expected} videos, {frames} key frames in {output}")
+        print(f"{_count(found)}, {frames} key frames in {output}")
+
+
+def _print_stored(found: RunResult[VideoResult], output: Path) -> None:
+    print(f"{_count(found)} in {output}; vidattn.read_results({str(output)!r}) reads them")
+
+
+def _count(found: RunResult[Any]) -> str:
+    return f"{len(found)} of {len(found) + len(found.failures)} videos"

@@ -18,9 +18,11 @@ from vidattn.jobs.keyframe_pictures import (
     table_rows,
     write_images,
 )
+from vidattn.naming import choose
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parquet_results import PackedNames, ParquetFolder
 from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
 from vidattn.runs.result_names import result_names
@@ -35,6 +37,7 @@ from vidattn.runs.run_network import (
     to_share,
 )
 from vidattn.runs.shards import Shard
+from vidattn.runs.stored import StoredResult, finish_stored
 from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
 
 RECORD, TABLE = "keyframes.json", "keyframes.csv"
+RESULTS = ("json", "parquet")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +116,10 @@ def write_keyframes(
     width: int | None = None,
     poster: bool = False,
     explain: bool = False,
+    results: str = "json",
+    pictures: str = "tar",
     **settings: Any,
-) -> KeyFrameResult | None:
+) -> KeyFrameResult | StoredResult | None:
     """Extract the key frames of videos and write them to files.
 
     In `output`: a folder for each video with its frames and `contact_sheet.png`, and
@@ -132,6 +138,10 @@ def write_keyframes(
         overwrite: replace the pictures of an earlier run; see `vidattn.runs.results`.
         picture_format, quality, width, poster, explain: see
             `vidattn.jobs.keyframe_pictures.PictureSettings`.
+        results: "json", or "parquet" for long lists: a row a video in `videos/part-*.parquet`,
+            which `vidattn.read_results` reads, and no `keyframes.csv`. It needs pyarrow.
+        pictures: of Parquet results: "tar" for all pictures in `pictures/part-*.tar`, or "rows"
+            for the key frames in the column `pictures`.
         settings: of `extract_keyframes`.
 
     Returns:
@@ -144,7 +154,7 @@ def write_keyframes(
     """
     check_decoder(decoder, salvage=salvage)
     wishes = KeyFrameSettings(**settings)
-    pictures = PictureSettings(picture_format, quality, width, poster, explain)
+    looks = PictureSettings(picture_format, quality, width, poster, explain)
     if checkpoint is not None:
         wishes.check_for_model()
     limits = RunLimits(video_seconds, video_memory, maximum_failures)
@@ -160,25 +170,41 @@ def write_keyframes(
         loaded = loaded_here(checkpoint, device, processes)
         model = to_share(checkpoint, loaded, processes)
     own = asdict(wishes) | {"decoder": decoder, "salvage": salvage}
-    folders = result_names(names, given)
-    results = ResultFolder(
-        output,
-        "keyframes",
-        RECORD,
-        [TABLE],
-        folders=folders,
-        pattern=PICTURES,
-        overwrite=overwrite,
-        retry_failed=retry_failed,
-    )
-    work = _KeyFrameWork(names, folders, results, model, device, own, pictures)
+    choose("results", results, RESULTS)
+    place: ResultFolder
+    folders: Sequence[str]
+    if results == "parquet":
+        folders = PackedNames(names)
+        place = ParquetFolder(
+            output,
+            "keyframes",
+            RECORD,
+            videos=len(names),
+            pictures=pictures,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
+        )
+    else:
+        folders = result_names(names, given)
+        place = ResultFolder(
+            output,
+            "keyframes",
+            RECORD,
+            [TABLE],
+            folders=folders,
+            pattern=PICTURES,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
+        )
+    work = _KeyFrameWork(names, folders, place, model, device, own, looks)
     records = work_through(
         work,
         SingleVideos(len(names)),
         names,
-        output=results,
+        output=place,
         settings=_given(wishes)
-        | _given(pictures)
+        | _given(looks)
+        | ({} if results == "json" else {"results": results, "pictures": pictures})
         | {
             "decoder": decoder,
             "salvage": salvage,
@@ -196,16 +222,18 @@ def write_keyframes(
     )
     if records is None:
         return None
+    if isinstance(place, ParquetFolder):
+        return finish_stored(place, records, {})
     done = [records[number] for number in range(len(names)) if not is_failure(records[number])]
     failures = failures_of(names, records)
     found = KeyFrameResult(tuple(map(WrittenKeyFrames.from_record, done)), failures, {})
     if not done:
-        results.abandon()
+        place.abandon()
         return found
-    write_csv(results.folder / TABLE, COLUMNS, table_rows([each.record for each in found]))
+    write_csv(place.folder / TABLE, COLUMNS, table_rows([each.record for each in found]))
     sizes = {name: size for record in done for name, size in record["files"].items()}
-    sizes[TABLE] = (results.folder / TABLE).stat().st_size
-    results.finish(found.to_json(), sizes)
+    sizes[TABLE] = (place.folder / TABLE).stat().st_size
+    place.finish(found.to_json(), sizes)
     return found
 
 
@@ -237,7 +265,7 @@ class _KeyFrameWork:
 
     def _one(self, loaded: LoadedRecogniser | None, number: int) -> Record:
         folder = self.folders[number]
-        target = self.results.folder / folder
+        target = self.results.pictures_folder / folder
         try:
             found = extract_keyframes(self.videos[number], checkpoint=loaded, **self.settings)
             with written_together(target, beside=self.results.journal_folder) as temporary:
