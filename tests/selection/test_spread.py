@@ -62,12 +62,19 @@ def test_it_is_systematic_sampling(scores: list[int], count: int, uniformity: Fr
 NUDGES = (Fraction(1, 10**9), -Fraction(1, 10**9))
 
 
-@given(st.integers(1, 400), st.integers(1, 60), st.lists(st.floats(-9, 9), min_size=1))
-def test_wholly_uniform_is_the_uniform_choice(total: int, count: int, scores: list[float]) -> None:
+@given(
+    st.integers(1, 400),
+    st.integers(1, 60),
+    st.lists(st.floats(-9, 9), min_size=1),
+    st.floats(0, 1),
+)
+def test_wholly_uniform_is_the_uniform_choice(
+    total: int, count: int, scores: list[float], uniformity: float
+) -> None:
     values = np.resize(np.array(scores), total)
     expected = uniform_frames(total, count).tolist()
     assert spread(values, count, 1.0).tolist() == expected
-    assert spread(np.full(total, scores[0]), count, 0.3).tolist() == expected
+    assert spread(np.full(total, scores[0]), count, uniformity).tolist() == expected
     # A gap that evenly spread frames do not keep is no reason to leave them.
     assert spread(values, count, 1.0, minimum_gap=total).tolist() == expected
 
@@ -104,6 +111,21 @@ def test_a_spike_is_taken_once_and_the_others_as_if_it_were_not_there() -> None:
     scores[7] = 3
     assert spread(scores, 1).tolist() == [7]
     assert spread(scores, 5).tolist() == sorted([7, *np.delete(np.arange(50), 7)[[6, 18, 30, 42]]])
+
+
+def test_a_step_that_ends_with_a_frame_takes_no_frame_twice() -> None:
+    """The running sum of these is rounded, and two steps fall into one frame."""
+    found = spread([0.1, 0.1, 0.1, 0, 0.2, 0.1, 0.1, 0.2, 0.2, 0.2, 0.1], 7).tolist()
+    assert len(set(found)) == 7
+    assert {4, 7, 8, 9} <= set(found)  # each has exactly one step
+
+
+def test_rounded_seconds_lose_no_gap() -> None:
+    seconds = np.array([0.1, 0.4, 0.1 + 0.5, 1.3, 1.5])
+    found = spread([2, 3, 4, 2, 4], 3, minimum_gap=5, positions=seconds)
+    even = spread(np.ones(5), 3, positions=seconds)
+    kept = np.diff(seconds[even]).min()
+    assert (np.diff(seconds[found]) >= kept * (1 - 1e-6)).all()
 
 
 @given(

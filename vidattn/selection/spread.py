@@ -65,8 +65,9 @@ def spread(
     even = _shares(np.ones(len(values)), _lengths(gaps.positions))
     by_score = _shares(_above_lowest(values), _lengths(gaps.positions))
     chosen = _sampled(even + (1 - uniformity) * (by_score - even), wanted)
-    gap = float(np.ceil(minimum_gap) if gaps.in_frames else minimum_gap)
-    gap = min(gap, float(np.diff(gaps.positions[_sampled(even, wanted)]).min(initial=np.inf)))
+    gap = min(
+        minimum_gap, float(np.diff(gaps.positions[_sampled(even, wanted)]).min(initial=np.inf))
+    )
     if not gaps.in_frames:
         gap *= 1 - 1e-9  # sums of seconds are rounded
     return _moved_apart(gaps.positions, chosen, gap)
@@ -111,20 +112,16 @@ def _sampled(weights: FloatArray, count: int) -> IntArray:
     places = np.searchsorted(sums, (2 * order + 1) * sums[-1] / (2 * max(missing, 1)), side="right")
     # Rounding may put two steps into one frame whose weight is exactly one step.
     places = np.maximum.accumulate(places - order) + order
-    places = np.minimum(places, len(others) - missing + order)
     return np.sort(np.append(np.flatnonzero(certain), others[places])).astype(np.int64)
 
 
 def _certain(weights: FloatArray, count: int) -> NDArray[np.bool_]:
     """Frames that have more than one of `count` equal steps, or are all that have any weight."""
-    certain: NDArray[np.bool_] = weights > 0
-    if int(certain.sum()) <= count:
-        return certain
     order = np.argsort(-weights, kind="stable")
     largest = weights[order]
     rests = np.cumsum(largest[::-1])[::-1][:count]  # the sum without the largest 0, 1, 2, …
     number = int(np.argmax(rests / np.arange(count, 0, -1) >= largest[:count]))
-    certain[:] = False
+    certain = np.zeros(len(weights), np.bool_)
     certain[order[:number]] = True
     return certain
 
