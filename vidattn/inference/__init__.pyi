@@ -1,5 +1,6 @@
 from .keyframe_results import KeyFrame as KeyFrame
 from .keyframe_results import KeyFrames as KeyFrames
+from .keyframe_results import ScoreCurve as ScoreCurve
 from .keyframes import extract_keyframes as extract_keyframes
 from .predictions import ClassProbability as ClassProbability
 from .predictions import PredictedSegment as PredictedSegment
@@ -7,6 +8,17 @@ from .predictions import PredictedStep as PredictedStep
 from .predictions import RecognitionPrediction as RecognitionPrediction
 from .predictor import RecognitionPredictor as RecognitionPredictor
 from .predictor import load as load
+from .scorers.by_model import AttentionScorer as AttentionScorer
+from .scorers.by_model import ClassScorer as ClassScorer
+from .scorers.image_text import ImageTextModel as ImageTextModel
+from .scorers.query import QueryScorer as QueryScorer
+from .scorers.scorer import FrameScores as FrameScores
+from .scorers.scorer import Scorer as Scorer
+from .scorers.untrained import CoverageScorer as CoverageScorer
+from .scorers.untrained import DifferenceScorer as DifferenceScorer
+from .scorers.untrained import PacketScorer as PacketScorer
+from .scorers.untrained import RandomScorer as RandomScorer
+from .scorers.untrained import UniformScorer as UniformScorer
 from .shots import Shot as Shot
 from .shots import Shots as Shots
 from .shots import find_shots as find_shots
