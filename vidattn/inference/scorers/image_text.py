@@ -84,11 +84,6 @@ class ImageTextModel:
         self._network = network.eval().to(_device(device))
 
     @property
-    def side(self) -> int:
-        """Width and height, in pixels, of the pictures that the network sees."""
-        return int(self._network.config.vision_config.image_size)
-
-    @property
     def longest_query(self) -> int:
         """Tokens that the network can read, those for start and end included."""
         return int(self._network.config.text_config.max_position_embeddings)

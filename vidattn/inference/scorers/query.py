@@ -15,8 +15,9 @@ from vidattn.inference.scorers.image_text import ImageTextModel
 from vidattn.inference.scorers.scorer import FrameScores
 from vidattn.video import VideoReader
 
-# Frames are decoded with this many times the side of what the network sees.
-_DETAIL = 2
+# Pixels held at once, in bytes: large frames are prepared as their model wants it, so they are not
+# made smaller before, which would change the scores.
+_HELD_BYTES = 2**27
 # Stretches behind the best intra frames that are looked at once more.
 _REFINED_STRETCHES = 16
 
@@ -33,7 +34,8 @@ class QueryScorer:
         every_seconds: from one frame that is looked at to the next.
         intra_first: look at the intra frames only, which decode fast, and then, `every_seconds`, at
             the stretches behind the 16 best of them.
-        batch_size: frames that go through the network, and are held, at once.
+        batch_size: frames that go through the network, and are held, at once; fewer if they are
+            large.
 
     Raises:
         ArgumentError: the query is empty or too long, or a number is out of range.
@@ -107,12 +109,9 @@ class QueryScorer:
         return FrameScores(indices, np.concatenate(values) if values else np.empty(0))
 
     def _batches(self, video: VideoReader, indices: IntArray) -> Iterator[np.ndarray]:
-        frames = video.chunks(
-            indices.tolist(),
-            frames_at_once=self.batch_size,
-            short_side=_DETAIL * self.model.side,
-        )
-        for each in frames:
+        height, width = video.size
+        held = max(min(self.batch_size, _HELD_BYTES // (3 * height * width)), 1)
+        for each in video.chunks(indices.tolist(), frames_at_once=held):
             scores = self.model.scores(each.array, self._tokens)
             if not np.isfinite(scores).all():
                 raise VideoError(video.path, "the scores of the query's network are not finite")
