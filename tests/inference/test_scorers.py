@@ -121,6 +121,24 @@ def test_every_score_is_used_in_the_same_way(
         assert even.curve.scores[frame.frame_index] == frame.score
 
 
+@pytest.mark.parametrize("uniformity", [None, 0.0, 0.5])
+def test_frames_keep_the_gap(uniformity: float | None, flash: Path) -> None:
+    def spike(video: VideoReader) -> np.ndarray:
+        return np.exp(-((np.arange(len(video)) - 50.0) ** 2))
+
+    near, apart = (
+        places(
+            vidattn.extract_keyframes(
+                flash, count=5, scorer=spike, uniformity=uniformity, minimum_gap_seconds=gap
+            )
+        )
+        for gap in (0.0, 0.4)
+    )
+    assert np.diff(near).min() < 10
+    assert np.diff(apart).min() >= 10
+    assert 50 in apart
+
+
 def test_the_highest_scores_lie_in_the_bright_part(
     flash: Path, loaded_brightness: LoadedRecogniser
 ) -> None:

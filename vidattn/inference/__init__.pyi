@@ -23,3 +23,4 @@ from .shots import Shot as Shot
 from .shots import Shots as Shots
 from .shots import find_shots as find_shots
 from .shots import stream_shots as stream_shots
+from .transnetv2 import TransNetDetector as TransNetDetector

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from vidattn.arrays import FloatArray
 from vidattn.errors import ArgumentError, CheckpointError, MissingLibraryError
+from vidattn.inference.devices import usable_device
+from vidattn.threads import limit_torch
 
 # What the configuration of a network calls it.
 KINDS = ("clip", "siglip")
@@ -53,6 +55,7 @@ class ImageTextModel:
 
     def __init__(self, name: str | Path, *, device: str | torch.device = "cpu") -> None:
         transformers = _library()
+        limit_torch()
         self.name = str(name)
         own: dict[str, Any] = {"trust_remote_code": False}
         if local := _check_place(self.name):
@@ -81,7 +84,7 @@ class ImageTextModel:
                 f"query_model: {self.name}: {len(absent)} weights of the network are not in its "
                 f"safetensors files or have another shape, such as {absent[0]}"
             )
-        self._network = network.eval().to(_device(device))
+        self._network = network.eval().to(usable_device(device))
 
     @property
     def longest_query(self) -> int:
@@ -192,14 +195,6 @@ def _library() -> ModuleType:
             f"({_first_line(error)}): pip install 'vidattn[query]'"
         ) from error
     return transformers
-
-
-def _device(name: str | torch.device) -> torch.device:
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        reason = _first_line(error)
-        raise ArgumentError(f"device: {name!r} cannot be used here ({reason})") from error
 
 
 def _first_line(error: BaseException) -> str:
