@@ -21,7 +21,6 @@ from vidattn.jobs.keyframe_pictures import (
     table_rows,
     write_images,
 )
-from vidattn.naming import choose
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -164,10 +163,8 @@ def write_keyframes(
     if checkpoint is not None:
         loaded = loaded_here(checkpoint, device, processes)
         model = to_share(checkpoint, loaded, processes)
-    if wishes.class_name is not None and loaded is not None:
-        choose("class", wishes.class_name, loaded.classes)
     scorer = None
-    if score == "query":
+    if score in ("class", "query"):  # so that wrong names are refused before anything is begun
         scorer = named_scorer(wishes, loaded, device if processes == 0 else "cpu")
     own = asdict(wishes) | {"decoder": decoder, "salvage": salvage}
     folders = result_names(names, given)
@@ -181,8 +178,8 @@ def write_keyframes(
         overwrite=overwrite,
         retry_failed=retry_failed,
     )
-    shared = scorer if processes == 0 else None
-    work = _KeyFrameWork(names, folders, results, model, device, own, pictures, shared)
+    scorer_here = scorer if processes == 0 else None
+    work = _KeyFrameWork(names, folders, results, model, device, own, pictures, scorer_here)
     records = work_through(
         work,
         SingleVideos(len(names)),
