@@ -75,6 +75,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="write each shot as an MP4 file, too: exact frames, encoded anew, with sound",
     )
+    parser.add_argument(
         "--detector",
         choices=("built-in", "transnetv2"),
         default="built-in",
