@@ -92,7 +92,6 @@ def work(folder: Path, videos: int, processes: int) -> dict[str, Any]:
         "reading_seconds": read - worked,
         "wrong": wrong,
         "memory_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "child_memory_megabytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
     }
 
 

@@ -219,6 +219,17 @@ def write_predictions(path: Path) -> None:
     _run_in(path.parents[1], ["predict", "videos/", *checkpoint])
 
 
+def write_keyframes(path: Path) -> None:
+    """The key frames of a film."""
+    _run_in(path.parent, ["keyframes", "match.mp4", "--output", path.name, "--count", "2"])
+
+
+def write_parquet_keyframes(path: Path) -> None:
+    """The key frames of a folder, as long lists have them."""
+    output = ["--output", path.name, "--results", "parquet", "--pictures", "rows"]
+    _run_in(path.parent, ["keyframes", "videos/", *output, "--count", "2", "--processes", "0"])
+
+
 def _run_in(folder: Path, arguments: list[str]) -> None:
     import contextlib
 
@@ -252,6 +263,8 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "result/clip_scores.npz": write_clip_scores,
     "features/match.npz": write_features,
     "predictions/predictions.json": write_predictions,
+    "keyframes/": write_keyframes,
+    "previews/": write_parquet_keyframes,
     **scored_files.MAKERS,
 }
 REQUIRED: dict[str, list[str]] = {
@@ -267,4 +280,6 @@ REQUIRED: dict[str, list[str]] = {
     "result/clip_scores.npz": ["model.ckpt", "videos.csv"],
     "features/match.npz": ["model.ckpt", "match.mp4"],
     "predictions/predictions.json": ["model.ckpt", "videos/"],
+    "keyframes/": ["match.mp4"],
+    "previews/": ["videos/"],
 }

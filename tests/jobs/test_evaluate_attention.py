@@ -15,7 +15,7 @@ from vidattn.data.synthetic import write_actions
 from vidattn.errors import AnnotationError, ArgumentError
 from vidattn.jobs import attention_figures, evaluate_attention
 from vidattn.models import LoadedRecogniser
-from vidattn.runs.results import JOURNAL_FOLDER
+from vidattn.runs.result_files import JOURNAL_FOLDER
 
 TUBE = {"start_frame": 20, "end_frame": 30, "boxes": [[60, 16, 84, 40]] * 10}
 

@@ -13,8 +13,8 @@ from vidattn import models
 from vidattn.cli.entry import main
 from vidattn.errors import AnnotationError, UnknownNameError
 from vidattn.jobs import write_features
+from vidattn.runs.result_files import JOURNAL_FOLDER
 from vidattn.runs.result_names import result_names
-from vidattn.runs.results import JOURNAL_FOLDER
 from vidattn.video import open_video
 
 

@@ -17,8 +17,9 @@ from vidattn.inference import KeyFrames
 from vidattn.jobs import keyframes as keyframe_files
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec, save
 from vidattn.runs import provenance
+from vidattn.runs.result_files import JOURNAL_FOLDER
 from vidattn.runs.result_names import result_names
-from vidattn.runs.results import JOURNAL_FOLDER
+from vidattn.runs.results import KEPT_FOLDER
 from vidattn.video import open_video
 
 SLIM = {"widths": [4, 8], "spatial_strides": [2, 2], "temporal_strides": [1, 1]}
@@ -105,7 +106,7 @@ def test_files_hold_full_frames_and_the_record(
     assert (failure["video"], failure["error"]) == (str(broken), "NotAVideoError")
     other = f"one~{sha256(str(videos[1]).encode()).hexdigest()[:8]}"
     assert sorted(path.name for path in output.iterdir()) == [
-        "keyframes.csv", "keyframes.json", "one", other
+        KEPT_FOLDER, "keyframes.csv", "keyframes.json", "one", other
     ]  # fmt: skip
     for video, source in zip(record["videos"], videos, strict=True):
         assert {"method", "decoder", "vidattn", "checkpoint_sha256"} <= set(video)

@@ -21,6 +21,7 @@ from vidattn.data import ClipSpec
 from vidattn.errors import AnnotationError, ArgumentError
 from vidattn.jobs import Predictions, write_predictions
 from vidattn.models import Recogniser, RecogniserSpec, save
+from vidattn.runs.results import KEPT_FOLDER
 
 SLIM = {"widths": [4, 8], "spatial_strides": [2, 2], "temporal_strides": [1, 1]}
 
@@ -62,7 +63,7 @@ def test_what_is_written(videos: Path, untrained: Path, tmp_path: Path) -> None:
         assert float(row["probability"]) >= 0.5
         assert row["rank"] == "1"
     assert sorted(entry.name for entry in output.iterdir()) == [
-        "predictions.csv", "predictions.html", "predictions.json"
+        KEPT_FOLDER, "predictions.csv", "predictions.html", "predictions.json"
     ]  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from tests.runs.acting_work import ActingWork
 from vidattn.errors import ArgumentError, TooManyFailuresError
 from vidattn.runs.limits import RunLimits
 from vidattn.runs.parts import SingleVideos
-from vidattn.runs.results import JOURNAL_FOLDER, KEPT_FOLDER, ResultFolder
+from vidattn.runs.result_files import JOURNAL_FOLDER
+from vidattn.runs.results import KEPT_FOLDER, ResultFolder
 from vidattn.runs.run import work_through
 from vidattn.runs.work import Record
 

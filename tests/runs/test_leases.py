@@ -18,7 +18,7 @@ import pytest
 from vidattn.runs import leases, worker
 from vidattn.runs.journal import Journal, journaled_records
 from vidattn.runs.leases import Leases
-from vidattn.runs.results import JOURNAL_FOLDER
+from vidattn.runs.result_files import JOURNAL_FOLDER
 from vidattn.runs.worker import Worker
 
 

@@ -17,7 +17,8 @@ from vidattn.errors import ArgumentError
 from vidattn.jobs import index_videos, write_features
 from vidattn.jobs import keyframes as keyframe_files
 from vidattn.models import LoadedRecogniser
-from vidattn.runs.results import JOURNAL_FOLDER, ResultFolder
+from vidattn.runs.result_files import JOURNAL_FOLDER
+from vidattn.runs.results import KEPT_FOLDER, ResultFolder
 
 MINE = "three months of work"
 
@@ -319,7 +320,8 @@ def test_every_command_keeps_what_is_there(
     output = tmp_path / "out"
     put(output / "unfinished" / "thesis.txt")
     command(loaded_brightness, class_folders, output, False)
-    assert set(tree(output)) == COMMANDS[command] | {"unfinished/thesis.txt"}
+    own = {name for name in tree(output) if not name.startswith(KEPT_FOLDER)}  # a video fails
+    assert own == COMMANDS[command] | {"unfinished/thesis.txt"}
     before = tree(output)
     with pytest.raises(ArgumentError, match="--overwrite"):
         command(loaded_brightness, class_folders, output, False)

@@ -14,7 +14,7 @@ import pytest
 import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import ArgumentError
-from vidattn.runs import journal, results
+from vidattn.runs import journal, result_files
 
 SETTINGS: dict[str, Any] = {
     "views": 3,
@@ -70,7 +70,7 @@ def test_two_processes_with_uneven_shares(
     assert (whole["videos_done"], whole["videos_failed"]) == (6, 1)
     [failure] = whole["failures"]
     assert Path(failure["video"]) == class_folders / "bright" / "broken.mp4"
-    assert not (output / results.JOURNAL_FOLDER).exists()
+    assert not (output / result_files.JOURNAL_FOLDER).exists()
 
 
 def test_a_killed_run_goes_on_where_it_was(
@@ -85,7 +85,7 @@ def test_a_killed_run_goes_on_where_it_was(
     ended = subprocess.run(list(map(str, arguments)), capture_output=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     files = [
-        path.read_bytes() for path in sorted((output / results.JOURNAL_FOLDER).glob("*.jsonl"))
+        path.read_bytes() for path in sorted((output / result_files.JOURNAL_FOLDER).glob("*.jsonl"))
     ]
     assert [each.count(b"\n") for each in files] == [2, 2, 1]  # each has a line with its writer
     assert not files[-1].endswith(b"\n")
@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_where_it_was(
     vidattn.evaluate(untrained, class_folders, output=output, **SETTINGS)
     assert written == [2, 3, 4, 5, 6]
     assert result(output) == whole
-    assert not (output / results.JOURNAL_FOLDER).exists()
+    assert not (output / result_files.JOURNAL_FOLDER).exists()
 
 
 def test_a_video_that_changed_is_evaluated_again(

@@ -15,7 +15,8 @@ from vidattn.errors import ArgumentError, TooManyFailuresError
 from vidattn.runs.journal import Journal
 from vidattn.runs.limits import RunLimits
 from vidattn.runs.parts import SingleVideos
-from vidattn.runs.results import JOURNAL_FOLDER, ResultFolder
+from vidattn.runs.result_files import JOURNAL_FOLDER
+from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import work_through
 from vidattn.runs.status import run_status
 from vidattn.runs.video_lists import list_digest

@@ -19,8 +19,8 @@ ended, blocked or filled the process that opened them. To try failed videos agai
 of the run once more, with --retry-failed.
 
 examples:
-  vidattn runs keyframes
-  vidattn runs keyframes --json
+  vidattn runs keyframes/
+  vidattn runs keyframes/ --json
 """
 SHOWN = 20
 

@@ -130,17 +130,17 @@ def index_videos(
     )
     if records is None:
         return None
-    records = dict(records)
-    for record in records.values():
+    own = dict(records)
+    for record in own.values():
         if salvage and is_failure(record):  # also of a video that its process was lost at
             record.setdefault("salvage", failure(record["error"], record["reason"]))
     if file is not None:
-        file.finish(records)
+        file.finish(own)
     return IndexResult(
-        tuple(_indexed(records[n]) for n in range(len(videos)) if not is_failure(records[n])),
-        failures_of(videos, records),
+        tuple(_indexed(own[n]) for n in range(len(videos)) if not is_failure(own[n])),
+        failures_of(videos, own),
         {"salvage": salvage},
-        {video: records[number] for number, video in enumerate(videos)},
+        {video: own[number] for number, video in enumerate(videos)},
     )
 
 

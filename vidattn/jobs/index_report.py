@@ -13,7 +13,8 @@ from vidattn.files import OVERWRITE, check_unused, write_json
 from vidattn.runs.failures import is_failure, up_to_date
 from vidattn.runs.journal import Journal, journaled_records
 from vidattn.runs.ledger import file_state
-from vidattn.runs.results import JOURNAL_FOLDER
+from vidattn.runs.parts import MANY_PARTS
+from vidattn.runs.result_files import JOURNAL_FOLDER
 from vidattn.runs.work import Record
 
 COMMAND = "index"
@@ -51,6 +52,7 @@ class IndexReport:
         check_unused(path, overwrite=True)  # refuses folders
         self._path, self._videos = Path(path), videos
         self.retry_failed = overwrite or retry_failed
+        self.many_parts = MANY_PARTS
         self._held = {**_read(self._path), **self._journaled()}
         if not overwrite:
             self._check_kept()
@@ -84,6 +86,12 @@ class IndexReport:
             Journal.remove(self.journal_folder)
             Journal(self.journal_folder, settings)
         return True
+
+    def keep_part(self, part: int, records: Mapping[int, Record]) -> None:
+        """See `ResultFolder`."""
+
+    def forget_part(self, records: Mapping[int, Record]) -> None:
+        """See `ResultFolder`."""
 
     def finish(self, records: Mapping[int, Record]) -> None:
         """Write the report of all videos of the run, and forget the journal."""

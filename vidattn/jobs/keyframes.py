@@ -10,17 +10,22 @@ from vidattn.files import write_csv, written_together
 from vidattn.inference.keyframe_results import KeyFrame
 from vidattn.inference.keyframe_settings import KeyFrameSettings
 from vidattn.inference.keyframes import extract_keyframes
+from vidattn.inference.scorers.named import named_scorer
+from vidattn.inference.scorers.scorer import Scorer
 from vidattn.jobs.keyframe_pictures import (
     COLUMNS,
     PICTURES,
+    SCORE_FILE,
     PictureSettings,
     poster_place,
     table_rows,
     write_images,
 )
+from vidattn.naming import choose
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.parquet_results import PackedNames, ParquetFolder
 from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
 from vidattn.runs.result_names import result_names
@@ -35,6 +40,7 @@ from vidattn.runs.run_network import (
     to_share,
 )
 from vidattn.runs.shards import Shard
+from vidattn.runs.stored import StoredResult, finish_stored
 from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable
@@ -42,7 +48,9 @@ from vidattn.video.opening import check_decoder, check_salvageable
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
 
+WISHES = fields(KeyFrameSettings)
 RECORD, TABLE = "keyframes.json", "keyframes.csv"
+RESULTS = ("json", "parquet")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +120,11 @@ def write_keyframes(
     width: int | None = None,
     poster: bool = False,
     explain: bool = False,
+    results: str = "json",
+    pictures: str = "tar",
+    score_table: bool = False,
     **settings: Any,
-) -> KeyFrameResult | None:
+) -> KeyFrameResult | StoredResult | None:
     """Extract the key frames of videos and write them to files.
 
     In `output`: a folder for each video with its frames and `contact_sheet.png`, and
@@ -130,8 +141,12 @@ def write_keyframes(
         processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
             `vidattn.evaluate`.
         overwrite: replace the pictures of an earlier run; see `vidattn.runs.results`.
-        picture_format, quality, width, poster, explain: see
+        picture_format, quality, width, poster, explain, score_table: see
             `vidattn.jobs.keyframe_pictures.PictureSettings`.
+        results: "json", or "parquet" for long lists: a row a video in `videos/part-*.parquet`,
+            which `vidattn.read_results` reads, and no `keyframes.csv`. It needs pyarrow.
+        pictures: of Parquet results: "tar" for all pictures in `pictures/part-*.tar`, or "rows"
+            for the key frames in the column `pictures`.
         settings: of `extract_keyframes`.
 
     Returns:
@@ -143,10 +158,9 @@ def write_keyframes(
             would overwrite a file in `output`.
     """
     check_decoder(decoder, salvage=salvage)
-    wishes = KeyFrameSettings(**settings)
-    pictures = PictureSettings(picture_format, quality, width, poster, explain)
-    if checkpoint is not None:
-        wishes.check_for_model()
+    wishes = _checked(settings)
+    looks = PictureSettings(picture_format, quality, width, poster, explain, score_table)
+    score = wishes.score_of(with_model=checkpoint is not None)
     limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     given = list(videos)
@@ -159,30 +173,51 @@ def write_keyframes(
     if checkpoint is not None:
         loaded = loaded_here(checkpoint, device, processes)
         model = to_share(checkpoint, loaded, processes)
+    scorer = None
+    if score in ("class", "query"):  # so that wrong names are refused before anything is begun
+        scorer = named_scorer(wishes, loaded, device if processes == 0 else "cpu")
     own = asdict(wishes) | {"decoder": decoder, "salvage": salvage}
-    folders = result_names(names, given)
-    results = ResultFolder(
-        output,
-        "keyframes",
-        RECORD,
-        [TABLE],
-        folders=folders,
-        pattern=PICTURES,
-        overwrite=overwrite,
-        retry_failed=retry_failed,
-    )
-    work = _KeyFrameWork(names, folders, results, model, device, own, pictures)
+    choose("results", results, RESULTS)
+    place: ResultFolder
+    folders: Sequence[str]
+    if results == "parquet":
+        folders = PackedNames(names)
+        place = ParquetFolder(
+            output,
+            "keyframes",
+            RECORD,
+            videos=len(names),
+            pictures=pictures,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
+        )
+    else:
+        folders = result_names(names, given)
+        place = ResultFolder(
+            output,
+            "keyframes",
+            RECORD,
+            [TABLE],
+            folders=folders,
+            pattern=PICTURES,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
+        )
+    scorer_here = scorer if processes == 0 else None
+    work = _KeyFrameWork(names, folders, place, model, device, own, looks, scorer_here)
     records = work_through(
         work,
         SingleVideos(len(names)),
         names,
-        output=results,
+        output=place,
         settings=_given(wishes)
-        | _given(pictures)
+        | _given(looks)
+        | ({} if results == "json" else {"results": results, "pictures": pictures})
         | {
             "decoder": decoder,
             "salvage": salvage,
             "checkpoint_sha256": loaded and loaded.digest,
+            "query_model_sha256": getattr(scorer, "weights_sha256", None),
             "device": device_kind(model, device),
             "threads": thread_count(threads, processes),
             "versions": versions(decoder),
@@ -190,23 +225,35 @@ def write_keyframes(
         },
         processes=processes,
         limits=limits,
-        imports=() if checkpoint is None else NETWORK_MODULES,
+        imports=NETWORK_MODULES if checkpoint is not None or scorer is not None else (),
         description="extracting",
         progress=len(names) > 1,
     )
     if records is None:
         return None
+    if isinstance(place, ParquetFolder):
+        return finish_stored(place, records, {})
     done = [records[number] for number in range(len(names)) if not is_failure(records[number])]
     failures = failures_of(names, records)
     found = KeyFrameResult(tuple(map(WrittenKeyFrames.from_record, done)), failures, {})
     if not done:
-        results.abandon()
+        place.abandon()
         return found
-    write_csv(results.folder / TABLE, COLUMNS, table_rows([each.record for each in found]))
+    write_csv(place.folder / TABLE, COLUMNS, table_rows([each.record for each in found]))
     sizes = {name: size for record in done for name, size in record["files"].items()}
-    sizes[TABLE] = (results.folder / TABLE).stat().st_size
-    results.finish(found.to_json(), sizes)
+    sizes[TABLE] = (place.folder / TABLE).stat().st_size
+    place.finish(found.to_json(), sizes)
     return found
+
+
+def _checked(settings: Mapping[str, Any]) -> KeyFrameSettings:
+    scorer = settings.get("scorer")
+    if scorer is not None and not isinstance(scorer, str):
+        raise ArgumentError(
+            "scorer: expected the name of a score; call extract_keyframes with a scorer of your own"
+        )
+    model = settings.get("query_model")
+    return KeyFrameSettings(**{**settings, "query_model": None if model is None else str(model)})
 
 
 def _given(settings: KeyFrameSettings | PictureSettings) -> dict[str, Any]:
@@ -229,17 +276,26 @@ class _KeyFrameWork:
     device: str
     settings: Mapping[str, Any]
     pictures: PictureSettings
+    scorer: Scorer | None
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = None if self.model is None else loaded_in(shard, self.model, self.device)
+        settings = dict(self.settings)
+        if settings["query"] is not None:
+            wishes = KeyFrameSettings(**{each.name: settings[each.name] for each in WISHES})
+            scorer = self.scorer or named_scorer(wishes, loaded, shard.device(self.device))
+            # It is made of these once, and not for each video.
+            settings |= dict.fromkeys(("query", "query_model")) | {"fast": False, "scorer": scorer}
         for [number] in groups:
-            yield {number: self._one(loaded, number)}
+            yield {number: self._one(loaded, settings, number)}
 
-    def _one(self, loaded: LoadedRecogniser | None, number: int) -> Record:
+    def _one(
+        self, loaded: LoadedRecogniser | None, settings: Mapping[str, Any], number: int
+    ) -> Record:
         folder = self.folders[number]
-        target = self.results.folder / folder
+        target = self.results.pictures_folder / folder
         try:
-            found = extract_keyframes(self.videos[number], checkpoint=loaded, **self.settings)
+            found = extract_keyframes(self.videos[number], checkpoint=loaded, **settings)
             with written_together(target, beside=self.results.journal_folder) as temporary:
                 images = write_images(
                     found,
@@ -267,4 +323,6 @@ class _KeyFrameWork:
                 "frame_index": found.frames[poster_place(found)].frame_index,
                 "image": f"{folder}/poster{self.pictures.ending}",
             }
+        if self.pictures.score_table:
+            record["scores"] = f"{folder}/{SCORE_FILE}"
         return record | {"files": files}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from vidattn.files import is_trouble
 from vidattn.runs.isolation import Supervisor
 from vidattn.runs.limits import RunLimits
-from vidattn.runs.schedule import Schedule
+from vidattn.runs.schedule import Schedule, Stream
 from vidattn.runs.shards import Shard
-from vidattn.runs.work import Work
+from vidattn.runs.work import Record, Work
 from vidattn.threads import limited_threads
 
 PartDone = Callable[[float], None]
@@ -97,13 +97,24 @@ class ThisProcess:
                         return
                     time.sleep(seconds)
                     continue
-                try:
-                    for found in work.records(iter(stream.take, None), self.shard):
-                        if isinstance(found, float):
-                            part_done(found)
-                        else:
-                            stream.done(found)
-                except Exception as error:
-                    if not is_trouble(error):
-                        raise
-                    stream.trouble(str(error))
+                for found in _records(work, stream, self.shard):
+                    if isinstance(found, float):
+                        part_done(found)
+                    else:
+                        stream.done(found)
+
+
+def _records(work: Work, stream: Stream, shard: Shard) -> Iterator[Mapping[int, Record] | float]:
+    """What a work finds; trouble that it meets is not that of whoever takes the records."""
+    found = work.records(iter(stream.take, None), shard)
+    while True:
+        try:
+            record = next(found)
+        except StopIteration:
+            return
+        except Exception as error:
+            if not is_trouble(error):
+                raise
+            stream.trouble(str(error))
+            return
+        yield record

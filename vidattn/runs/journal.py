@@ -17,6 +17,8 @@ from vidattn.runs.part_files import PART_FILE, PartState, part_prefix, part_stat
 # How much a power cut may cost; a killed process loses nothing that it has written.
 SYNC_SECONDS = 5.0
 SETTINGS_FILE = "settings.json"
+# Pictures that belong into the files of a part of the list which is not done.
+PICTURE_FOLDER = "pictures"
 _SHOWN = 60
 # Files of records of earlier versions have a random name; processes say in a file that they live.
 _OWN = re.compile(rf"{PART_FILE.pattern}|[0-9a-f]{{16}}\.jsonl|worker-[0-9a-f]{{16}}")
@@ -145,7 +147,9 @@ class Journal:
         open_parts = {part for part, state in states.items() if not state.is_done}
         for file in list(folder.iterdir()):
             name = PART_FILE.fullmatch(file.name)
-            if file.name.startswith("worker-") or (name and int(name["part"]) in open_parts):
+            if file.is_dir() and _is_own_folder(file.name):
+                shutil.rmtree(file, ignore_errors=True)
+            elif file.name.startswith("worker-") or (name and int(name["part"]) in open_parts):
                 file.unlink(missing_ok=True)
         return sum(state.failed or 0 for state in states.values())
 
@@ -163,7 +167,7 @@ class Journal:
             settings = folder / SETTINGS_FILE  # the last to go, for others know the run by it
             for file in sorted(folder.iterdir(), key=lambda file: file == settings):
                 own = file.name in (SETTINGS_FILE, *also) or _OWN.fullmatch(file.name)
-                if file.is_dir() and _UNFINISHED.fullmatch(file.name):
+                if file.is_dir() and _is_own_folder(file.name):
                     shutil.rmtree(file, ignore_errors=True)  # of a process that was killed
                 elif own or _UNFINISHED.match(file.name):
                     file.unlink(missing_ok=True)
@@ -254,6 +258,11 @@ class JournalWriter:
         with naming_errors(self._path):
             while content:
                 content = content[os.write(self._descriptor, content) :]
+
+
+def _is_own_folder(name: str) -> bool:
+    """Of pictures, or of files that a process was writing when it was killed."""
+    return name == PICTURE_FOLDER or bool(_UNFINISHED.fullmatch(name))
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from vidattn.errors import TooManyFailuresError
 from vidattn.runs.failures import is_failure, up_to_date
@@ -19,6 +20,34 @@ from vidattn.runs.work import Group, Record
 from vidattn.video.sources.addresses import local_part
 
 State = list[int]
+
+
+class JournalPlace(Protocol):
+    """Where a run keeps its journal until it is finished: a `ResultFolder`, for example.
+
+    Attributes:
+        retry_failed: videos that gave no result are tried again.
+        many_parts: see `Parts`.
+    """
+
+    retry_failed: bool
+    many_parts: int
+
+    @property
+    def journal_folder(self) -> Path:
+        """Of this run's own."""
+
+    def begin(self, settings: Mapping[str, Any], *, shared: bool = False) -> bool:
+        """See `ResultFolder.begin`."""
+
+    def keep_part(self, part: int, records: Mapping[int, Record]) -> None:
+        """Write what there is to be written of a part of the list, which has all its records.
+
+        It may be done twice, by two processes, with the same records.
+        """
+
+    def forget_part(self, records: Mapping[int, Record]) -> None:
+        """That is done for good: remove what was needed for it."""
 
 
 @dataclass
@@ -53,7 +82,7 @@ class Ledger:
         known: records that need not be made, by the numbers of videos.
         limits: says how many videos may fail.
         tick: called with how many videos were done since.
-        retry_failed: records of videos that gave no result do not count.
+        output: keeps the parts that are done.
     """
 
     def __init__(
@@ -66,10 +95,11 @@ class Ledger:
         known: Mapping[int, Record],
         limits: RunLimits,
         tick: Tick,
-        retry_failed: bool = False,
+        output: JournalPlace | None = None,
     ) -> None:
         self._journal, self._parts, self._paths, self._leases = journal, parts, paths, leases
-        self._known, self._tick, self._retry_failed = known, tick, retry_failed
+        self._known, self._tick, self._output = known, tick, output
+        self._retry_failed = output is not None and output.retry_failed
         self._limits = limits
         self._most_failures = limits.most_failures(len(paths))
         self._failed = sum(map(is_failure, known.values()))
@@ -157,7 +187,11 @@ class Ledger:
             part.lease.writer.sync()
             self._synced = time.monotonic()
         part.lease.writer.close()
+        if self._output is not None:
+            self._output.keep_part(part.lease.part, part.records)
         self._leases.finish(part.lease, len(part.states), part.failed)
+        if self._output is not None:
+            self._output.forget_part(part.records)
 
     def _count_others(self) -> None:
         """Count parts that are done, and not by this process since it started."""

@@ -11,7 +11,7 @@ from vidattn.runs.failures import is_failure
 from vidattn.runs.work import Record
 
 
-class VideoResult(Protocol):
+class FoundVideo(Protocol):
     """What a run found of one video."""
 
     def to_json(self) -> dict[str, Any]:
@@ -25,7 +25,7 @@ class VideoResult(Protocol):
         """The video, as the list named it."""
 
 
-Found = TypeVar("Found", bound=VideoResult, covariant=True)
+Found = TypeVar("Found", bound=FoundVideo, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class RunResult(Generic[Found]):
         settings: all that the results depend on besides the videos, as JSON types.
     """
 
-    videos: tuple[Found, ...]
+    videos: Sequence[Found]
     failures: tuple[VideoFailure, ...]
     settings: Mapping[str, Any]
 

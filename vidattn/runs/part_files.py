@@ -66,6 +66,15 @@ def part_states(folder: Path, prefix: str) -> dict[int, PartState]:
     return found
 
 
+def taken(folder: Path) -> list[int]:
+    """Parts that a run has taken, whatever its settings; none where there is no run."""
+    try:
+        names = map(PART_FILE.fullmatch, os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    return sorted({int(name["part"]) for name in names if name})
+
+
 def state_of(name: re.Match[str]) -> PartState:
     """What one name says, matched by `PART_FILE`."""
     if name["failed"] is None:

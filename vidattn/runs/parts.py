@@ -19,14 +19,16 @@ class Parts:
 
     Args:
         groups: numbers of the videos that are worked on together, in order.
+        many: parts of one group each become larger where the list has more groups.
     """
 
     groups: Sequence[Group]
+    many: int = MANY_PARTS
 
     @property
     def size(self) -> int:
         """Groups of each part; the last one may have fewer."""
-        return min(max(len(self.groups) // MANY_PARTS, 1), LARGEST_PART)
+        return min(max(len(self.groups) // self.many, 1), LARGEST_PART)
 
     def __len__(self) -> int:
         return -(-len(self.groups) // self.size)

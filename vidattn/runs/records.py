@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vidattn.runs.failures import up_to_date
+from vidattn.runs.failures import is_failure, up_to_date
 from vidattn.runs.journal import Journal
 from vidattn.runs.ledger import file_state
 from vidattn.runs.parts import Parts
@@ -18,7 +18,7 @@ SHORT_LIST = 10_000
 
 
 class Records(Mapping[int, Record]):
-    """Number of a video -> record, read from the journal; one part is in memory at a time.
+    """Number of a video -> record, read from the journal; of a long list a part at a time.
 
     Args:
         journal: of a run that has all records.
@@ -31,8 +31,15 @@ class Records(Mapping[int, Record]):
         self._states = journal.parts()
         self._starts = [parts[part][0][0] for part in range(len(parts))]
         self._read: tuple[int, dict[int, Record]] = (-1, {})
+        self._all: dict[int, Record] | None = None
+
+    def read_all(self) -> None:
+        """Hold all records from now on; the journal is not needed any more."""
+        self._all = {number: self[number] for number in self}
 
     def __getitem__(self, number: int) -> Record:
+        if self._all is not None:
+            return self._all[number]
         if number in self._known:
             return self._known[number]
         part = bisect_right(self._starts, number) - 1
@@ -45,6 +52,16 @@ class Records(Mapping[int, Record]):
 
     def __len__(self) -> int:
         return sum(map(len, self._parts.groups))
+
+    def failures(self) -> Iterator[Record]:
+        """Records of videos that gave no result, in order; only parts that have some are read."""
+        for part in range(len(self._parts)):
+            state = self._states.get(part)
+            if state and state.failed == 0:
+                continue
+            for number in self._parts.numbers(part):
+                if is_failure(self[number]):
+                    yield self[number]
 
     def _part(self, part: int) -> dict[int, Record]:
         state = self._states.get(part)

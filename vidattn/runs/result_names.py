@@ -43,10 +43,10 @@ def result_names(videos: Sequence[str | Path], given: Iterable[str | Path] = ())
     taken: dict[str, str] = {}  # what is the same for names that are -> file name
     for video in videos:
         *folders, file = _parts(video, roots)
-        folder = "".join(f"{_safe(part)}/" for part in folders)
-        name = folder + _safe(_stem(file)) if file else "video"
+        folder = "".join(f"{safe_name(part)}/" for part in folders)
+        name = folder + safe_name(_stem(file)) if file else "video"
         if _key(name) in taken and taken[_key(name)] != _key(file):
-            name = folder + _safe(file)
+            name = folder + safe_name(file)
         if _key(name) in taken:
             name = _with_digest(name, video, taken)
         names.append(name)
@@ -92,7 +92,7 @@ def _stem(name: str) -> str:
     return stem if stem.strip(". ") else name
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """One part of a path as every file system takes it."""
     name = _FORBIDDEN.sub("_", name)
     if name != name.rstrip(". "):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -15,23 +13,21 @@ from typing import Any
 from vidattn.errors import ArgumentError
 from vidattn.files import OVERWRITE, write_json
 from vidattn.runs.journal import Journal, journaled_files
+from vidattn.runs.part_files import taken
+from vidattn.runs.parts import MANY_PARTS
+from vidattn.runs.result_files import WRITTEN, Files, ResultFiles, checked
+from vidattn.runs.work import Record
 
-JOURNAL_FOLDER = ".vidattn-run"
 # The journal of a finished run in which videos failed: `retry_failed` tries these again.
 KEPT_FOLDER = ".vidattn-failed"
-# The entry of a result by which a later run knows that it is one, and what belongs to it.
-WRITTEN = "written"
 _REPLACED_FILE = "replaced.json"
 # A process of a launcher may start so much later than the one that finished their run.
 _STRAGGLING_SECONDS = 60.0
 
 RETRY = "--retry-failed (in Python: retry_failed=True)"
 
-# Name below the output folder, with `/` -> bytes, or None where they may change.
-Files = Mapping[str, int | None]
 
-
-class ResultFolder:
+class ResultFolder(ResultFiles):
     """The files of one command in its output folder, which may hold other things too.
 
     What the command writes it lists in its record, a JSON file that it writes last. A later run of
@@ -63,28 +59,30 @@ class ResultFolder:
         overwrite: bool = False,
         retry_failed: bool = False,
     ) -> None:
-        self.folder = Path(folder)
-        self.command = command
-        self.record = record
-        self.files = [record, *files]
-        self.folders = list(folders)
-        self.pattern = re.compile(pattern, re.IGNORECASE)
+        super().__init__(folder, command, record, files, folders=folders, pattern=pattern)
         self.overwrite = overwrite
         self.retry_failed = retry_failed
-        self.replaced: dict[str, int | None] = {}
+        self.many_parts = MANY_PARTS
+        self.part_files: list[str] = []  # names of files of each part, with a place for its number
         self._made_folder = False
         self._settings = ""
         self._begun = False
 
     @property
-    def journal_folder(self) -> Path:
-        """Where an unfinished run keeps its journal."""
-        return self.folder / JOURNAL_FOLDER
-
-    @property
     def kept_folder(self) -> Path:
         """Where a finished run with failures keeps its journal."""
         return self.folder / KEPT_FOLDER
+
+    @property
+    def pictures_folder(self) -> Path:
+        """Where the pictures of videos are written."""
+        return self.folder
+
+    def keep_part(self, part: int, records: Mapping[int, Record]) -> None:
+        """All records of a part of the list are there: nothing is to be done."""
+
+    def forget_part(self, records: Mapping[int, Record]) -> None:
+        """A part of the list is kept: nothing is to be done."""
 
     def begin(self, settings: Mapping[str, Any], *, shared: bool = False) -> bool:
         """Go on with the unfinished run of these settings, or begin one; nothing is replaced yet.
@@ -119,6 +117,7 @@ class ResultFolder:
             "command": self.command,
             "replaced": self.replaced,
             "made_folder": self._made_folder,
+            "part_files": self.part_files,
         }
         write_json(self.journal_folder / _REPLACED_FILE, kept)
         Journal(self.journal_folder, settings)
@@ -130,7 +129,7 @@ class ResultFolder:
         if not Journal.is_begun(self.kept_folder):
             return False
         Journal(self.kept_folder, settings)
-        earlier = self._earlier()
+        earlier = self.earlier()
         if reason := self._refusal(earlier[0] if earlier else {}, finished=False):
             raise ArgumentError(reason)
         with suppress(FileNotFoundError):  # another process was quicker
@@ -144,14 +143,14 @@ class ResultFolder:
         Raises:
             ArgumentError: something is in the way, or that was not asked for.
         """
-        earlier = self._earlier()
+        earlier = self.earlier()
         known = {**(earlier[0] if earlier else {}), **self.replaced}
         if reason := self._refusal(known, finished=earlier is not None):
             raise ArgumentError(reason)
         self.replaced = known
 
     def _just_finished(self) -> bool:
-        earlier = self._earlier()
+        earlier = self.earlier()
         if earlier is None or earlier[1] != self._settings:
             return False
         age_seconds = time.time() - (self.folder / self.record).stat().st_mtime
@@ -171,10 +170,10 @@ class ResultFolder:
                     f"{self.journal_folder} holds an unfinished run of another command; give "
                     "another --output"
                 ) from None
-            unfinished = _checked(journaled_files(self.journal_folder))
+            unfinished = self._journaled()
             self.replaced = {**self._read_replaced(), **unfinished}
             for name in unfinished:
-                self._unlink(name)
+                self.unlink(name)
             Journal.remove(self.journal_folder, also=(_REPLACED_FILE,))
             return False
         self.replaced = self._read_replaced()
@@ -188,25 +187,20 @@ class ResultFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return {}
 
+    def _journaled(self) -> dict[str, int | None]:
+        """What the unfinished run has written so far."""
+        found = checked(journaled_files(self.journal_folder))
+        forms = self._kept().get("part_files", [])
+        return found | {form.format(p): None for form in forms for p in taken(self.journal_folder)}
+
     def _read_replaced(self) -> dict[str, int | None]:
         kept = self._kept()
         self._made_folder = kept.get("made_folder") is True
-        return _checked(kept.get("replaced", {}))
-
-    def _earlier(self) -> tuple[dict[str, int | None], str] | None:
-        """Files and settings of the finished run whose record is here; None if there is none."""
-        try:
-            content = json.loads((self.folder / self.record).read_text(encoding="utf-8"))
-            written = content[WRITTEN]
-            if written["command"] != self.command:
-                return None
-            return _checked(written["files"]) | {self.record: None}, str(written["settings"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
+        return checked(kept.get("replaced", {}))
 
     def _refusal(self, known: Files, *, finished: bool) -> str:
         """Why the run may not begin; "" if it may."""
-        found = list(dict.fromkeys(self._in_the_way(known)))
+        found = list(dict.fromkeys(self.in_the_way(known)))
         if found:
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
             return (
@@ -223,38 +217,11 @@ class ResultFolder:
             )
         return ""
 
-    def _in_the_way(self, known: Files) -> Iterator[Path]:
-        folders = {self.folder, self.journal_folder}
-        for name in [*self.files, *(f"{folder}/x" for folder in self.folders)]:
-            folders.update(self.folder / part for part in PurePosixPath(name).parents)
-        yield from (each for each in sorted(folders) if os.path.lexists(each) and not each.is_dir())
-        for name in self.files:
-            path = self.folder / name
-            if os.path.lexists(path) and not self._is_ours(name, known):
-                yield path
-        parents = {str(PurePosixPath(name).parent) for name in known}
-        for name in self.folders:
-            if not (self.folder / name).is_dir():
-                continue
-            for entry in sorted((self.folder / name).iterdir()):
-                own = f"{name}/{entry.name}"
-                if entry.name.startswith(".") or entry in folders or self._is_ours(own, known):
-                    continue
-                if own in known or name not in parents or self.pattern.fullmatch(entry.name):
-                    yield entry
-
-    def _is_ours(self, name: str, known: Files) -> bool:
-        """Whether an earlier run wrote it, and nobody changed it since as far as its size tells."""
-        path = self.folder / name
-        if name not in known or path.is_symlink() or path.is_dir() != name.endswith("/"):
-            return False
-        return known[name] is None or path.stat().st_size == known[name]
-
     def remove_replaced(self, below: str) -> None:
         """Remove what the earlier run wrote into a folder that the run is about to fill."""
         for name in self.replaced:
             if str(PurePosixPath(name).parent) == below:
-                self._unlink(name)
+                self.unlink(name)
 
     def clear(self, *, but: str) -> None:
         """Remove what is to be replaced at once, and what the run has written before it stopped.
@@ -266,7 +233,7 @@ class ResultFolder:
         """
         for name in self.replaced:
             if name != but:
-                self._unlink(name)
+                self.unlink(name)
         for name in self.files:
             if name != but and not name.endswith("/"):
                 (self.folder / name).unlink(missing_ok=True)
@@ -283,10 +250,10 @@ class ResultFolder:
         """
         record = self.recorded(content, files)
         own = record[WRITTEN]["files"]
-        self.replaced = {**self.replaced, **_checked(journaled_files(self.journal_folder))}
+        self.replaced = {**self.replaced, **self._journaled()}
         for name in self.replaced:
             if name not in own and name != self.record:
-                self._unlink(name)
+                self.unlink(name)
         write_json(self.folder / self.record, record)
         self._keep_failed()
         self.abandon()
@@ -321,27 +288,9 @@ class ResultFolder:
             with suppress(OSError):
                 self.folder.rmdir()  # where there is nothing to show
 
-    def _unlink(self, name: str) -> None:
-        """Remove a file of ours that nobody changed, and folders that are empty then."""
-        path = self.folder / name
-        if path.is_file() and self._is_ours(name, self.replaced):
-            path.unlink()
-            with suppress(OSError):
-                for parent in PurePosixPath(name).parents[:-1]:
-                    (self.folder / parent).rmdir()
-
 
 def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
-
-
-def _checked(files: Mapping[str, Any]) -> dict[str, int | None]:
-    """Files that a record names, without such as lie elsewhere."""
-    return {
-        name: None if size is None else int(size)
-        for name, size in files.items()
-        if not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
-    }
 
 
 def _digest(settings: Mapping[str, Any]) -> str:

@@ -8,41 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 from vidattn.arrays import at_least
 from vidattn.errors import ArgumentError, UndoneError
 from vidattn.runs.executors import Executor, local_executor
 from vidattn.runs.journal import FinishedElsewhereError, Journal
 from vidattn.runs.leases import LOOK_SECONDS, Leases
-from vidattn.runs.ledger import Ledger
+from vidattn.runs.ledger import JournalPlace, Ledger
 from vidattn.runs.limits import RunLimits
-from vidattn.runs.parts import Parts
+from vidattn.runs.parts import MANY_PARTS, Parts
 from vidattn.runs.records import SHORT_LIST, Records, parts_known, parts_to_do_again
-from vidattn.runs.results import JOURNAL_FOLDER
+from vidattn.runs.result_files import JOURNAL_FOLDER
 from vidattn.runs.schedule import Schedule
 from vidattn.runs.shards import shard_from_environment
 from vidattn.runs.waiting import Tick, waiting
 from vidattn.runs.work import Group, Record, Work
 from vidattn.runs.worker import Worker
 from vidattn.threads import threads_in_use
-
-
-class JournalPlace(Protocol):
-    """Where a run keeps its journal until it is finished: a `ResultFolder`, for example.
-
-    Attributes:
-        retry_failed: videos that gave no result are tried again.
-    """
-
-    retry_failed: bool
-
-    @property
-    def journal_folder(self) -> Path:
-        """Of this run's own."""
-
-    def begin(self, settings: Mapping[str, Any], *, shared: bool = False) -> bool:
-        """See `ResultFolder.begin`."""
 
 
 def work_through(
@@ -58,7 +41,7 @@ def work_through(
     known: Mapping[int, Record] | None = None,
     description: str,
     progress: bool,
-) -> Mapping[int, Record] | None:
+) -> Records | None:
     """Do the work that other processes leave to this one, and resume an earlier run.
 
     Child processes open the videos. If a video raises an error, ends its process, hangs or fills
@@ -105,11 +88,13 @@ def work_through(
     try:
         with _journal_folder(output) as folder:
             journal = Journal(folder, settings)  # refuses other settings before anything starts
-            run = _Run(work, Parts(groups), paths, journal, known or {}, limits)
-            retry_failed = output is not None and output.retry_failed
+            parts = Parts(groups, MANY_PARTS if output is None else output.many_parts)
+            run = _Run(work, parts, paths, journal, known or {}, limits, output)
             with waiting(description, len(paths), "videos", progress=progress) as tick:
-                found = run.records(executor, tick, retry_failed=retry_failed)
-            return dict(found) if found is not None and output is None else found
+                found = run.records(executor, tick)
+            if found is not None and len(paths) <= SHORT_LIST:
+                found.read_all()  # also because a run without an output has no folder from now on
+            return found
     except FinishedElsewhereError:
         return None
 
@@ -124,15 +109,19 @@ class _Run:
     journal: Journal
     known: Mapping[int, Record]
     limits: RunLimits
+    output: JournalPlace | None
 
-    def records(
-        self, executor: Executor, tick: Tick, *, retry_failed: bool
-    ) -> Mapping[int, Record] | None:
+    @property
+    def retry_failed(self) -> bool:
+        """Whether videos that gave no result are tried again."""
+        return self.output is not None and self.output.retry_failed
+
+    def records(self, executor: Executor, tick: Tick) -> Records | None:
         """Work until nothing is left; the records, if this process is to write the result."""
         worker = Worker(self.journal.folder)
         is_chosen = False
         try:
-            leases = self._leases(worker, retry_failed=retry_failed)
+            leases = self._leases(worker)
             ledger = Ledger(
                 self.journal,
                 self.parts,
@@ -141,7 +130,7 @@ class _Run:
                 known=self.known,
                 limits=self.limits,
                 tick=tick,
-                retry_failed=retry_failed,
+                output=self.output,
             )
             schedule = Schedule(ledger, ledger.record, self.paths)
             try:
@@ -155,18 +144,14 @@ class _Run:
         finally:
             if not is_chosen:  # else it lives until the result is written, or the process ends
                 worker.close()
-        return self._found() if is_chosen else None
+        return Records(self.journal, self.parts, self.known) if is_chosen else None
 
-    def _leases(self, worker: Worker, *, retry_failed: bool) -> Leases:
+    def _leases(self, worker: Worker) -> Leases:
         again = parts_to_do_again(
-            self.journal, self.parts, self.paths, self.known, retry_failed=retry_failed
+            self.journal, self.parts, self.paths, self.known, retry_failed=self.retry_failed
         )
         finished = parts_known(self.parts, self.known)
         return Leases(self.journal, len(self.parts), worker, finished=finished, again=again)
-
-    def _found(self) -> Mapping[int, Record]:
-        found = Records(self.journal, self.parts, self.known)
-        return dict(found) if len(self.paths) <= SHORT_LIST else found
 
 
 def thread_count(threads: int | None, processes: int) -> int:

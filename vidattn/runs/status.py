@@ -16,7 +16,7 @@ from vidattn.runs.failures import up_to_date
 from vidattn.runs.journal import SETTINGS_FILE, Journal
 from vidattn.runs.outcome import VideoFailure
 from vidattn.runs.part_files import PART_FILE, PartState, part_prefix, part_states
-from vidattn.runs.results import JOURNAL_FOLDER, WRITTEN
+from vidattn.runs.result_files import JOURNAL_FOLDER, WRITTEN
 from vidattn.runs.worker import LEASE_SECONDS, PREFIX
 
 # The pace is that of the last so many seconds of work.

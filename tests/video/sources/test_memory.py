@@ -54,6 +54,7 @@ def test_bytes_and_binary_files_give_the_frames_of_the_file(films: Films, name: 
         assert not file.closed
 
 
+@pytest.mark.slow
 def test_real_files_of_every_kind(shared_data: Path) -> None:
     """Also those that are refused: for the same reason."""
 
