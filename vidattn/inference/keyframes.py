@@ -16,7 +16,7 @@ from vidattn.inference.keyframe_settings import COUNT, KeyFrameSettings, wanted_
 from vidattn.inference.scorers.named import named_scorer
 from vidattn.inference.scorers.scorer import Scorer, score_name
 from vidattn.video import VideoReader, open_video
-from vidattn.video.sources.addresses import VideoLike
+from vidattn.video.sources.addresses import AllowRemote, VideoLike
 from vidattn.video.span import ReaderSpan
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def extract_keyframes(
     salvage: bool = False,
     device: str = "cpu",
     batch_size: int = 4,
-    allow_remote: Sequence[str] = (),
+    allow_remote: AllowRemote = (),
 ) -> KeyFrames:
     """Select the key frames of one video of any length, in bounded memory.
 

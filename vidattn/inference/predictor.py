@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from vidattn.inference.windows import (
 from vidattn.models import LoadedRecogniser
 from vidattn.video import VideoReader
 from vidattn.video.opening import open_video_or_picture
-from vidattn.video.sources.addresses import VideoLike
+from vidattn.video.sources.addresses import AllowRemote, VideoLike
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class RecognitionPredictor(LoadedRecogniser):
         decoder: str = "pyav",
         salvage: bool = False,
         batch_size: int = _DEFAULTS.batch_size,
-        allow_remote: Sequence[str] = (),
+        allow_remote: AllowRemote = (),
     ) -> RecognitionPrediction:
         """Predict what happens in a video, and when, in bounded memory.
 

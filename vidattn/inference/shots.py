@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +14,7 @@ from vidattn.notebook import html_table
 from vidattn.selection import Transition
 from vidattn.selection.transitions import TransitionKind
 from vidattn.video import VideoReader, open_video
-from vidattn.video.sources.addresses import VideoLike
+from vidattn.video.sources.addresses import AllowRemote, VideoLike
 
 if TYPE_CHECKING:
     from vidattn.inference.transnetv2 import TransNetDetector
@@ -130,7 +130,7 @@ def find_shots(
     device: str = "cpu",
     decoder: str = "pyav",
     salvage: bool = False,
-    allow_remote: Sequence[str] = (),
+    allow_remote: AllowRemote = (),
 ) -> Shots:
     """Find the shots of a video of any length, in bounded memory; see `selection.find_transitions`.
 
@@ -166,7 +166,7 @@ def stream_shots(
     device: str = "cpu",
     decoder: str = "pyav",
     salvage: bool = False,
-    allow_remote: Sequence[str] = (),
+    allow_remote: AllowRemote = (),
 ) -> Iterator[Shot]:
     """The shots of `find_shots`, each as soon as it is certain where it ends.
 

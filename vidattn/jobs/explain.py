@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from vidattn.runs.results import ResultFolder
 from vidattn.runs.waiting import waiting
 from vidattn.video import VideoReader, VideoWriter, open_video
 from vidattn.video.sound import kept_sound
-from vidattn.video.sources.addresses import VideoLike, as_source
+from vidattn.video.sources.addresses import AllowRemote, VideoLike, as_source
 from vidattn.video.sources.local import LocalFile
 from vidattn.video.span import ReaderSpan
 
@@ -74,7 +74,7 @@ def explain(
     progress: bool = True,
     start_seconds: float | None = None,
     end_seconds: float | None = None,
-    allow_remote: Sequence[str] = (),
+    allow_remote: AllowRemote = (),
 ) -> Explanation:
     """Say what a model sees in a video and, with `output`, paint where and when it looks.
 

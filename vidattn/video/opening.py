@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,7 @@ from vidattn.video.containers import IMAGE_SUFFIXES
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.reader import VideoReader
 from vidattn.video.readers.image_folder import ImageFolderReader
-from vidattn.video.sources.addresses import VideoLike, as_source
+from vidattn.video.sources.addresses import AllowRemote, VideoLike, as_source
 from vidattn.video.sources.local import LocalFile
 from vidattn.video.sources.paths import checked_path
 from vidattn.video.sources.source import VideoSource
@@ -44,7 +44,7 @@ def open_video(
     limits: Limits = DEFAULT_LIMITS,
     salvage: bool = False,
     threads: int | None = None,
-    allow_remote: Sequence[str] = (),
+    allow_remote: AllowRemote = (),
 ) -> VideoReader:
     """Open a video, or a folder of frame images, for exact random access.
 
@@ -52,8 +52,8 @@ def open_video(
         video: the path of a file or a folder, nothing that FFmpeg would take for a protocol or a
             playlist; the bytes of a file; an open binary file, which is read from its beginning
             and stays open; a member of a tar file, such as "shard.tar::clip.mp4"; a row of a
-            Parquet file or of a Hugging Face data set; an address such as "s3://bucket/clip.mp4"
-            where that is allowed. See docs/sources.md.
+            Hugging Face data set; an address such as "s3://bucket/clip.mp4" where that is allowed.
+            See docs/sources.md.
         decoder: "pyav" reads everything; "decord" and "torchcodec" read files of this machine, and
             refuse those on which they may be wrong, see docs/decoders.md. Never decord for
             untrusted files.
@@ -97,7 +97,7 @@ def open_video_or_picture(
     decoder: str = "pyav",
     *,
     salvage: bool = False,
-    allow_remote: Sequence[str] = (),
+    allow_remote: AllowRemote = (),
 ) -> VideoReader:
     """As `open_video`; and a picture of this machine: one frame that is shown for a second."""
     source = as_source(video, allow_remote)
@@ -131,7 +131,7 @@ def check_decoder(decoder: str, *, salvage: bool = False) -> None:
 def check_salvageable(videos: Iterable[str | os.PathLike[str] | VideoSource]) -> None:
     """Raise `ArgumentError` if one of the videos is a folder, from which nothing is salvaged."""
     for video in videos:
-        source = as_source(video)
+        source = video if isinstance(video, VideoSource) else LocalFile(video)
         if isinstance(source, LocalFile) and source.is_folder:
             raise ArgumentError(f"{source}: salvage is for video files, not for folders")
 

@@ -28,7 +28,7 @@ VideoLike: TypeAlias = Union[
 AllowRemote: TypeAlias = Sequence[str] | RemotePermission
 # Between an archive and one of its members.
 MEMBER = "::"
-ARCHIVES = (".tar", ".parquet")
+ARCHIVE = ".tar"
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -37,10 +37,10 @@ def as_source(video: VideoLike, allow_remote: AllowRemote = ()) -> VideoSource:
 
     Args:
         video: the path of a file or a folder of images; the address of a member of a tar file
-            (`shard.tar::clip.mp4`), of a row of a Parquet file (`rows.parquet::video[7]`), or, if
-            that is allowed, of a file on a server (`s3://bucket/clip.mp4`); the bytes of a file;
-            an open binary file; an undecoded row of a video column of a Hugging Face data set,
-            which has its `bytes` or its `path`; a source.
+            (`shard.tar::clip.mp4`), or, if that is allowed, of a file on a server
+            (`s3://bucket/clip.mp4`); the bytes of a file; an open binary file; a source; an
+            undecoded row of a video column of a Hugging Face data set, which has its `bytes` or its
+            `path`.
         allow_remote: see `RemotePermission`.
 
     Raises:
@@ -72,7 +72,17 @@ def local_part(address: str | os.PathLike[str]) -> str:
     """
     text = os.fspath(address)
     archive, mark, _ = text.partition(MEMBER)
-    return archive if mark and archive.lower().endswith(ARCHIVES) else text
+    return archive if mark and archive.lower().endswith(ARCHIVE) else text
+
+
+def is_remote(address: str | os.PathLike[str]) -> bool:
+    """Whether an address is of the form of those on servers, and no file of this machine.
+
+    >>> is_remote("https://example.org/clip.mp4"), is_remote("clip.mp4")
+    (True, False)
+    """
+    text = os.fspath(address)
+    return bool(_URL.match(text)) and not os.path.exists(text)
 
 
 def _addressed(address: str | os.PathLike[str], allow_remote: AllowRemote) -> VideoSource:
@@ -82,7 +92,7 @@ def _addressed(address: str | os.PathLike[str], allow_remote: AllowRemote) -> Vi
     if os.path.exists(text):
         return LocalFile(address)  # files may be called so
     archive, mark, member = text.partition(MEMBER)
-    if mark and archive.lower().endswith(".tar"):
+    if mark and archive.lower().endswith(ARCHIVE):
         from vidattn.video.sources.tar_shards import TarMember
 
         return TarMember(_addressed(archive, allow_remote), member)

@@ -15,8 +15,9 @@ OPTION = "--allow-remote"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 # What fsspec has under these names reads this machine, or another address inside the address.
 _NOT_REMOTE = frozenset(
-    {"file", "local", "memory", "data", "dir", "reference", "generic", "zip", "tar", "libarchive",
-     "simplecache", "filecache", "blockcache", "cached"}
+    {"file", "local", "asynclocal", "memory", "data", "dir", "reference", "generic", "git", "zip",
+     "tar", "libarchive", "simplecache", "filecache", "blockcache", "cached", "async_wrapper",
+     "dask"}
 )  # fmt: skip
 _STANDARD_PORTS = {"http": 80, "https": 443}
 
@@ -40,13 +41,14 @@ class RemotePermission:
 
         Args:
             names: schemes, or places such as "https://videos.example.org" and "s3://bucket"; in
-                one text they are separated by commas.
+                a text they are separated by commas.
 
         Raises:
             ArgumentError: one is neither.
         """
         schemes, places = set(), set()
-        for name in names.split(",") if isinstance(names, str) else names:
+        given = [names] if isinstance(names, str) else names
+        for name in (part for each in given for part in each.split(",")):
             url = urlsplit(name.strip())
             if "://" not in name:
                 scheme = name.strip().lower()
@@ -75,6 +77,10 @@ class RemotePermission:
                 f"a file on a server; {OPTION} {parts.scheme} (in Python "
                 f'allow_remote=("{parts.scheme}",)) allows to read it',
             )
+        if (
+            parts.scheme not in _STANDARD_PORTS and "::" in url
+        ):  # fsspec would take what follows for another address
+            raise UnsafePathError(url, "expected one address, got '::' in it")
         if "@" in parts.netloc:
             raise UnsafePathError(url, "expected an address without a user name and a password")
 

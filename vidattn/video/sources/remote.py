@@ -11,6 +11,18 @@ from vidattn.video.sources.source import SourceContent, VideoSource
 _HTTP = ("http", "https")
 
 
+def address_parts(url: str) -> list[str]:
+    """The server or bucket, and the folders and the name of the file there.
+
+    >>> address_parts("https://example.org/a%20b/c.mp4?page=1"), address_parts("s3://films/c?d")
+    (['example.org', 'a b', 'c.mp4'], ['films', 'c?d'])
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme in _HTTP:
+        rest = unquote(rest.partition("#")[0].partition("?")[0])
+    return [part for part in rest.split("/") if part] or [""]
+
+
 @dataclass(frozen=True)
 class RemoteFile(VideoSource):
     """A file on a server, with the right to read it.
@@ -38,9 +50,7 @@ class RemoteFile(VideoSource):
     @property
     def file_name(self) -> str:
         """See `VideoSource.file_name`; without the query of the address."""
-        path = urlsplit(self.url).path if self.is_http else self.url
-        name = path.rpartition("/")[2]
-        return unquote(name) if self.is_http else name
+        return address_parts(self.url)[-1]
 
     @property
     def is_http(self) -> bool:
