@@ -43,8 +43,8 @@ def shared_films(training: Sequence[Sample], held_out: Sequence[Sample]) -> list
     Paths are compared with symbolic links resolved. Two files have the same content if they are of
     one size, and so are their first and last 64 KiB; of two folders of images, the names and sizes
     of all images, and the content of the first and the last, count. Only files whose size occurs on
-    both sides are read, and nothing on servers. What cannot be read is passed over: training says so
-    itself.
+    both sides are read, and nothing on servers. What cannot be read is passed over: training says
+    so itself.
     """
     by_path = {sample.path: sample for sample in training}
     sizes = _by_size(sample.path for sample in training)

@@ -33,7 +33,7 @@ from vidattn.runs.work import Group, Record
 from vidattn.video import open_video
 from vidattn.video.opening import check_decoder
 from vidattn.video.sources.addresses import AllowRemote
-from vidattn.video.sources.permission import RemotePermission, permission_of
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class _FeatureWork:
     settings: Mapping[str, Any]
     device: str
     decoder: str
-    remote: RemotePermission
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = loaded_in(shard, self.model, self.device)

@@ -17,8 +17,8 @@ from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import list_digest, listed_videos
 from vidattn.runs.work import Group, Record
 from vidattn.video import VideoMetadata, VideoReader, open_video
-from vidattn.video.sources.addresses import AllowRemote, VideoLike, as_source
-from vidattn.video.sources.permission import RemotePermission, permission_of
+from vidattn.video.sources.addresses import AllowRemote, VideoLike
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 
 @dataclass(frozen=True)
@@ -167,15 +167,15 @@ class _Indexing:
 
     videos: Sequence[str]
     salvage: bool
-    remote: RemotePermission
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         for [number] in groups:
-            source = as_source(self.videos[number], self.remote)
-            yield {number: examine(source, salvage=self.salvage)}
+            video = self.videos[number]
+            yield {number: examine(video, salvage=self.salvage, allow_remote=self.remote)}
 
 
-def examine(video: VideoLike, *, salvage: bool = False) -> Record:
+def examine(video: VideoLike, *, salvage: bool = False, allow_remote: AllowRemote = ()) -> Record:
     """What one video is, and what is wrong with it; its packet table is kept.
 
     Returns:
@@ -187,13 +187,13 @@ def examine(video: VideoLike, *, salvage: bool = False) -> Record:
     """
     record: Record = {}
     try:
-        with open_video(video) as reader:
+        with open_video(video, allow_remote=allow_remote) as reader:
             record = reader.metadata.to_json() | {"pictures_decoded": salvage}
             record["table_not_kept"] = _keep_table(reader)
     except VideoError as error:
         record = failed(error)
     if salvage:
-        record["salvage"] = _salvaged(video)
+        record["salvage"] = _salvaged(video, allow_remote)
     return record
 
 
@@ -208,9 +208,9 @@ def _keep_table(reader: VideoReader) -> str | None:
     return None
 
 
-def _salvaged(video: VideoLike) -> Record:
+def _salvaged(video: VideoLike, allow_remote: AllowRemote) -> Record:
     try:
-        with open_video(video, salvage=True) as reader:
+        with open_video(video, salvage=True, allow_remote=allow_remote) as reader:
             metadata = reader.metadata
             return {
                 "frame_count": metadata.frame_count,

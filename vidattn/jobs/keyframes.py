@@ -45,7 +45,7 @@ from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable
 from vidattn.video.sources.addresses import AllowRemote, as_source
-from vidattn.video.sources.permission import RemotePermission, permission_of
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
@@ -281,7 +281,7 @@ class _KeyFrameWork:
     settings: Mapping[str, Any]
     pictures: PictureSettings
     scorer: Scorer | None
-    remote: RemotePermission
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = None if self.model is None else loaded_in(shard, self.model, self.device)

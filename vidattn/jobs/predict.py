@@ -31,7 +31,7 @@ from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable, open_video_or_picture
 from vidattn.video.sources.addresses import AllowRemote
-from vidattn.video.sources.permission import RemotePermission, permission_of
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 RECORD, TABLE, PAGE = "predictions.json", "predictions.csv", "predictions.html"
 _DEFAULTS = PredictionSettings()
@@ -194,7 +194,7 @@ class _Prediction:
     decoder: str
     salvage: bool
     settings: PredictionSettings
-    remote: RemotePermission
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(
         self, groups: Iterable[Group], shard: Shard

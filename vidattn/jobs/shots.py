@@ -25,7 +25,7 @@ from vidattn.video import open_video
 from vidattn.video.excerpts import frame_edges, laid_out, write_excerpts
 from vidattn.video.opening import check_decoder, check_salvageable
 from vidattn.video.sources.addresses import AllowRemote, as_source
-from vidattn.video.sources.permission import RemotePermission, permission_of
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 from vidattn.video.sources.source import VideoSource
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class _ShotWork:
     network: _NetworkOfWork
     decoder: str
     salvage: bool
-    remote: RemotePermission
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         detector = self.network.in_process(shard)

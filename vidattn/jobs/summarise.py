@@ -23,7 +23,7 @@ from vidattn.video import open_video
 from vidattn.video.excerpts import frame_edges, laid_out, write_excerpts
 from vidattn.video.opening import check_decoder, check_salvageable
 from vidattn.video.sources.addresses import AllowRemote
-from vidattn.video.sources.permission import RemotePermission, permission_of
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 RECORD, FILM, TABLE, FRAMES = "summaries.json", "summary.mp4", "parts.csv", "frames.json"
 FILES = r"summary\.mp4|parts\.csv|frames\.json"
@@ -158,7 +158,7 @@ class _SummaryWork:
     budget: str | float
     decoder: str
     salvage: bool
-    remote: RemotePermission
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         for [number] in groups:

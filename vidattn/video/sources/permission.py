@@ -89,6 +89,9 @@ class RemotePermission:
         return place_of(urlsplit(url)) in self.places
 
 
+NOTHING_REMOTE = RemotePermission()
+
+
 def place_of(url: SplitResult) -> tuple[str, str]:
     """Scheme, and server or bucket."""
     if url.scheme not in _STANDARD_PORTS:
