@@ -100,7 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
         serving.requests.sent += len(body[:cut])
 
 
-class _Listening(ThreadingHTTPServer):
+class Listening(ThreadingHTTPServer):
+    """Takes requests in threads."""
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of clients that hang up."""
 
@@ -112,7 +114,7 @@ def served(files: dict[str, bytes]) -> Iterator[Server]:
     class Handler(_Handler):
         pass
 
-    with _Listening(("127.0.0.1", 0), Handler) as listening:
+    with Listening(("127.0.0.1", 0), Handler) as listening:
         Handler.serving = Server(f"http://127.0.0.1:{listening.server_port}", files)
         thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)
         thread.start()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 
 from tests.video.sources import serving
+from tests.video.sources.films import noise
 from tests.video.sources.serving import Server, served
 from vidattn import extract_keyframes
 from vidattn.errors import (
@@ -19,6 +20,7 @@ from vidattn.errors import (
     DecodeError,
     InputOutputError,
     LimitError,
+    MissingLibraryError,
     NotAVideoError,
     UnsafePathError,
     VideoNotFoundError,
@@ -50,19 +52,6 @@ def server(films: Films) -> Iterator[Server]:
     }
     with served(files) as found:
         yield found
-
-
-def noise(path: Path) -> bytes:
-    """6 s of noise, a key frame each second, in 5 MB."""
-    generator = np.random.default_rng(0)
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("mpeg4", rate=25, options={"g": "25", "bf": "0"})
-        stream.height, stream.width, stream.bit_rate = 192, 192, 15_000_000
-        for _ in range(150):
-            picture = generator.integers(0, 255, (192, 192, 3), dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -386,3 +375,20 @@ def test_what_may_be_named() -> None:
 def test_public_addresses(address: str, public: bool) -> None:
     """IANA's registries of special-purpose addresses (RFC 6890)."""
     assert is_public(address) is public
+
+
+def test_stores_need_their_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("fsspec", "fsspec.core"):
+        monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(
+        MissingLibraryError, match=r"fsspec is needed; .*`pip install 'vidattn\[remote\]'"
+    ):
+        open_video("s3://films/a.mp4", allow_remote=("s3",))
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://films/a::http://10.0.0.1/b.mp4", "simplecache::s3://films/a.mp4"]
+)
+def test_an_address_within_an_address_is_refused(address: str) -> None:
+    with pytest.raises(UnsafePathError):
+        open_video(address, allow_remote=("s3", "http", "https"))

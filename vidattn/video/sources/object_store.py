@@ -66,12 +66,14 @@ class StoredFile:
 
     def _part(self, size: int, version: str | None, start: int, end: int) -> bytes:
         system, path = self._system()
-        with self._lock:
-            if self._handle is None:
-                self._handle = system.open(path, "rb", block_size=BLOCK_BYTES, cache_type="none")
-            handle, self._handle = self._handle, None  # one that fails is not used again
-            handle.seek(start)
-            data: bytes = handle.read(end - start)
+        with self._lock:  # not for longer: a request may be left behind that never ends
+            handle, self._handle = self._handle, None
+        if handle is None:
+            # A handle of S3 asks for the version that it has found, and no other.
+            handle = system.open(path, "rb", block_size=BLOCK_BYTES, cache_type="none")
+        handle.seek(start)
+        data: bytes = handle.read(end - start)
+        with self._lock:  # one that fails is not used again
             self._handle = handle
         details = getattr(handle, "details", None)
         if self._scheme not in _CHECKS_VERSION or not isinstance(details, Mapping):
@@ -130,7 +132,7 @@ def file_system(url: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise MissingLibraryError(
-            f"{url}: the library fsspec is needed; install it with `pip install vidattn[remote]`"
+            f"{url}: the library fsspec is needed; install it with `pip install 'vidattn[remote]'`"
         ) from error
     scheme = urlsplit(url).scheme
     settings: dict[str, Any] = {}
@@ -139,13 +141,13 @@ def file_system(url: str) -> tuple[Any, str]:
         settings["config_kwargs"] = {
             "connect_timeout": attempts.STALL_SECONDS,
             "read_timeout": attempts.STALL_SECONDS,
-            "retries": {"max_attempts": 1},
+            "retries": {"total_max_attempts": 1},
         }
     try:
         system, path = url_to_fs(url, **settings)
     except ImportError as error:
         raise MissingLibraryError(
-            f"{url}: {error}; `pip install vidattn[remote]` installs what reads s3:// and gs://"
+            f"{url}: {error}; `pip install 'vidattn[remote]'` installs what reads s3:// and gs://"
         ) from error
     except ValueError as error:
         raise ArgumentError(f"{url}: {error}") from error
