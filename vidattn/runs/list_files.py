@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from vidattn.files import read_utf8
 
 # Names of the column that says where a video is; the first one that is there counts.
 COLUMNS = ("path", "video", "url")
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 def listed_names(path: Path) -> Iterator[tuple[int, str]]:
@@ -39,7 +41,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, str]]:
-    rows = csv.reader(io.StringIO(read_utf8(path), newline=""), strict=True)
+    text = read_utf8(path)
+    # One line after the other: of a long list, a copy of the whole text would be large.
+    rows = csv.reader((line[0] for line in _LINE.finditer(text)), strict=True)
     line = 1
     try:
         header = [cell.strip() for cell in next(rows, [])]

@@ -43,7 +43,8 @@ def _listed_videos(
         if (several := _several(each, permission)) is not None:
             yield from several
         elif is_remote(each):
-            yield str(as_source(each, permission))
+            permission.check(local_part(each))
+            yield each
         elif Path(local_part(each)).exists():
             yield each if os.fspath(each) != local_part(each) else path
         else:
@@ -119,14 +120,14 @@ def _each_once(videos: Iterable[str | Path]) -> Iterator[str | Path]:
     seen: set[str] = set()
     folders: dict[str, str] = {}
     for video in videos:
-        folder, name = os.path.split(os.fspath(video).rstrip("/"))
-        if is_remote(video):
-            folders[folder] = folder
-        if folder not in folders:
-            folders[folder] = os.path.realpath(folder)
-        place = os.path.join(folders[folder], name)
-        if name in ("", ".", ".."):
-            place = os.path.realpath(video)
+        place = os.fspath(video)
+        if not is_remote(place):
+            folder, name = os.path.split(place.rstrip("/"))
+            if folder not in folders:
+                folders[folder] = os.path.realpath(folder)
+            place = os.path.join(folders[folder], name)
+            if name in ("", ".", ".."):
+                place = os.path.realpath(video)
         if place not in seen:
             seen.add(place)
             yield video
@@ -145,9 +146,10 @@ def _listed(path: Path, permission: RemotePermission) -> Iterator[str | Path]:
             raise AnnotationError(path, line, f"NUL character in the path {name!r}")
         if is_remote(name.strip()):
             try:
-                yield str(as_source(name.strip(), permission))
+                permission.check(local_part(name.strip()))
             except UnsafePathError as error:
                 raise AnnotationError(path, line, str(error)) from error
+            yield name.strip()
             continue
         exact, stripped = path.parent / name, path.parent / name.strip()
         video = exact if exact.exists() else stripped
