@@ -19,7 +19,7 @@ from vidattn.errors import UnsafePathError
 from vidattn.heartbeat import beat
 from vidattn.video.sources import attempts
 from vidattn.video.sources.attempts import TroubleError
-from vidattn.video.sources.permission import OPTION, RemotePermission, is_public
+from vidattn.video.sources.permission import RemotePermission, how_to_allow, is_public
 
 _REDIRECTS = 5
 _PIECE_BYTES = 2**16
@@ -131,8 +131,7 @@ def _private(url: str, address: str) -> UnsafePathError:
     place = f"{parts.scheme}://{parts.netloc}"
     return UnsafePathError(
         url,
-        f"its server has the address {address} of a private network; {OPTION} {place} "
-        f'(in Python allow_remote=("{place}",)) allows to read it',
+        f"its server has the address {address} of a private network; {how_to_allow(place)}",
     )
 
 

@@ -74,8 +74,7 @@ class RemotePermission:
         if parts.scheme not in self.schemes and place_of(parts) not in self.places:
             raise UnsafePathError(
                 url,
-                f"a file on a server; {OPTION} {parts.scheme} (in Python "
-                f'allow_remote=("{parts.scheme}",)) allows to read it',
+                f"a file on a server; {how_to_allow(parts.scheme)}",
             )
         if (
             parts.scheme not in _STANDARD_PORTS and "::" in url
@@ -87,6 +86,14 @@ class RemotePermission:
     def names(self, url: str) -> bool:
         """Whether the very server or bucket of an address was named."""
         return place_of(urlsplit(url)) in self.places
+
+
+def how_to_allow(name: str) -> str:
+    """What a person has to say so that a server may be read."""
+    return (
+        f'{OPTION} {name} allows to read it (in Python allow_remote=("{name}",), in the '
+        f"configuration of a training data.allow_remote: [{name}])"
+    )
 
 
 NOTHING_REMOTE = RemotePermission()
