@@ -14,6 +14,7 @@ from vidattn import selection
 from vidattn.errors import ArgumentError
 from vidattn.selection.sketch import Sketcher
 from vidattn.selection.summaries import LONGEST_PART_SECONDS, choose_parts, shot_parts
+from vidattn.threads import one_thread_for_numpy
 from vidattn.video import VideoReader, open_video
 from vidattn.video.excerpts import frame_edges
 
@@ -139,7 +140,7 @@ def summarise(
         VideoError: the film cannot be used.
     """
     budget_seconds(budget, 1.0)  # before the film is read
-    with open_video(path, decoder=decoder, salvage=salvage) as reader:
+    with open_video(path, decoder=decoder, salvage=salvage) as reader, one_thread_for_numpy():
         return choose_summary(reader, budget)
 
 
