@@ -15,6 +15,7 @@ from vidattn.inference.keyframe_scores import choose_by_scores
 from vidattn.inference.keyframe_settings import COUNT, KeyFrameSettings, wanted_frames
 from vidattn.inference.scorers.named import named_scorer
 from vidattn.inference.scorers.scorer import Scorer, score_name
+from vidattn.threads import one_thread_for_numpy
 from vidattn.video import VideoReader, open_video
 from vidattn.video.sources.addresses import AllowRemote, VideoLike
 from vidattn.video.span import ReaderSpan
@@ -157,7 +158,8 @@ def _by_coverage(reader: VideoReader, settings: KeyFrameSettings) -> KeyFrames:
     from vidattn.inference.keyframe_coverage import choose_by_coverage
 
     usable = _usable(reader)
-    choice = choose_by_coverage(reader, usable, settings)
+    with one_thread_for_numpy():
+        choice = choose_by_coverage(reader, usable, settings)
     remarks = [*_remarks(reader, settings, len(usable), len(choice.picks.kept)), *choice.remarks]
     details = _details(reader, remarks, "coverage") | {"shots": choice.picks.shot_count or None}
     first = _first_frame(reader)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from vidattn import models
 from vidattn.arrays import FloatArray, at_least
 from vidattn.errors import VideoError
-from vidattn.inference.clip_runner import ClipRunner
+from vidattn.inference.clip_runner import ClipRunner, WindowRun
 from vidattn.inference.predictions import PredictedStep, RecognitionPrediction, ranked
 from vidattn.inference.timeline import Timeline, check_step
 from vidattn.inference.windows import (
@@ -98,11 +98,11 @@ class RecognitionPredictor(LoadedRecogniser):
             if isinstance(video, VideoReader)
             else open_video_or_picture(video, decoder, salvage=salvage, allow_remote=allow_remote)
         )
-        with opened as reader:
-            run = predicted(self, reader, settings)
+        with opened as reader, closing(begin_prediction(self, reader, settings)) as run:
+            shares = run.shares()
             while True:
                 try:
-                    next(run)
+                    next(shares)
                 except StopIteration as finished:
                     found: RecognitionPrediction = finished.value
                     return found
@@ -126,16 +126,51 @@ def load(
     return RecognitionPredictor(loaded.recogniser, loaded.clip, loaded.path, loaded.digest)
 
 
-def predicted(
+@dataclass(frozen=True, eq=False)
+class PredictionRun:
+    """What is in one video, and when, to be computed; from `begin_prediction`."""
+
+    loaded: LoadedRecogniser
+    reader: VideoReader
+    settings: PredictionSettings
+    run: WindowRun[FloatArray]
+    window_count: int
+
+    def shares(self) -> Generator[float, None, RecognitionPrediction]:
+        """Compute it.
+
+        Yields:
+            the share of the video that was looked at since, in (0, 1]; in all they sum to 1.
+
+        Returns:
+            the prediction.
+        """
+        ends = frame_ends(self.reader)
+        start = float(self.reader.frame_times.seconds[0])
+        every = self.settings.every_seconds
+        timeline = Timeline(start, float(ends[-1]), every, len(self.loaded))
+        for batch in self.run:
+            if not np.isfinite(batch.output).all():
+                reason = "the network's class probabilities are not finite"
+                raise VideoError(self.reader.path, reason)
+            for own, seconds, values in zip(
+                batch.indices, batch.seconds, batch.output, strict=True
+            ):
+                timeline.add(float(seconds[0]), float(ends[own[-1]]), values)
+            yield len(batch) / self.window_count
+        return _prediction(self.loaded, self.reader, timeline, self.settings)
+
+    def close(self) -> None:
+        """Wait until nothing of the video is being read."""
+        self.run.close()
+
+
+def begin_prediction(
     loaded: LoadedRecogniser, reader: VideoReader, settings: PredictionSettings
-) -> Generator[float, None, RecognitionPrediction]:
-    """What is in an open video, and when; see `RecognitionPredictor.predict`.
+) -> PredictionRun:
+    """Begin to decode an open video; see `RecognitionPredictor.predict`.
 
-    Yields:
-        the share of the video that was looked at since, in (0, 1]; in all they sum to 1.
-
-    Returns:
-        the prediction.
+    What is returned is closed before the video.
     """
 
     def probabilities(clips: Tensor, valid: Tensor) -> FloatArray:
@@ -144,19 +179,11 @@ def predicted(
         own: FloatArray = found.double().cpu().numpy()
         return own
 
-    runner = ClipRunner(loaded, probabilities, batch_size=settings.batch_size)
+    runner = ClipRunner(loaded, probabilities, batch_size=settings.batch_size, reads_ahead=True)
     spacing = window_spacing(loaded.clip, reader, window_seconds=settings.window_seconds)
     indices, valid = spacing.windows()
-    ends = frame_ends(reader)
-    start = float(reader.frame_times.seconds[0])
-    timeline = Timeline(start, float(ends[-1]), settings.every_seconds, len(loaded))
-    for batch in runner.windows(reader, indices, valid):
-        if not np.isfinite(batch.output).all():
-            raise VideoError(reader.path, "the network's class probabilities are not finite")
-        for own, seconds, values in zip(batch.indices, batch.seconds, batch.output, strict=True):
-            timeline.add(float(seconds[0]), float(ends[own[-1]]), values)
-        yield len(batch) / len(indices)
-    return _prediction(loaded, reader, timeline, settings)
+    run = runner.windows(reader, indices, valid)
+    return PredictionRun(loaded, reader, settings, run, len(indices))
 
 
 def _prediction(

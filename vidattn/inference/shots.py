@@ -13,6 +13,7 @@ from vidattn.naming import choose
 from vidattn.notebook import html_table
 from vidattn.selection import Transition
 from vidattn.selection.transitions import TransitionKind
+from vidattn.threads import each_in_one_thread
 from vidattn.video import VideoReader, open_video
 from vidattn.video.sources.addresses import AllowRemote, VideoLike
 
@@ -205,7 +206,7 @@ def _transitions(reader: VideoReader, network: TransNetDetector | None) -> Itera
         yield from network.transitions(reader)
         return
     with glance_at(reader, frames_at_once=64, short_side=SHORT_SIDE) as (pictures, glance):
-        yield from selection.find_transitions(pictures, glance)
+        yield from each_in_one_thread(selection.find_transitions(pictures, glance))
 
 
 def _shots(reader: VideoReader, transitions: Iterable[Transition]) -> Iterator[Shot]:

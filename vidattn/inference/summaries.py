@@ -13,6 +13,7 @@ from vidattn import selection
 from vidattn.errors import ArgumentError
 from vidattn.selection.sketch import Sketcher
 from vidattn.selection.summaries import LONGEST_PART_SECONDS, choose_parts, shot_parts
+from vidattn.threads import one_thread_for_numpy
 from vidattn.video import VideoReader, open_video
 from vidattn.video.excerpts import frame_edges
 from vidattn.video.sources.addresses import AllowRemote, VideoLike
@@ -144,7 +145,8 @@ def summarise(
         VideoError: the film cannot be used.
     """
     budget_seconds(budget, 1.0)  # before the film is read
-    with open_video(video, decoder, salvage=salvage, allow_remote=allow_remote) as reader:
+    opened = open_video(video, decoder, salvage=salvage, allow_remote=allow_remote)
+    with opened as reader, one_thread_for_numpy():
         return choose_summary(reader, budget)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,7 +10,8 @@ import numpy as np
 
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import written_whole
-from vidattn.inference.features import FeatureExtractor, WindowFeatures
+from vidattn.inference.features import FeatureExtractor, FeatureRun, WindowFeatures
+from vidattn.inference.reading_ahead import begun_ahead
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
@@ -191,25 +193,32 @@ class _FeatureWork:
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = loaded_in(shard, self.model, self.device)
         extractor = FeatureExtractor(loaded, **self.settings)
-        for [number] in groups:
-            yield {number: self._one(extractor, number)}
 
-    def _one(self, extractor: FeatureExtractor, number: int) -> Record:
+        def begin(number: int, stack: ExitStack) -> FeatureRun:
+            opened = open_video(self.paths[number], self.decoder, allow_remote=self.remote)
+            reader = stack.enter_context(opened)
+            return stack.enter_context(closing(extractor.begin(reader)))
+
+        ahead = extractor.runner.reads_ahead
+        for number, run in begun_ahead((each for [each] in groups), begin, ahead=ahead):
+            yield {number: self._one(run, number)}
+
+    def _one(self, run: FeatureRun | Exception, number: int) -> Record:
         try:
-            path = self.paths[number]
-            with open_video(path, self.decoder, allow_remote=self.remote) as reader:
-                found = extractor.features(reader)
-                record = {
-                    "windows": len(found.features),
-                    "fps": reader.fps,
-                    "duration_seconds": reader.duration_seconds,
-                }
+            if isinstance(run, Exception):
+                raise run
+            found = run.finish()
         except VideoError as error:
             return failed(error)
         if not np.isfinite(found.features).all():
             return failure(VideoError.__name__, "the network's features are not finite")
         name = self.names[number]
         _save(self.folder / name, found)
+        record = {
+            "windows": len(found.features),
+            "fps": run.reader.fps,
+            "duration_seconds": run.reader.duration_seconds,
+        }
         return record | {"files": {name: (self.folder / name).stat().st_size}}
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_csv
 from vidattn.inference.predictions import RecognitionPrediction
-from vidattn.inference.predictor import PredictionSettings, predicted
+from vidattn.inference.predictor import PredictionRun, PredictionSettings, begin_prediction
+from vidattn.inference.reading_ahead import begun_ahead, is_worth_it
 from vidattn.inference.windows import check_window
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.failures import failed, is_failure
@@ -200,15 +202,24 @@ class _Prediction:
         self, groups: Iterable[Group], shard: Shard
     ) -> Iterator[Mapping[int, Record] | float]:
         loaded = loaded_in(shard, self.model, self.device)
-        for [number] in groups:
-            try:
-                with open_video_or_picture(
+
+        def begin(number: int, stack: ExitStack) -> PredictionRun:
+            reader = stack.enter_context(
+                open_video_or_picture(
                     self.videos[number],
                     self.decoder,
                     salvage=self.salvage,
                     allow_remote=self.remote,
-                ) as reader:
-                    found = yield from predicted(loaded, reader, self.settings)
+                )
+            )
+            return stack.enter_context(closing(begin_prediction(loaded, reader, self.settings)))
+
+        ahead = is_worth_it(next(loaded.recogniser.parameters()).device)
+        for number, run in begun_ahead((each for [each] in groups), begin, ahead=ahead):
+            try:
+                if isinstance(run, Exception):
+                    raise run
+                found = yield from run.shares()
                 record = found.to_json()
             except VideoError as error:
                 record = failed(error)
