@@ -1,7 +1,8 @@
 """Connections to HTTP servers that go to addresses which may be read only.
 
 Every connection and every redirect is checked: a public address must not lead into the private
-network of the machine (server-side request forgery).
+network of the machine (server-side request forgery). fsspec's HTTP has no such check, and does not
+notice that a file has changed between two requests; so HTTP is read by the standard library.
 """
 
 from __future__ import annotations
