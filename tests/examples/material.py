@@ -124,10 +124,10 @@ def write_list(path: Path) -> None:
     path.write_text("another.mp4\n")
 
 
-def write_shard(path: Path) -> None:
+def write_shard(path: Path, films: str = "videos") -> None:
     """A tar file of the films in `videos/`, with their classes as WebDataset has them."""
     with tarfile.open(path, "w") as archive:
-        for film in sorted((path.parent / "videos").iterdir()):
+        for film in sorted((path.parent / films).iterdir()):
             label = f"{film.stem[:-1]}\n".encode()
             archive.add(film, film.name)
             member = tarfile.TarInfo(f"{film.stem}.cls")
@@ -138,8 +138,7 @@ def write_shard(path: Path) -> None:
 def write_shards(folder: Path) -> None:
     """A folder with one such tar file."""
     folder.mkdir()
-    write_shard(folder.parent / "shard.tar")
-    (folder.parent / "shard.tar").rename(folder / "000.tar")
+    write_shard(folder / "000.tar", "../videos")
 
 
 def write_actions(path: Path) -> None:
