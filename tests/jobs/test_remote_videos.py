@@ -14,7 +14,8 @@ import vidattn
 from tests.video.sources import serving
 from tests.video.sources.serving import Server, served
 from vidattn.cli.entry import main
-from vidattn.errors import UndoneError
+from vidattn.errors import ArgumentError, UndoneError
+from vidattn.jobs import index_videos
 from vidattn.video.sources import attempts
 
 # Command -> its arguments, where {list} is a list of videos, and the file that it writes.
@@ -206,3 +207,20 @@ def test_a_file_that_changes_while_it_is_read_is_recorded(server: Server, tmp_pa
     assert failure.error == "DecodeError"
     assert "changed" in failure.reason
     assert not list((tmp_path / "out").glob("**/0/*"))
+
+
+def test_a_report_is_no_word_on_what_a_server_has_now(
+    server: Server, films: Path, tmp_path: Path
+) -> None:
+    report, given = tmp_path / "health.json", [server.url("films/0.mp4"), str(films / "1.mp4")]
+    settings: dict[str, Any] = {"report": report, "processes": 0, "progress": False}
+    settings["allow_remote"] = (server.address,)
+    found = index_videos(given, **settings)
+    assert found is not None
+    before = found.videos[0].metadata.frame_count
+    server.files["films/0.mp4"] = server.files["films/2.mp4"]
+    found = index_videos(given, **settings)
+    assert found is not None
+    assert (before, found.videos[0].metadata.frame_count) == (12, 20)
+    with pytest.raises(ArgumentError, match=r"holds 1 videos that are not given now.*films/0\.mp4"):
+        index_videos(given[1:], **settings)

@@ -260,9 +260,9 @@ def write_form(path: Path, form: str, found: Shots) -> None:
         )
         for each in found
     ]
-    video = Path(found.video)
+    video = found.video
     if form == "chapters":
-        write_text(path, chapters(video.name, segments))
+        write_text(path, chapters(Path(video).name, segments))
     elif form == "fcpxml":
         write_text(path, final_cut(video, found.fps, found.size, segments))
     else:
