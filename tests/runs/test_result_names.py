@@ -24,7 +24,7 @@ DEVICES = ["CON", "prn", "aux", "NUL", "com1", "LPT9", "con.tar", "COM¹"]
         ["a:b", "a?b", "a*b", 'a"b', "a|b", "a<b", "a\\b", "a\nb"],
         ["caf\udce9", "caf\udce8"],
         [".hidden", "._a", "...", ".vidattn-run", ".partial-0123"],
-        ["keyframes.json", "features.json", "contact_sheet.png", "frame_000001.png", "x.npz"],
+        ["keyframes.json", "contact_sheet.jpg", "contact_sheet.png", "frame_000001.png", "x.npz"],
         ["unfinished", "evaluation.json", "-rf", "~", "ß", "SS"],
     ],
 )
@@ -44,7 +44,7 @@ def test_result_names_are_safe_everywhere_and_all_different(
             assert not part.startswith((".", " "))
             assert not set(part) & set('<>:"\\|?*\n')
             assert part.split(".")[0].upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT9"}
-            assert part.lower() not in ("keyframes.json", "features.json", "contact_sheet.png")
+            assert part.lower() not in ("keyframes.json", "contact_sheet.jpg", "contact_sheet.png")
             assert not part.lower().startswith("frame_") or not part.lower().endswith(".png")
             assert len(f"{part}.npz".encode()) <= 255 - len(".partial-0123456789abcdef")
     assert not {f"{name}.npz" for name in found} & {name.split("/")[0] for name in found}

@@ -188,7 +188,7 @@ def test_a_film_with_the_longest_name_gets_its_pictures(
     write_flash: Callable[..., Path], tmp_path: Path
 ) -> None:
     film = write_flash("a.mp4", frame_count=5)
-    names = ["n" * 251 + ".mp4", "CON.mp4", "unfinished.mp4", "contact_sheet.png.mp4"]
+    names = ["n" * 251 + ".mp4", "CON.mp4", "unfinished.mp4", "contact_sheet.jpg.mp4"]
     videos = [film.rename(tmp_path / names[0])]
     for name in names[1:]:
         (tmp_path / name).write_bytes(videos[0].read_bytes())
@@ -196,7 +196,7 @@ def test_a_film_with_the_longest_name_gets_its_pictures(
     found = vidattn.write_keyframes(videos, tmp_path / "out", count=1)
     assert found is not None
     assert not found.failures
-    assert len(list((tmp_path / "out").rglob("contact_sheet.png"))) == 4
+    assert len(list((tmp_path / "out").rglob("contact_sheet.jpg"))) == 4
 
 
 @pytest.mark.parametrize("lists", [listed_videos, videos_and_folders])

@@ -30,7 +30,7 @@ HELP = "extract key frames, and with a model also key regions"
 
 EPILOG = """\
 Writes to the output folder: keyframes.json and keyframes.csv, and a folder for each video with the
-key frames, named after their times, and contact_sheet.png. The JSON says why each frame was kept;
+key frames, named after their times, and contact_sheet.jpg. The JSON says why each frame was kept;
 with --explain also why others were dropped. After an interruption, the same command resumes the
 run. If a video cannot be read, it is listed under "failures", the others are still processed, and
 the exit code is 1.

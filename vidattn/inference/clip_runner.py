@@ -14,6 +14,7 @@ from torch import Tensor
 from vidattn.arrays import at_least
 from vidattn.data import EvaluationTransform
 from vidattn.data.framing import fit, square_crop
+from vidattn.inference.overlap import OverlappingFrames
 from vidattn.inference.reading_ahead import ReadingAhead, is_worth_it
 from vidattn.models import LoadedRecogniser
 from vidattn.models.locate import Locator
@@ -125,9 +126,7 @@ class ClipRunner(Generic[Output]):
         Raises:
             VideoError: a frame cannot be decoded. It is raised when its batch is asked for.
         """
-        starts = range(0, len(indices), self.batch_size)
-        parts = [slice(start, start + self.batch_size) for start in starts]
-        read = (self._read(reader, indices[part], valid[part]) for part in parts)
+        read = self._read(reader, indices, valid)
         return WindowRun(self._window_batch, ReadingAhead(read) if self.reads_ahead else read)
 
     def clips(self, pixels: Tensor, valid: Tensor) -> Iterator[Output]:
@@ -144,17 +143,28 @@ class ClipRunner(Generic[Output]):
 
     def _read(
         self, reader: VideoReader, indices: NDArray[np.int64], valid: NDArray[np.bool_]
+    ) -> Iterator[_ReadWindows]:
+        source = OverlappingFrames(reader, self.loaded.clip.short_side)
+        for start in range(0, len(indices), self.batch_size):
+            end = start + self.batch_size
+            own, following = indices[start:end], indices[end : end + self.batch_size]
+            # Windows overlap: a frame that several of them show is decoded once.
+            unique, places = np.unique(own, return_inverse=True)
+            frames = source.take(unique, following)
+            yield self._windows_of(
+                frames, own, places.reshape(own.shape), valid[start:end], reader.path
+            )
+
+    def _windows_of(
+        self,
+        frames: Frames,
+        indices: NDArray[np.int64],
+        places: NDArray[np.int64],
+        valid: NDArray[np.bool_],
+        path: str,
     ) -> _ReadWindows:
-        # Windows overlap: a frame that several of them show is decoded once.
-        unique, places = np.unique(indices, return_inverse=True)
-        places = places.reshape(indices.shape)
         clip = self.loaded.clip
-        frames = fit(
-            reader.frames_at(unique.tolist(), short_side=clip.short_side),
-            clip.short_side,
-            clip.aspect,
-            reader.path,
-        )
+        frames = fit(frames, clip.short_side, clip.aspect, path)
         shown, geometry = self._shown(frames)
         # (N, T, H, W, 3) storage seen as (N, 3, T, H, W): channels_last_3d.
         rows = shown.permute(0, 2, 3, 1)[torch.from_numpy(places)]

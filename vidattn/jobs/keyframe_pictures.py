@@ -19,14 +19,14 @@ from vidattn.naming import choose
 from vidattn.video.sources.addresses import VideoLike
 
 SHEET_TILE_WIDTH = 320
-SHEET_FILE = "contact_sheet.png"
+SHEET_FILE = "contact_sheet.jpg"
 # Most pictures on it.
 SHEET_TILES = 100
 # Name of a format -> ending of its files.
 FORMATS = {"jpeg": ".jpg", "webp": ".webp", "png": ".png"}
 # Names of all that is written for one video.
 PICTURES = (
-    r"frame_\d+(_-?\d+-\d\d-\d\d\.\d{3})?\.(jpg|webp|png)|poster\.(jpg|webp|png)|contact_sheet\.png|"
+    r"frame_\d+(_-?\d+-\d\d-\d\d\.\d{3})?\.(jpg|webp|png)|poster\.(jpg|webp|png)|contact_sheet\.(jpg|png)|"
     r"scores\.csv"
 )
 COLUMNS = ("video", "frame_index", "seconds", "shot", "score", "scored_by", "reason", "flaw",
@@ -168,7 +168,7 @@ def contact_sheet(
     title: str | None = None,
     tile_width: int = SHEET_TILE_WIDTH,
 ) -> bytes:
-    """PNG of all key frames with their times, scores and regions.
+    """JPEG of all key frames with their times, scores and regions.
 
     Args:
         pixels: uint8 (H, W, 3) each, the frames at full resolution or smaller.
@@ -186,4 +186,6 @@ def contact_sheet(
         for frame, picture in zip(found.frames, pixels, strict=True)
     ]
     title = Path(found.path).name if title is None else title
-    return report.encode_image(report.draw_contact_sheet(tiles, title=title, tile_width=tile_width))
+    sheet = report.draw_contact_sheet(tiles, title=title, tile_width=tile_width)
+    # A PNG of photographs takes as long as finding the key frames of a short film.
+    return report.encode_image(sheet, "jpeg")

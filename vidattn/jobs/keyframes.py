@@ -130,7 +130,7 @@ def write_keyframes(
 ) -> KeyFrameResult | StoredResult | None:
     """Extract the key frames of videos and write them to files.
 
-    In `output`: a folder for each video with its frames and `contact_sheet.png`, and
+    In `output`: a folder for each video with its frames and `contact_sheet.jpg`, and
     `keyframes.json` and `keyframes.csv` over all; below `output` folders are named like the
     videos below the folder they share. Videos that cannot be read are recorded
     there and the others go on; if none can be read, nothing is written. A run that was
