@@ -224,3 +224,11 @@ def test_a_report_is_no_word_on_what_a_server_has_now(
     assert (before, found.videos[0].metadata.frame_count) == (12, 20)
     with pytest.raises(ArgumentError, match=r"holds 1 videos that are not given now.*films/0\.mp4"):
         index_videos(given[1:], **settings)
+
+
+def test_explain(server: Server, films: Path, untrained: Path, tmp_path: Path) -> None:
+    for video, place in ((server.url("films/0.mp4"), "there"), (str(films / "0.mp4"), "here")):
+        out = ["--output", str(tmp_path / place), "--frames", "1", "--checkpoint", str(untrained)]
+        assert main(["explain", video, *out, "--allow-remote", server.address]) == 0
+    here, there = ((tmp_path / p / "overlay.png").read_bytes() for p in ("here", "there"))
+    assert here == there
