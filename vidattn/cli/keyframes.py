@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.arguments import (
+    LISTS,
+    add_allow_remote,
     add_decoder,
     add_device,
     add_failures,
@@ -50,7 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "videos",
         nargs="+",
         metavar="VIDEO",
-        help="video, folder of videos or of images, or .txt list",
+        help=f"video, folder of videos or of images, {LISTS}",
     )
     add_output(parser)
     add_overwrite(parser)
@@ -68,6 +70,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_failures(parser)
     add_decoder(parser)
     add_salvage(parser)
+    add_allow_remote(parser)
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -220,6 +223,7 @@ def run(parsed: argparse.Namespace) -> int:
         regions=parsed.regions,
         decoder=parsed.decoder,
         salvage=parsed.salvage,
+        allow_remote=parsed.allow_remote,
         device=parsed.device,
         processes=parsed.processes,
         threads=parsed.threads,
