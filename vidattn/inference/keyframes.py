@@ -132,7 +132,8 @@ def extract_keyframes(
     if own is not None:
         settings.check_for_scorer(score_name(own))
     by_coverage = own is None and settings.chooses_by_coverage(with_model=checkpoint is not None)
-    with open_video(video, decoder, salvage=salvage, allow_remote=allow_remote) as film:
+    opened = open_video(video, decoder, salvage=salvage, allow_remote=allow_remote)
+    with opened as film, one_thread_for_numpy():
         reader: VideoReader = film
         if start_seconds is not None or end_seconds is not None:
             reader = ReaderSpan(film, start_seconds, end_seconds)
@@ -158,8 +159,7 @@ def _by_coverage(reader: VideoReader, settings: KeyFrameSettings) -> KeyFrames:
     from vidattn.inference.keyframe_coverage import choose_by_coverage
 
     usable = _usable(reader)
-    with one_thread_for_numpy():
-        choice = choose_by_coverage(reader, usable, settings)
+    choice = choose_by_coverage(reader, usable, settings)
     remarks = [*_remarks(reader, settings, len(usable), len(choice.picks.kept)), *choice.remarks]
     details = _details(reader, remarks, "coverage") | {"shots": choice.picks.shot_count or None}
     first = _first_frame(reader)

@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from vidattn.errors import AnnotationError, ArgumentError, VideoError
 from vidattn.files import write_csv, written_together
+from vidattn.inference.keyframe_options import KeyFrameOptions
 from vidattn.inference.keyframe_results import KeyFrame
 from vidattn.inference.keyframe_settings import KeyFrameSettings
 from vidattn.inference.keyframes import extract_keyframes
@@ -126,7 +127,7 @@ def write_keyframes(
     results: str = "json",
     pictures: str = "tar",
     score_table: bool = False,
-    **settings: Any,
+    **settings: Unpack[KeyFrameOptions],
 ) -> KeyFrameResult | StoredResult | None:
     """Extract the key frames of videos and write them to files.
 
