@@ -23,10 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidattn.runs.parts import Parts, SingleVideos
+from vidattn.runs.parquet_results import MANY_PARTS as MANY_STORED
+from vidattn.runs.parquet_results import ParquetFolder
+from vidattn.runs.parts import MANY_PARTS, Parts, SingleVideos
+from vidattn.runs.reading import read_results
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
+from vidattn.runs.stored import finish_stored
 from vidattn.runs.video_lists import list_digest
 from vidattn.runs.work import Group, Record
 
@@ -55,21 +59,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--videos", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--results", choices=("json", "parquet"), default="json")
     parser.add_argument("--folder", type=Path, help="for the run (default: a temporary one)")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
-        print(json.dumps(work(given.folder, given.videos, given.processes)))
+        print(json.dumps(work(given.folder, given.videos, given.processes, given.results)))
         return
     with tempfile.TemporaryDirectory() as temporary:
-        measure(given.folder or Path(temporary), given.videos, given.processes)
+        measure(given.folder or Path(temporary), given.videos, given.processes, given.results)
 
 
-def work(folder: Path, videos: int, processes: int) -> dict[str, Any]:
+def work(folder: Path, videos: int, processes: int, results: str) -> dict[str, Any]:
     """The run in this process; what it took."""
     started = time.perf_counter()
     names = [f"/data/films/{number // 1000:05}/film-{number:09}.mp4" for number in range(videos)]
     output = ResultFolder(folder, "simulate", "simulated.json")
+    if results == "parquet":
+        output = ParquetFolder(folder, "simulate", "simulated.json", videos=videos)
     records = work_through(
         NoWork(),
         SingleVideos(videos),
@@ -82,11 +89,15 @@ def work(folder: Path, videos: int, processes: int) -> dict[str, Any]:
     )
     worked = time.perf_counter()
     assert records is not None
-    wrong = sum(
-        records[number].get("frames") != record_of(number)["frames"] for number in range(videos)
-    )
+    if isinstance(output, ParquetFolder):
+        finish_stored(output, records, {})
+        found: Iterable[Any] = (each.record for each in read_results(folder))
+    else:
+        found = (records[number] for number in range(videos))
+    wrong = sum(record["frames"] != record_of(n)["frames"] for n, record in enumerate(found))
     read = time.perf_counter()
-    output.finish({"videos": videos, "wrong": wrong}, [])
+    if not isinstance(output, ParquetFolder):
+        output.finish({"videos": videos}, [])
     return {
         "seconds": worked - started,
         "reading_seconds": read - worked,
@@ -95,17 +106,18 @@ def work(folder: Path, videos: int, processes: int) -> dict[str, Any]:
     }
 
 
-def measure(folder: Path, videos: int, processes: int) -> None:
+def measure(folder: Path, videos: int, processes: int, results: str) -> None:
     """Start, kill half-way, start again."""
     # Children import the work by its name, which it has not in a script.
     start = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import bench_runs"
     command = [sys.executable, "-c", f"{start}; bench_runs.main()", "--work"]
     command += ["--folder", folder / "out"]
-    command += ["--videos", videos, "--processes", processes]
+    command += ["--videos", videos, "--processes", processes, "--results", results]
     words = list(map(str, command))
     began = time.perf_counter()
     running = subprocess.Popen(words, start_new_session=True)
-    journal, size = folder / "out" / ".vidattn-run", Parts(SingleVideos(videos)).size
+    many = MANY_STORED if results == "parquet" else MANY_PARTS
+    journal, size = folder / "out" / ".vidattn-run", Parts(SingleVideos(videos), many).size
     first = wait_for(lambda: size_of(journal) > 0, running)
     half = wait_for(lambda: done_parts(journal) * size * 2 >= videos, running)
     running.send_signal(signal.SIGKILL)
@@ -122,6 +134,7 @@ def measure(folder: Path, videos: int, processes: int) -> None:
             {
                 "videos": videos,
                 "processes": processes,
+                "results": results,
                 "start_seconds": round(first - began, 2),
                 "restart_seconds": round(restart - again, 2),
                 "milliseconds_a_video": round((half - first) / max(first_half, 1) * 1000, 4),

@@ -40,6 +40,8 @@ OPTIONS = {
 }
 SHARED = (
     "processes",
+    "engine",
+    "address",
     "threads",
     "video_seconds",
     "video_memory",

@@ -104,6 +104,8 @@ def run(parsed: argparse.Namespace) -> int:
         salvage=parsed.salvage,
         device=parsed.device,
         processes=parsed.processes,
+        engine=parsed.engine,
+        address=parsed.address,
         threads=parsed.threads,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,

@@ -11,6 +11,7 @@ from vidattn.inference.predictions import RecognitionPrediction
 from vidattn.inference.predictor import PredictionSettings, predicted
 from vidattn.inference.windows import check_window
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -70,6 +71,8 @@ def write_predictions(
     salvage: bool = False,
     device: str = "cpu",
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     threads: int | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
@@ -92,8 +95,8 @@ def write_predictions(
         checkpoint: a file, or what `vidattn.load` returned.
         every_seconds, top, window_seconds, batch_size, salvage: see
             `RecognitionPredictor.predict`.
-        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -141,6 +144,7 @@ def write_predictions(
         output=results,
         settings=settings | {"videos": list_digest(names)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         imports=NETWORK_MODULES,
         description="predicting",

@@ -10,6 +10,7 @@ from vidattn.files import write_csv, write_text, written_together
 from vidattn.inference.shots import Shots, find_shots
 from vidattn.naming import choose
 from vidattn.report.timelines import TimelineClip, chapters, check_forms, final_cut, timeline
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -60,6 +61,8 @@ def write_shots(
     decoder: str = "pyav",
     salvage: bool = False,
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
     maximum_failures: str | int | None = None,
@@ -80,8 +83,8 @@ def write_shots(
         output: a folder; nothing is written if None.
         formats: of `FORMATS`.
         salvage: read damaged videos too; not with folders of images.
-        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -122,6 +125,7 @@ def write_shots(
         output=results,
         settings=own | {"threads": 1, "versions": versions(decoder), "videos": list_digest(names)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=RunLimits(video_seconds, video_memory, maximum_failures),
         description="finding shots",
         progress=progress and len(names) > 1,
