@@ -16,6 +16,7 @@ from .inference import extract_keyframes as extract_keyframes
 from .inference import find_shots as find_shots
 from .inference import load as load
 from .inference import stream_shots as stream_shots
+from .inference import summarise as summarise
 from .jobs import evaluate as evaluate
 from .jobs import explain as explain
 from .jobs import show as show
@@ -23,6 +24,7 @@ from .jobs import train as train
 from .jobs import write_keyframes as write_keyframes
 from .jobs import write_predictions as write_predictions
 from .jobs import write_shots as write_shots
+from .jobs import write_summaries as write_summaries
 from .runs.reading import read_results as read_results
 from .runs.status import run_status as run_status
 from .video import open_video as open_video

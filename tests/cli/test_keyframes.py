@@ -14,6 +14,7 @@ from PIL import Image
 
 import vidattn
 from vidattn.cli.entry import main
+from vidattn.errors import ArgumentError
 from vidattn.jobs.keyframe_pictures import picture_name
 from vidattn.video import open_video
 
@@ -145,6 +146,13 @@ def test_a_part_that_a_video_has_not_is_that_videos_failure(
         ("--margin nan", "margin"),
         ("--fast --per-shot 1", "fast"),
         ("--fast --checkpoint x.ckpt", "fast"),
+        ("--score attention", "checkpoint"),
+        ("--score differences", "score: unknown name 'differences'; did you mean difference"),
+        ("--class fight", "checkpoint"),
+        ("--query-model folder", "query_model"),
+        ("--uniformity 2", "uniformity"),
+        ("--uniformity 0.5 --per-shot 1", "per_shot"),
+        ("--score random --every 2", "every"),
     ],
 )
 def test_wrong_options_are_one_line_before_anything_is_done(
@@ -155,6 +163,46 @@ def test_wrong_options_are_one_line_before_anything_is_done(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"vidattn: {name}") or f"--{name}" in line
     assert not output.exists()
+
+
+@pytest.mark.parametrize("score", ["difference", "packets", "random", "uniform", "coverage"])
+def test_scores_reach_the_selection_and_the_tables(score: str, film: Path, tmp_path: Path) -> None:
+    options = ["--score", score, "--uniformity", "0.25", "--count", "4", "--score-table"]
+    video = run(film, tmp_path / "out", *options)
+    found = vidattn.extract_keyframes(film, count=4, scorer=score, uniformity=0.25)
+    assert [frame["frame_index"] for frame in video["frames"]] == [
+        frame.frame_index for frame in found.frames
+    ]
+    assert video["score"] == score
+    with open(tmp_path / "out" / video["scores"], newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["score"]) for row in rows] == pytest.approx(found.scores, abs=1e-6)
+    assert "scores" not in run(film, tmp_path / "plain", "--score", score)
+
+
+def test_a_class_by_several_processes(
+    untrained: Path, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["keyframes", str(film), "--checkpoint", str(untrained), "--threads", "1"]
+    records = []
+    for processes in ("0", "1"):
+        output = tmp_path / processes
+        command = [*given, "--class", "bright", "--processes", processes, "--output", str(output)]
+        assert main(command) == 0
+        records.append(json.loads((output / "keyframes.json").read_text()))
+    assert records[0]["videos"] == records[1]["videos"]
+    assert {frame["scored_by"] for frame in records[0]["videos"][0]["frames"]} == {"class"}
+    capsys.readouterr()
+    output = tmp_path / "wrong"
+    assert main([*given, "--class", "brigth", "--output", str(output)]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "vidattn: class: unknown name 'brigth'; did you mean bright?"
+    assert not output.exists()
+
+
+def test_a_run_takes_scores_by_name_only(film: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="scorer: expected the name of a score"):
+        vidattn.write_keyframes([film], tmp_path / "out", scorer=lambda video: [0] * len(video))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from vidattn.errors import ArgumentError
 from vidattn.evaluation.metrics import rank_correlation, summaries
-from vidattn.evaluation.metrics.knapsack import knapsack
 from vidattn.evaluation.scoring import score
+from vidattn.selection.knapsack import knapsack
 
 ITEMS = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 6)), min_size=1, max_size=8)
 NUMBERS = st.lists(st.integers(0, 5), min_size=2, max_size=30)

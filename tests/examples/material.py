@@ -224,6 +224,12 @@ def write_keyframes(path: Path) -> None:
     _run_in(path.parent, ["keyframes", "match.mp4", "--output", path.name, "--count", "2"])
 
 
+def write_parquet_keyframes(path: Path) -> None:
+    """The key frames of a folder, as long lists have them."""
+    output = ["--output", path.name, "--results", "parquet", "--pictures", "rows"]
+    _run_in(path.parent, ["keyframes", "videos/", *output, "--count", "2", "--processes", "0"])
+
+
 def _run_in(folder: Path, arguments: list[str]) -> None:
     import contextlib
 
@@ -258,6 +264,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "features/match.npz": write_features,
     "predictions/predictions.json": write_predictions,
     "keyframes/": write_keyframes,
+    "previews/": write_parquet_keyframes,
     **scored_files.MAKERS,
 }
 REQUIRED: dict[str, list[str]] = {
@@ -274,4 +281,5 @@ REQUIRED: dict[str, list[str]] = {
     "features/match.npz": ["model.ckpt", "match.mp4"],
     "predictions/predictions.json": ["model.ckpt", "videos/"],
     "keyframes/": ["match.mp4"],
+    "previews/": ["videos/"],
 }

@@ -37,6 +37,7 @@ examples:
   vidattn keyframes match.mp4 --output keyframes
   vidattn keyframes match.mp4 --output shots --per-shot 1 --margin 0.2 --format webp --width 640
   vidattn keyframes videos/*.mp4 --output keyframes --checkpoint runs/demo/model.ckpt --count 5
+  vidattn keyframes match.mp4 --output moving --score difference --uniformity 0.5 --score-table
   vidattn keyframes videos/ more.txt --output keyframes --processes 8
   vidattn keyframes videos/ --output frames --results parquet --maximum-failures 5%
 """
@@ -56,9 +57,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--checkpoint",
         type=Path,
-        help="select frames and regions by the attention of this model",
+        help="select frames and regions by the attention of this model (frames by another score "
+        "with --score)",
     )
     _add_choice(parser)
+    _add_score(parser)
     _add_pictures(parser)
     _add_results(parser)
     add_processes(parser)
@@ -99,6 +102,43 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_score(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "score", "What a frame is worth. --per-shot and the like work with coverage only."
+    )
+    group.add_argument(
+        "--score",
+        metavar="NAME",
+        help="attention or class (with --checkpoint), coverage, difference, packets, query, random "
+        "or uniform (default: what --query, --class or --checkpoint says, else coverage)",
+    )
+    group.add_argument(
+        "--uniformity",
+        type=float,
+        metavar="SHARE",
+        help="spread the frames by the score: 0 follows it, 1 is evenly spread (default: take the "
+        "highest scores; coverage has its own choice)",
+    )
+    group.add_argument(
+        "--query", metavar="TEXT", help="frames that go with a sentence; needs --query-model"
+    )
+    group.add_argument(
+        "--query-model",
+        metavar="MODEL",
+        help="folder of a CLIP or SigLIP model, or its name on the Hugging Face hub",
+    )
+    group.add_argument(
+        "--query-seconds",
+        type=float,
+        default=0.5,
+        metavar="SECONDS",
+        help="look at one frame of each so many seconds (default: 0.5)",
+    )
+    group.add_argument(
+        "--class", dest="class_name", metavar="NAME", help="frames where the model sees this class"
+    )
+
+
 def _add_pictures(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("pictures")
     group.add_argument(
@@ -123,6 +163,9 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--explain", action="store_true", help="list dropped candidates in keyframes.json, and why"
     )
+    group.add_argument(
+        "--score-table", action="store_true", help="write scores.csv, the scores over time"
+    )
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
@@ -143,7 +186,8 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Extract, write, and say what came out and which videos cannot be read."""
-    start_children_early(parsed, "vidattn.jobs.keyframes", network=parsed.checkpoint is not None)
+    uses_network = parsed.checkpoint is not None or parsed.query is not None
+    start_children_early(parsed, "vidattn.jobs.keyframes", network=uses_network)
     from vidattn.jobs import write_keyframes
 
     found = write_keyframes(
@@ -151,6 +195,12 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.output,
         count=parsed.count,
         checkpoint=parsed.checkpoint,
+        scorer=parsed.score,
+        uniformity=parsed.uniformity,
+        query=parsed.query,
+        query_model=parsed.query_model,
+        query_seconds=parsed.query_seconds,
+        class_name=parsed.class_name,
         minimum_gap_seconds=parsed.minimum_gap_seconds,
         per_shot=parsed.per_shot,
         margin_seconds=parsed.margin,
@@ -166,6 +216,7 @@ def run(parsed: argparse.Namespace) -> int:
         explain=parsed.explain,
         results=parsed.results,
         pictures=parsed.pictures,
+        score_table=parsed.score_table,
         regions=parsed.regions,
         decoder=parsed.decoder,
         salvage=parsed.salvage,

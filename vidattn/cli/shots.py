@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import (
     add_decoder,
+    add_device,
     add_failures,
     add_json,
     add_overwrite,
@@ -23,7 +24,7 @@ from vidattn.errors import ArgumentError, VideoError
 if TYPE_CHECKING:
     from vidattn.jobs.shots import ShotResult
 
-HELP = "find cuts, dissolves, fades and wipes, without a network"
+HELP = "find cuts, dissolves, fades and wipes"
 
 EPILOG = """\
 Prints the shots. With --output, it also writes shots.json, which `vidattn score shots` reads, and
@@ -32,6 +33,10 @@ a folder for each video. --formats selects the files in it: csv (one row for eac
 need `pip install 'vidattn[timelines]'`. Frames of a gradual transition belong to no shot. If a
 video cannot be read, it is listed under "failures", and the exit code is 1.
 
+The built-in detector needs no network. --detector transnetv2 uses a trained one, which takes much
+longer and does not tell dissolves, fades and wipes apart; it needs
+`pip install 'vidattn[transnetv2]'`.
+
 --stream prints each shot as a line of JSON as soon as it is certain, long before the end of a film
 of hours. It writes no files.
 
@@ -39,6 +44,7 @@ examples:
   vidattn shots match.mp4
   vidattn shots match.mp4 --stream
   vidattn shots videos/ --output shots --formats csv chapters --processes 2
+  vidattn shots match.mp4 --output shots --split
 """
 FORMATS = ("csv", "edl", "fcpxml", "otio", "chapters")
 VIDEOS_IN_FULL = 3
@@ -64,6 +70,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FORMAT",
         help=f"files for each video: {', '.join(FORMATS)} (default: csv)",
     )
+    parser.add_argument(
+        "--split",
+        action="store_true",
+        help="write each shot as an MP4 file, too: exact frames, encoded anew, with sound",
+    )
+    parser.add_argument(
+        "--detector",
+        choices=("built-in", "transnetv2"),
+        default="built-in",
+        metavar="NAME",
+        help="what finds the transitions: built-in or transnetv2 (default: built-in)",
+    )
+    add_device(parser)
     add_overwrite(parser)
     add_processes(parser, threads=False)
     add_failures(parser)
@@ -87,6 +106,9 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.videos,
         parsed.output,
         formats=parsed.formats,
+        split=parsed.split,
+        detector=parsed.detector,
+        device=parsed.device,
         decoder=parsed.decoder,
         salvage=parsed.salvage,
         processes=parsed.processes,
@@ -106,13 +128,20 @@ def _stream(parsed: argparse.Namespace) -> int:
     """Print shots while they are found, in this process."""
     if parsed.output is not None:
         raise ArgumentError("--stream writes no files: expected no --output; leave one of them out")
-    from vidattn.inference import stream_shots
+    from vidattn.inference.shots import loaded_detector, stream_shots
     from vidattn.runs.video_lists import videos_and_folders
 
     failed = False
+    detector = loaded_detector(parsed.detector, parsed.device) or parsed.detector
     for video in videos_and_folders(parsed.videos):
         try:
-            for shot in stream_shots(video, decoder=parsed.decoder, salvage=parsed.salvage):
+            shots = stream_shots(
+                video,
+                detector=detector,
+                decoder=parsed.decoder,
+                salvage=parsed.salvage,
+            )
+            for shot in shots:
                 print_json({"video": str(video)} | vars(shot), indent=None)
                 sys.stdout.flush()
         except VideoError as error:

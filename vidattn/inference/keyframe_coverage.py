@@ -28,6 +28,8 @@ _SKETCH_LIMIT, _ENOUGH, _LONGEST_STEP = 8192, 1024, 8
 _OTHER_SHOT, _LIKE_THE_FIRST = 0.05, 0.015
 # What looks like a dissolve and lasts longer is a slow change, as of a screen that is recorded.
 _LONGEST_TRANSITION_SECONDS = 4.0
+# Text is shown for so long at least.
+_TEXT_SECONDS = 0.8
 # A pick among intra frames may move to one of so many frames behind it.
 _REFINED_FRAMES = 24
 
@@ -151,6 +153,7 @@ def _pick(
         minimum_gap=gap,
         margin=settings.margin_seconds * unit,
         stretch=None if every is None else every * unit,
+        lasting=_TEXT_SECONDS * unit,
         positions=positions[frames],
     )
     kept, dropped = (

@@ -18,9 +18,10 @@ class KeyFrame:
         regions: boxes [x1, y1, x2, y2] in pixels of the video as shown; empty without a model.
         label: the class the model sees in the window around the frame; None without a model.
         probability: of that class.
-        shot: its number, from 1; None with a model, and between two shots.
-        reason: why it was kept, or dropped; "" with a model.
+        shot: its number, from 1; None between two shots, and where shots do not matter.
+        reason: why it was kept, or dropped.
         flaw: what is wrong with it, such as "blurred", if no better frame was left; else "".
+        scored_by: name of the score that it was chosen by, such as "attention".
     """
 
     frame_index: int
@@ -32,6 +33,27 @@ class KeyFrame:
     shot: int | None = None
     reason: str = ""
     flaw: str = ""
+    scored_by: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreCurve:
+    """The scores of the frames of a video that were looked at.
+
+    Attributes:
+        frame_indices: (S,) in the film, increasing.
+        seconds: (S,) on the video's own clock.
+        scores: (S,).
+    """
+
+    frame_indices: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    def rows(self) -> list[tuple[int, float, float]]:
+        """Frame index, seconds and score of each, rounded to what a table needs."""
+        seconds, scores = self.seconds.round(6).tolist(), self.scores.round(6).tolist()
+        return list(zip(self.frame_indices.tolist(), seconds, scores, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +63,12 @@ class KeyFrames:
     Attributes:
         path: the video.
         frames: what was selected.
-        scores: (T,) the score of every frame that was looked at.
+        scores: (T,) the score of every frame, interpolated between those that were looked at.
         method: how they were scored, in words.
         details: decoder, versions, checkpoint; "remarks", sentences on what is not as asked for.
-        dropped: candidates that were not selected, each for a stretch of frames; none with a model.
+        dropped: candidates that were not selected, each for a stretch of frames; only with the
+            score "coverage".
+        curve: the scores of the frames that were looked at.
     """
 
     path: str
@@ -53,6 +77,7 @@ class KeyFrames:
     method: str
     details: dict[str, Any]
     dropped: tuple[KeyFrame, ...] = ()
+    curve: ScoreCurve | None = None
 
     def to_json(self, *, explain: bool = False) -> dict[str, Any]:
         """What `keyframes.json` holds for one video; `explain` adds what was dropped, and why."""

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 
 from vidattn.arrays import at_least
 from vidattn.errors import ArgumentError
+from vidattn.naming import choose
 
 COUNT = 8
 AUTO = "auto"
+# Names of scores: by which frames are chosen.
+SCORES = (
+    "attention", "class", "coverage", "difference", "packets", "query", "random", "uniform",
+)  # fmt: skip
 _COUNT_FORMS = "expected a number of frames, 'auto', a share such as 5%, or a rate such as 3/min"
 
 
@@ -34,6 +39,12 @@ class KeyFrameSettings:
     regions: int = 1
     region_threshold: float = 0.5
     batch_size: int = 4
+    scorer: str | None = None
+    uniformity: float | None = None
+    query: str | None = None
+    query_model: str | None = None
+    query_seconds: float = 0.5
+    class_name: str | None = None
 
     def __post_init__(self) -> None:
         if self.count is not None:
@@ -59,6 +70,10 @@ class KeyFrameSettings:
             raise ArgumentError(
                 f"region_threshold: expected a number in (0, 1], got {self.region_threshold}"
             )
+        if self.uniformity is not None and not 0 <= self.uniformity <= 1:
+            raise ArgumentError(f"uniformity: expected 0 to 1, got {self.uniformity}")
+        if not 0 < self.query_seconds < math.inf:
+            raise ArgumentError(f"query_seconds: expected more than 0, got {self.query_seconds}")
         self._check_together()
 
     def _check_together(self) -> None:
@@ -73,20 +88,85 @@ class KeyFrameSettings:
                 "fast: it knows no exact cuts; margin_seconds and per_shot need them"
             )
 
-    def check_for_model(self) -> None:
-        """Raise what a choice by a model's attention cannot do."""
+    def score_of(self, *, with_model: bool) -> str:
+        """The name of the score that frames are chosen by.
+
+        Args:
+            with_model: whether there is a checkpoint.
+
+        Raises:
+            UnknownNameError: there is no score of this name.
+            ArgumentError: it needs something that is not given, or does not go together with what
+                is given.
+        """
+        implied = [
+            score
+            for score, given in (("query", self.query), ("class", self.class_name))
+            if given is not None
+        ]
+        if len(implied) == 2:
+            raise ArgumentError("query, class_name: expected one of them, got both")
+        score = self.scorer or (implied or ["attention" if with_model else "coverage"])[0]
+        choose("score", score, SCORES)
+        if implied and score not in implied:
+            raise ArgumentError(
+                f"{'query' if self.query is not None else 'class_name'}: expected the score "
+                f"{implied[0]!r}, got {score!r}; leave one of them out"
+            )
+        self._check_needs(score, with_model)
+        if score != "coverage":
+            self._check_for_score(f"the score {score!r}")
+        elif self.uniformity is not None:
+            self._check_for_score("uniformity")
+        return score
+
+    def chooses_by_coverage(self, *, with_model: bool) -> bool:
+        """Whether frames are chosen by shots and likeness, rather than by scores alone.
+
+        Raises:
+            UnknownNameError, ArgumentError: see `score_of`.
+        """
+        return self.score_of(with_model=with_model) == "coverage" and self.uniformity is None
+
+    def _check_needs(self, score: str, with_model: bool) -> None:
+        if score == "query" and (self.query is None or self.query_model is None):
+            raise ArgumentError(
+                "query: the score 'query' needs a sentence and a CLIP or SigLIP model "
+                "(--query TEXT --query-model FOLDER)"
+            )
+        if score != "query" and self.query_model is not None:
+            raise ArgumentError("query_model: expected a query with it (--query TEXT)")
+        if score == "class" and self.class_name is None:
+            raise ArgumentError("class_name: the score 'class' needs one (--class NAME)")
+        if score in ("class", "attention") and not with_model:
+            raise ArgumentError(
+                f"checkpoint: the score {score!r} needs a trained model (--checkpoint FILE)"
+            )
+
+    def check_for_scorer(self, scorer: str) -> None:
+        """Raise what does not go together with a scorer of the caller, of this name."""
+        for name in ("query", "query_model", "class_name"):
+            if getattr(self, name) is not None:
+                raise ArgumentError(f"{name}: expected none with a scorer of your own ({scorer})")
+        self._check_for_score(f"the scorer {scorer}")
+
+    def _check_for_score(self, other: str) -> None:
+        """Raise what only the choice by coverage can do."""
         given = {
             "per_shot": self.per_shot is not None,
             "margin_seconds": self.margin_seconds > 0,
             "every_seconds": self.every_seconds is not None,
             "distinct": self.distinct,
-            "fast": self.fast,
+            "fast": self.fast and self.query is None,
             "count": self.count == AUTO,
         }
         for name, is_given in given.items():
             if is_given:
                 what = "count 'auto'" if name == "count" else name
-                raise ArgumentError(f"{name}: {what} works without a checkpoint only")
+                raise ArgumentError(
+                    f"{name}: {what} works with the score 'coverage' only (the default without a "
+                    f"checkpoint), not with {other}"
+                )
 
 
 def wanted_frames(count: int | str, frame_count: int, duration_seconds: float) -> int | None:

@@ -1,21 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn import __version__, selection
-from vidattn.errors import DecodeError, VideoError
-from vidattn.inference.keyframe_results import KeyFrame, KeyFrames
+from vidattn import __version__
+from vidattn.errors import DecodeError
+from vidattn.inference.keyframe_results import KeyFrame, KeyFrames, ScoreCurve
+from vidattn.inference.keyframe_scores import choose_by_scores
 from vidattn.inference.keyframe_settings import COUNT, KeyFrameSettings, wanted_frames
+from vidattn.inference.scorers.named import named_scorer
+from vidattn.inference.scorers.scorer import Scorer, score_name
 from vidattn.video import VideoReader, open_video
 from vidattn.video.span import ReaderSpan
 
 if TYPE_CHECKING:
-    from vidattn.inference.windows import Window
     from vidattn.models import LoadedRecogniser
 
 # Frames at full resolution held at once.
@@ -27,6 +30,12 @@ def extract_keyframes(
     *,
     count: int | str | None = None,
     checkpoint: str | Path | LoadedRecogniser | None = None,
+    scorer: str | Scorer | None = None,
+    uniformity: float | None = None,
+    query: str | None = None,
+    query_model: str | Path | None = None,
+    query_seconds: float = 0.5,
+    class_name: str | None = None,
     minimum_gap_seconds: float = 0.5,
     per_shot: int | None = None,
     margin_seconds: float = 0.0,
@@ -44,11 +53,14 @@ def extract_keyframes(
 ) -> KeyFrames:
     """Select the key frames of one video of any length, in bounded memory.
 
-    With a checkpoint, frames are scored by the model's own temporal attention, window by window,
-    unnormalised, so that windows compete; regions come from its spatial attention in a window
-    centred on each selected frame. Without one, they are spread over the shots and the time of the
-    video, stand best for it, and are neither blank, blurred nor between two shots as long as there
-    are others (see `vidattn.selection.pick_frames`).
+    A score says how much each frame is worth, and all scores are used in the same way: the frames
+    with the highest ones are taken, kept apart in time, or frames spread by them (`uniformity`).
+    Without a checkpoint, the score is "coverage", and the choice does more: frames are spread over
+    the shots and the time of the video, stand best for it, and are neither blank, blurred nor
+    between two shots as long as there are others (see `vidattn.selection.pick_frames`). With a
+    checkpoint, the score is the model's own temporal attention, window by window, unnormalised, so
+    that windows compete; regions come from its spatial attention in a window centred on each
+    selected frame, whatever the score.
 
     Args:
         path: a video file, or a folder of frame images.
@@ -56,8 +68,19 @@ def extract_keyframes(
             video needs, without near-copies. Fewer only where the video has fewer frames, or
             `per_shot` or `distinct` leave fewer, which `details["remarks"]` then says. None: what
             `per_shot` or `every_seconds` gives, else 8.
-        checkpoint: a file, or what `vidattn.models.load` returned. `per_shot`, `margin_seconds`,
-            `every_seconds`, `distinct`, `fast` and "auto" work without one only.
+        checkpoint: a file, or what `vidattn.models.load` returned.
+        scorer: "attention", "class", "coverage", "difference", "packets", "query", "random",
+            "uniform", or any function from an open video to scores (see `Scorer`). None: "query" or
+            "class" if one is given, else "attention" with a checkpoint, else "coverage".
+            `per_shot`, `margin_seconds`, `every_seconds`, `distinct`, `fast` and "auto" work with
+            "coverage" only; `fast` also with "query".
+        uniformity: spread the frames, the more densely the higher the scores are; 0 follows the
+            scores, 1 is evenly spread (see `vidattn.selection.spread`). None: take the highest.
+        query: a sentence such as "a person falls": the score says how well a frame goes with it.
+        query_model: for a query: the folder of a CLIP or SigLIP model, or its name on the Hugging
+            Face hub.
+        query_seconds: for a query: one frame of each so many seconds is looked at.
+        class_name: a class of the checkpoint: the score says how sure the model is of it.
         minimum_gap_seconds: frames closer than this suppress each other, if enough are left; by
             the frames' own times, to half a frame where these are evenly apart. Without a
             checkpoint, a shot that has no key frame yet may have one all the same.
@@ -71,14 +94,16 @@ def extract_keyframes(
         region_threshold: share of the map's peak that a region's cells must reach.
         decoder: see `vidattn.open_video`.
         salvage: read damaged videos too; only frames that are as they were encoded are selected.
-        device: for a checkpoint that is loaded from a file.
+        device: for a checkpoint that is loaded from a file, and for the model of a query.
         batch_size: windows that are held at once.
 
     Raises:
         VideoError: the video cannot be used.
-        CheckpointError: the checkpoint cannot.
+        CheckpointError: the checkpoint cannot, or the model of the query.
+        MissingLibraryError: a library that the score needs is not installed.
         ArgumentError: a number is out of range, or two arguments do not go together.
     """
+    name = scorer if scorer is None or isinstance(scorer, str) else None
     settings = KeyFrameSettings(
         count,
         minimum_gap_seconds,
@@ -92,16 +117,29 @@ def extract_keyframes(
         regions,
         region_threshold,
         batch_size,
+        name,
+        uniformity,
+        query,
+        None if query_model is None else str(query_model),
+        query_seconds,
+        class_name,
     )
-    if checkpoint is not None:
-        settings.check_for_model()
+    own = None if scorer is None or isinstance(scorer, str) else scorer
+    if own is not None:
+        settings.check_for_scorer(score_name(own))
+    by_coverage = own is None and settings.chooses_by_coverage(with_model=checkpoint is not None)
     with open_video(path, decoder=decoder, salvage=salvage) as film:
         reader: VideoReader = film
         if start_seconds is not None or end_seconds is not None:
             reader = ReaderSpan(film, start_seconds, end_seconds)
-        if checkpoint is None:
-            return _by_coverage(reader, settings)
-        return _by_attention(reader, _loaded(checkpoint, device), settings)
+        loaded = None if checkpoint is None else _loaded(checkpoint, device)
+        if by_coverage:
+            found = _by_coverage(reader, settings)
+        else:
+            found = _by_scores(reader, own or named_scorer(settings, loaded, device), settings)
+        if loaded is None:
+            return found
+        return _with_model(found, reader, loaded, settings)
 
 
 def _loaded(checkpoint: str | Path | LoadedRecogniser, device: str) -> LoadedRecogniser:
@@ -118,7 +156,7 @@ def _by_coverage(reader: VideoReader, settings: KeyFrameSettings) -> KeyFrames:
     usable = _usable(reader)
     choice = choose_by_coverage(reader, usable, settings)
     remarks = [*_remarks(reader, settings, len(usable), len(choice.picks.kept)), *choice.remarks]
-    details = _details(reader, remarks) | {"shots": choice.picks.shot_count or None}
+    details = _details(reader, remarks, "coverage") | {"shots": choice.picks.shot_count or None}
     first = _first_frame(reader)
     kept, dropped = (
         tuple(
@@ -129,6 +167,7 @@ def _by_coverage(reader: VideoReader, settings: KeyFrameSettings) -> KeyFrames:
                 shot=pick.shot + 1 if pick.shot >= 0 else None,
                 reason=pick.reason,
                 flaw=pick.flaw,
+                scored_by="coverage",
             )
             for pick, seconds in zip(
                 part, reader.seconds_of([pick.index for pick in part]), strict=True
@@ -136,7 +175,54 @@ def _by_coverage(reader: VideoReader, settings: KeyFrameSettings) -> KeyFrames:
         )
         for part in (choice.picks.kept, choice.picks.dropped)
     )
-    return KeyFrames(reader.path, kept, choice.scores, choice.method, details, dropped)
+    known = sorted(pick.index for pick in (*choice.picks.kept, *choice.picks.dropped))
+    curve = _curve(reader, choice.scores, np.array(known, np.int64))
+    return KeyFrames(reader.path, kept, choice.scores, choice.method, details, dropped, curve)
+
+
+def _by_scores(reader: VideoReader, scorer: Scorer, settings: KeyFrameSettings) -> KeyFrames:
+    usable = _usable(reader)
+    choice = choose_by_scores(reader, usable, scorer, settings)
+    name, first = score_name(scorer), _first_frame(reader)
+    frames = tuple(
+        KeyFrame(
+            int(index) + first,
+            seconds,
+            float(choice.scores[index]),
+            reason=choice.reason,
+            scored_by=name,
+        )
+        for index, seconds in zip(
+            choice.indices, reader.seconds_of(choice.indices.tolist()), strict=True
+        )
+    )
+    remarks = _remarks(reader, settings, len(usable), len(frames))
+    details = _details(reader, remarks, name)
+    if isinstance(digest := getattr(scorer, "weights_sha256", None), str):
+        details["query_model_sha256"] = digest
+    method = str(getattr(scorer, "method", f"{name}: a scorer of the caller"))
+    curve = _curve(reader, choice.scores, choice.looked_at)
+    return KeyFrames(reader.path, frames, choice.scores, method, details, (), curve)
+
+
+def _with_model(
+    found: KeyFrames, reader: VideoReader, loaded: LoadedRecogniser, settings: KeyFrameSettings
+) -> KeyFrames:
+    from vidattn.inference.keyframe_regions import with_regions
+
+    frames = with_regions(found.frames, reader, loaded, settings, _first_frame(reader))
+    details = found.details | {
+        "checkpoint": loaded.path,
+        "checkpoint_sha256": loaded.digest,
+    }
+    return replace(found, frames=frames, details=details)
+
+
+def _curve(
+    reader: VideoReader, scores: NDArray[np.float64], places: NDArray[np.int64]
+) -> ScoreCurve:
+    seconds = np.array(reader.seconds_of(places.tolist()))
+    return ScoreCurve(places + _first_frame(reader), seconds, scores[places])
 
 
 def _first_frame(reader: VideoReader) -> int:
@@ -149,60 +235,6 @@ def _usable(reader: VideoReader) -> NDArray[np.int64]:
     if not len(usable):
         raise DecodeError(reader.path, "no frame is left as it was encoded")
     return usable
-
-
-def _by_attention(
-    reader: VideoReader, loaded: LoadedRecogniser, settings: KeyFrameSettings
-) -> KeyFrames:
-    from vidattn.inference.windows import WindowedRecogniser
-
-    windowed = WindowedRecogniser(loaded, reader, batch_size=settings.batch_size)
-    scores = selection.merge_windows(_finite_scores(reader, windowed.windows()))
-    usable = _usable(reader)
-    positions, gap = reader.frame_times.apart(settings.minimum_gap_seconds)
-    wanted = COUNT if settings.count is None else settings.count
-    count = wanted_frames(wanted, len(usable), reader.duration_seconds) or COUNT
-    first = _first_frame(reader)
-    indices = usable[
-        selection.select_frames(scores[usable], count, minimum_gap=gap, positions=positions[usable])
-    ]
-    seconds = reader.seconds_of(indices.tolist())
-    frames = []
-    for index, time, window in zip(indices, seconds, windowed.around(indices), strict=True):
-        best = int(window.probabilities.argmax())
-        cells = selection.threshold_regions(
-            window.regions_at(int(index)),
-            fraction=settings.region_threshold,
-            count=settings.regions,
-        )
-        boxes = window.locator.to_source(cells, window.geometry)
-        frames.append(
-            KeyFrame(
-                int(index) + first,
-                time,
-                float(scores[index]),
-                tuple(tuple(box) for box in boxes.round(2).tolist()),
-                loaded.classes[best],
-                float(window.probabilities[best]),
-            )
-        )
-    pooling = loaded.recogniser.spec.pooling
-    method = f"attention: unnormalised frame scores of {pooling} pooling, sliding windows"
-    remarks = _remarks(reader, settings, len(usable), len(frames))
-    details = _details(reader, remarks) | {
-        "checkpoint": loaded.path,
-        "checkpoint_sha256": loaded.digest,
-    }
-    return KeyFrames(reader.path, tuple(frames), scores, method, details)
-
-
-def _finite_scores(
-    reader: VideoReader, windows: Iterable[Window]
-) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    for window in windows:
-        if not np.isfinite(window.frame_scores).all():
-            raise VideoError(reader.path, "the network's frame scores are not finite")
-        yield window.scores_by_frame()
 
 
 def _remarks(
@@ -223,8 +255,9 @@ def _remarks(
     return remarks
 
 
-def _details(reader: VideoReader, remarks: list[str]) -> dict[str, Any]:
+def _details(reader: VideoReader, remarks: list[str], score: str) -> dict[str, Any]:
     return {
+        "score": score,
         "decoder": reader.decoder,
         "vidattn": __version__,
         "size": list(reader.size),

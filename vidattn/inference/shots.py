@@ -1,21 +1,27 @@
-"""The shots of a video, by what its frames look like: no network."""
+"""The shots of a video, by what its frames look like, or by a network that is made for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from vidattn import selection
 from vidattn.inference.glances import glance_at
+from vidattn.naming import choose
 from vidattn.notebook import html_table
 from vidattn.selection import Transition
 from vidattn.selection.transitions import TransitionKind
 from vidattn.video import VideoReader, open_video
 
+if TYPE_CHECKING:
+    from vidattn.inference.transnetv2 import TransNetDetector
+
 # What is looked at of each frame.
 SHORT_SIDE = 32
+BUILT_IN, TRANSNET = "built-in", "transnetv2"
+DETECTORS = (BUILT_IN, TRANSNET)
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class Shot:
         start_frame, end_frame: it fills start_frame … end_frame − 1; frames of a gradual transition
             belong to no shot.
         start_seconds, end_seconds: on the video's own clock; the end is when the next frame begins.
-        begins_with: "cut", "dissolve", "fade" or "wipe"; None for the first shot.
+        begins_with: "cut", "dissolve", "fade" or "wipe", or "gradual" if the detector does not say
+            which of these; None for the first shot.
     """
 
     number: int
@@ -52,6 +59,7 @@ class Shots:
         shots: at least one.
         transitions: between them: one fewer.
         frame_count, fps, duration_seconds, size: of the video.
+        detector: what found them.
     """
 
     video: str
@@ -61,6 +69,7 @@ class Shots:
     fps: float
     duration_seconds: float
     size: tuple[int, int]
+    detector: str = BUILT_IN
 
     def __len__(self) -> int:
         return len(self.shots)
@@ -95,6 +104,7 @@ class Shots:
             "fps": self.fps,
             "duration_seconds": self.duration_seconds,
             "size": list(self.size),
+            "detector": self.detector,
             "shots": [vars(each) for each in self.shots],
             "transitions": [[each.last_old, each.first_new] for each in self.transitions],
         }
@@ -109,48 +119,89 @@ class Shots:
         )
         height, width = values["size"]
         about = (values["frames"], values["fps"], values["duration_seconds"], (height, width))
-        return cls(values["video"], shots, transitions, *about)
+        return cls(values["video"], shots, transitions, *about, values["detector"])
 
 
-def find_shots(path: str | Path, *, decoder: str = "pyav", salvage: bool = False) -> Shots:
+def find_shots(
+    path: str | Path,
+    *,
+    detector: str | TransNetDetector = BUILT_IN,
+    device: str = "cpu",
+    decoder: str = "pyav",
+    salvage: bool = False,
+) -> Shots:
     """Find the shots of a video of any length, in bounded memory; see `selection.find_transitions`.
 
-    Frames that no other frame references are not decoded in stretches where little changes, as far
-    as the sizes of the packets tell. Every transition rests on frames that were decoded.
+    With the built-in detector, frames that no other frame references are not decoded in stretches
+    where little changes, as far as the sizes of the packets tell. Every transition rests on frames
+    that were decoded.
 
     Args:
         path: a video file, or a folder of frame images.
+        detector: "built-in", or "transnetv2": a trained network, which takes much longer and needs
+            `pip install 'vidattn[transnetv2]'`; or a `TransNetDetector` that is loaded already.
+        device: where a network is put.
         decoder: see `vidattn.open_video`.
         salvage: read damaged videos too. Damaged frames are used like others.
 
     Raises:
         VideoError: the video cannot be used.
+        MissingLibraryError: the library of the detector is not installed.
+        UnknownNameError: there is no such detector.
     """
+    network = loaded_detector(detector, device)
     with open_video(path, decoder=decoder, salvage=salvage) as reader:
-        transitions = tuple(_transitions(reader))
+        transitions = tuple(_transitions(reader, network))
         shots = tuple(_shots(reader, transitions))
         about = (len(reader), reader.fps, reader.duration_seconds, reader.size)
-        return Shots(reader.path, shots, transitions, *about)
+        name = BUILT_IN if network is None else TRANSNET
+        return Shots(reader.path, shots, transitions, *about, name)
 
 
 def stream_shots(
-    path: str | Path, *, decoder: str = "pyav", salvage: bool = False
+    path: str | Path,
+    *,
+    detector: str | TransNetDetector = BUILT_IN,
+    device: str = "cpu",
+    decoder: str = "pyav",
+    salvage: bool = False,
 ) -> Iterator[Shot]:
     """The shots of `find_shots`, each as soon as it is certain where it ends.
 
-    That is about 1,100 frames behind its end, so a film of hours gives its first shots at once.
+    With the built-in detector, that is about 1,100 frames behind its end, so a film of hours gives
+    its first shots at once.
 
     Args:
-        path, decoder, salvage: see `find_shots`.
+        path, detector, device, decoder, salvage: see `find_shots`.
 
     Raises:
-        VideoError: the video cannot be used.
+        VideoError, MissingLibraryError, UnknownNameError: see `find_shots`.
     """
+    network = loaded_detector(detector, device)
     with open_video(path, decoder=decoder, salvage=salvage) as reader:
-        yield from _shots(reader, _transitions(reader))
+        yield from _shots(reader, _transitions(reader, network))
 
 
-def _transitions(reader: VideoReader) -> Iterator[Transition]:
+def loaded_detector(detector: str | TransNetDetector, device: str) -> TransNetDetector | None:
+    """The network of a detector; None for the built-in one, which has none.
+
+    Raises:
+        MissingLibraryError, UnknownNameError: see `find_shots`.
+        ArgumentError: there is no such device.
+    """
+    if not isinstance(detector, str):
+        return detector
+    if choose("detector", detector, DETECTORS) == BUILT_IN:
+        return None
+    from vidattn.inference.transnetv2 import TransNetDetector
+
+    return TransNetDetector(device)
+
+
+def _transitions(reader: VideoReader, network: TransNetDetector | None) -> Iterator[Transition]:
+    if network is not None:
+        yield from network.transitions(reader)
+        return
     with glance_at(reader, frames_at_once=64, short_side=SHORT_SIDE) as (pictures, glance):
         yield from selection.find_transitions(pictures, glance)
 

@@ -24,4 +24,5 @@ from .predict import write_predictions as write_predictions
 from .shots import write_shots as write_shots
 from .show import CheckpointFacts as CheckpointFacts
 from .show import show as show
+from .summarise import write_summaries as write_summaries
 from .train import train as train

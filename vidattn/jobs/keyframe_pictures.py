@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vidattn import report
 from vidattn.errors import ArgumentError
-from vidattn.files import write_bytes
+from vidattn.files import write_bytes, write_csv
 from vidattn.inference.keyframe_results import KeyFrames
 from vidattn.inference.keyframes import full_frames
 from vidattn.naming import choose
@@ -25,10 +25,12 @@ SHEET_TILES = 100
 FORMATS = {"jpeg": ".jpg", "webp": ".webp", "png": ".png"}
 # Names of all that is written for one video.
 PICTURES = (
-    r"frame_\d+(_-?\d+-\d\d-\d\d\.\d{3})?\.(jpg|webp|png)|poster\.(jpg|webp|png)|contact_sheet\.png"
+    r"frame_\d+(_-?\d+-\d\d-\d\d\.\d{3})?\.(jpg|webp|png)|poster\.(jpg|webp|png)|contact_sheet\.png|"
+    r"scores\.csv"
 )
-COLUMNS = ("video", "frame_index", "seconds", "shot", "score", "reason", "flaw", "label",
-           "probability", "image")  # fmt: skip
+COLUMNS = ("video", "frame_index", "seconds", "shot", "score", "scored_by", "reason", "flaw",
+           "label", "probability", "image")  # fmt: skip
+SCORE_FILE, SCORE_COLUMNS = "scores.csv", ("frame_index", "seconds", "score")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class PictureSettings:
         width: pixels that no picture is wider than; None for the size of the video.
         poster: write the best key frame once more, as `poster`.
         explain: list the candidates that were dropped, with reasons.
+        score_table: write `scores.csv`, the score of each frame that was looked at.
 
     Raises:
         ArgumentError, UnknownNameError: one is out of range.
@@ -51,6 +54,7 @@ class PictureSettings:
     width: int | None = None
     poster: bool = False
     explain: bool = False
+    score_table: bool = False
 
     def __post_init__(self) -> None:
         choose("picture_format", self.picture_format, FORMATS)
@@ -108,6 +112,8 @@ def write_images(
     shown_frames = tuple(found.frames[place] for place in on_sheet)
     sheet = contact_sheet(replace(found, frames=shown_frames), small)
     write_bytes(folder / SHEET_FILE, sheet)
+    if settings.score_table and found.curve is not None:
+        write_csv(folder / SCORE_FILE, SCORE_COLUMNS, found.curve.rows())
     return paths
 
 
@@ -137,8 +143,8 @@ def table_rows(videos: Iterable[Mapping[str, Any]]) -> list[Sequence[Any]]:
             "" if value is None else value
             for value in (
                 video["video"], frame["frame_index"], round(frame["seconds"], 6), frame["shot"],
-                round(frame["score"], 6), frame["reason"], frame["flaw"], frame["label"],
-                frame["probability"], frame["image"],
+                round(frame["score"], 6), frame["scored_by"], frame["reason"], frame["flaw"],
+                frame["label"], frame["probability"], frame["image"],
             )
         ]
         for video in videos

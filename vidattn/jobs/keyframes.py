@@ -10,9 +10,12 @@ from vidattn.files import write_csv, written_together
 from vidattn.inference.keyframe_results import KeyFrame
 from vidattn.inference.keyframe_settings import KeyFrameSettings
 from vidattn.inference.keyframes import extract_keyframes
+from vidattn.inference.scorers.named import named_scorer
+from vidattn.inference.scorers.scorer import Scorer
 from vidattn.jobs.keyframe_pictures import (
     COLUMNS,
     PICTURES,
+    SCORE_FILE,
     PictureSettings,
     poster_place,
     table_rows,
@@ -46,6 +49,7 @@ from vidattn.video.opening import check_decoder, check_salvageable
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
 
+WISHES = fields(KeyFrameSettings)
 RECORD, TABLE = "keyframes.json", "keyframes.csv"
 RESULTS = ("json", "parquet")
 
@@ -121,6 +125,7 @@ def write_keyframes(
     explain: bool = False,
     results: str = "json",
     pictures: str = "tar",
+    score_table: bool = False,
     **settings: Any,
 ) -> KeyFrameResult | StoredResult | None:
     """Extract the key frames of videos and write them to files.
@@ -138,7 +143,7 @@ def write_keyframes(
         processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
             engine, address: see `vidattn.evaluate`.
         overwrite: replace the pictures of an earlier run; see `vidattn.runs.results`.
-        picture_format, quality, width, poster, explain: see
+        picture_format, quality, width, poster, explain, score_table: see
             `vidattn.jobs.keyframe_pictures.PictureSettings`.
         results: "json", or "parquet" for long lists: a row a video in `videos/part-*.parquet`,
             which `vidattn.read_results` reads, and no `keyframes.csv`. It needs pyarrow.
@@ -155,10 +160,9 @@ def write_keyframes(
             would overwrite a file in `output`.
     """
     check_decoder(decoder, salvage=salvage)
-    wishes = KeyFrameSettings(**settings)
-    looks = PictureSettings(picture_format, quality, width, poster, explain)
-    if checkpoint is not None:
-        wishes.check_for_model()
+    wishes = _checked(settings)
+    looks = PictureSettings(picture_format, quality, width, poster, explain, score_table)
+    score = wishes.score_of(with_model=checkpoint is not None)
     limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     given = list(videos)
@@ -171,6 +175,9 @@ def write_keyframes(
     if checkpoint is not None:
         loaded = loaded_here(checkpoint, device, processes)
         model = to_share(checkpoint, loaded, processes)
+    scorer = None
+    if score in ("class", "query"):  # so that wrong names are refused before anything is begun
+        scorer = named_scorer(wishes, loaded, device if processes == 0 else "cpu")
     own = asdict(wishes) | {"decoder": decoder, "salvage": salvage}
     choose("results", results, RESULTS)
     place: ResultFolder
@@ -198,7 +205,8 @@ def write_keyframes(
             overwrite=overwrite,
             retry_failed=retry_failed,
         )
-    work = _KeyFrameWork(names, folders, place, model, device, own, looks)
+    scorer_here = scorer if processes == 0 else None
+    work = _KeyFrameWork(names, folders, place, model, device, own, looks, scorer_here)
     records = work_through(
         work,
         SingleVideos(len(names)),
@@ -211,6 +219,7 @@ def write_keyframes(
             "decoder": decoder,
             "salvage": salvage,
             "checkpoint_sha256": loaded and loaded.digest,
+            "query_model_sha256": getattr(scorer, "weights_sha256", None),
             "device": device_kind(model, device),
             "threads": thread_count(threads, processes),
             "versions": versions(decoder),
@@ -219,7 +228,7 @@ def write_keyframes(
         processes=processes,
         engine=Engine(engine, address),
         limits=limits,
-        imports=() if checkpoint is None else NETWORK_MODULES,
+        imports=NETWORK_MODULES if checkpoint is not None or scorer is not None else (),
         description="extracting",
         progress=len(names) > 1,
     )
@@ -238,6 +247,16 @@ def write_keyframes(
     sizes[TABLE] = (place.folder / TABLE).stat().st_size
     place.finish(found.to_json(), sizes)
     return found
+
+
+def _checked(settings: Mapping[str, Any]) -> KeyFrameSettings:
+    scorer = settings.get("scorer")
+    if scorer is not None and not isinstance(scorer, str):
+        raise ArgumentError(
+            "scorer: expected the name of a score; call extract_keyframes with a scorer of your own"
+        )
+    model = settings.get("query_model")
+    return KeyFrameSettings(**{**settings, "query_model": None if model is None else str(model)})
 
 
 def _given(settings: KeyFrameSettings | PictureSettings) -> dict[str, Any]:
@@ -260,17 +279,26 @@ class _KeyFrameWork:
     device: str
     settings: Mapping[str, Any]
     pictures: PictureSettings
+    scorer: Scorer | None
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = None if self.model is None else loaded_in(shard, self.model, self.device)
+        settings = dict(self.settings)
+        if settings["query"] is not None:
+            wishes = KeyFrameSettings(**{each.name: settings[each.name] for each in WISHES})
+            scorer = self.scorer or named_scorer(wishes, loaded, shard.device(self.device))
+            # It is made of these once, and not for each video.
+            settings |= dict.fromkeys(("query", "query_model")) | {"fast": False, "scorer": scorer}
         for [number] in groups:
-            yield {number: self._one(loaded, number)}
+            yield {number: self._one(loaded, settings, number)}
 
-    def _one(self, loaded: LoadedRecogniser | None, number: int) -> Record:
+    def _one(
+        self, loaded: LoadedRecogniser | None, settings: Mapping[str, Any], number: int
+    ) -> Record:
         folder = self.folders[number]
         target = self.results.pictures_folder / folder
         try:
-            found = extract_keyframes(self.videos[number], checkpoint=loaded, **self.settings)
+            found = extract_keyframes(self.videos[number], checkpoint=loaded, **settings)
             with written_together(target, beside=self.results.journal_folder) as temporary:
                 images = write_images(
                     found,
@@ -297,4 +325,6 @@ class _KeyFrameWork:
                 "frame_index": found.frames[poster_place(found)].frame_index,
                 "image": f"{folder}/poster{self.pictures.ending}",
             }
+        if self.pictures.score_table:
+            record["scores"] = f"{folder}/{SCORE_FILE}"
         return record | {"files": files}

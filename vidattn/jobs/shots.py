@@ -3,11 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vidattn.errors import AnnotationError, VideoError
+from vidattn.errors import AnnotationError, ArgumentError, VideoError
 from vidattn.files import write_csv, write_text, written_together
-from vidattn.inference.shots import Shots, find_shots
+from vidattn.inference.shots import BUILT_IN, Shots, find_shots, loaded_detector
 from vidattn.naming import choose
 from vidattn.report.timelines import TimelineClip, chapters, check_forms, final_cut, timeline
 from vidattn.runs.executors import Engine
@@ -22,7 +22,12 @@ from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
+from vidattn.video import open_video
+from vidattn.video.excerpts import frame_edges, laid_out, write_excerpts
 from vidattn.video.opening import check_decoder, check_salvageable
+
+if TYPE_CHECKING:
+    from vidattn.inference.transnetv2 import TransNetDetector
 
 RECORD = "shots.json"
 COLUMNS = ("shot", "start_frame", "end_frame", "start_seconds", "end_seconds", "begins_with")
@@ -34,7 +39,7 @@ FORMATS = {
     "otio": ".otio",
     "chapters": ".chapters.txt",
 }
-FILES = "(shots|.+-[0-9]+)[.][a-z0-9.]+"
+FILES = "(shots|shot_[0-9]+|.+-[0-9]+)[.][a-z0-9.]+"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,6 +63,9 @@ def write_shots(
     output: str | Path | None = None,
     *,
     formats: Sequence[str] = ("csv",),
+    split: bool = False,
+    detector: str = BUILT_IN,
+    device: str = "cpu",
     decoder: str = "pyav",
     salvage: bool = False,
     processes: int = 1,
@@ -82,6 +90,9 @@ def write_shots(
             path a line, relative to the list.
         output: a folder; nothing is written if None.
         formats: of `FORMATS`.
+        split: write each shot as a film of its own, with its sound: `shot_0001.mp4` and so on.
+            Frames are exact, so they are encoded anew. Needs `output`.
+        detector, device: see `vidattn.find_shots`; the name of a detector.
         salvage: read damaged videos too; not with folders of images.
         processes, video_seconds, video_memory, maximum_failures, retry_failed,
             engine, address: see `vidattn.evaluate`.
@@ -94,11 +105,15 @@ def write_shots(
     Raises:
         AnnotationError, ArgumentError: an argument cannot be used, or the run would overwrite a
             file in `output`.
+        MissingLibraryError: the library of the detector is not installed.
     """
+    loaded = loaded_detector(detector, device if processes == 0 else "cpu")
     check_decoder(decoder, salvage=salvage)
     for form in formats:
         choose("format", form, FORMATS)
     check_forms(formats)
+    if split and output is None:
+        raise ArgumentError("split: expected an output folder for the films, got none")
     given = list(videos)
     names = list(dict.fromkeys(map(str, videos_and_folders(given))))
     if not names:
@@ -118,8 +133,12 @@ def write_shots(
             retry_failed=retry_failed,
         )
     own = {"formats": list(formats), "decoder": decoder, "salvage": salvage}
+    own |= {"split": True} if split else {}
+    if loaded is not None:
+        own |= {"detector": detector, "device": device.partition(":")[0]}
+    network = _NetworkOfWork(detector, device, loaded if processes == 0 else None)
     records = work_through(
-        _ShotWork(names, folders, results, tuple(formats), decoder, salvage),
+        _ShotWork(names, folders, results, tuple(formats), split, network, decoder, salvage),
         SingleVideos(len(names)),
         names,
         output=results,
@@ -144,6 +163,20 @@ def write_shots(
 
 
 @dataclass(frozen=True, eq=False)
+class _NetworkOfWork:
+    """A detector by its name, and where the processes of a run put its network."""
+
+    name: str
+    device: str
+    loaded: TransNetDetector | None
+
+    def in_process(self, shard: Shard) -> str | TransNetDetector:
+        """The detector, loaded once for all videos of a process."""
+        found = self.loaded or loaded_detector(self.name, shard.device(self.device))
+        return self.name if found is None else found
+
+
+@dataclass(frozen=True, eq=False)
 class _ShotWork:
     """The work of such a run; see `vidattn.runs.work.Work`."""
 
@@ -151,13 +184,21 @@ class _ShotWork:
     folders: Sequence[str]
     results: ResultFolder | None
     formats: Sequence[str]
+    split: bool
+    network: _NetworkOfWork
     decoder: str
     salvage: bool
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
+        detector = self.network.in_process(shard)
         for [number] in groups:
             try:
-                found = find_shots(self.videos[number], decoder=self.decoder, salvage=self.salvage)
+                found = find_shots(
+                    self.videos[number],
+                    detector=detector,
+                    decoder=self.decoder,
+                    salvage=self.salvage,
+                )
                 record = found.to_json()
                 if self.results is not None:
                     record["files"] = self._write(self.results, self.folders[number], found)
@@ -170,10 +211,19 @@ class _ShotWork:
         with written_together(target, beside=results.journal_folder) as temporary:
             for form in self.formats:
                 write_form(temporary / f"shots{FORMATS[form]}", form, found)
+            if self.split:
+                self._write_clips(temporary, found)
             files = sorted(temporary.iterdir())
             sizes = {f"{folder}/{file.name}": file.stat().st_size for file in files}
             results.remove_replaced(folder)
         return sizes
+
+    def _write_clips(self, folder: Path, found: Shots) -> None:
+        with open_video(found.video, decoder=self.decoder, salvage=self.salvage) as reader:
+            edges = frame_edges(reader.frame_times)
+            for each in found:
+                parts = laid_out([(each.start_frame, each.end_frame)], edges)
+                write_excerpts(folder / f"shot_{each.number:04d}.mp4", reader, parts)
 
 
 def write_form(path: Path, form: str, found: Shots) -> None:

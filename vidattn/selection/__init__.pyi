@@ -20,4 +20,5 @@ from .shots import find_transitions as find_transitions
 from .shots import shot_bounds as shot_bounds
 from .sketch import Sketch as Sketch
 from .sketch import sketch_frames as sketch_frames
+from .spread import spread as spread
 from .transitions import Transition as Transition

@@ -36,6 +36,10 @@ _DIM = 0.6
 _LEAST_SHOT = 4
 # Where a gradual transition ends is not sure to the frame.
 _UNSURE = 2
+# Candidates for each frame wanted, and the fewest in all. More than the most are taken only where
+# there are more shots, since each shot has one: memory grows with the square of their number.
+_CANDIDATES_A_FRAME, _FEWEST_CANDIDATES, _MOST_CANDIDATES = 2, 1024, 2048
+_FEWEST_BESIDE_SHOTS = 256
 # A margin leaves at least this share of a shot, in its middle.
 _MARGIN_SHARE = 0.45
 
@@ -64,6 +68,12 @@ class Candidates:
     shot_count: int
     all_shots: IntArray
     all_flaws: NDArray[np.int8]
+
+
+def candidate_limit(count: int, shot_count: int) -> int:
+    """How many candidates there are beside one for each shot, where so many frames are wanted."""
+    wanted = max(_FEWEST_CANDIDATES, min(_CANDIDATES_A_FRAME * count, _MOST_CANDIDATES), count)
+    return max(_FEWEST_BESIDE_SHOTS, min(wanted, max(_MOST_CANDIDATES, count) - shot_count))
 
 
 def find_candidates(

@@ -3,10 +3,8 @@
 Every shot gets a key frame before any gets a second one, and every equal stretch of the film before
 another stretch gets a second one: that is what keeps them apart on films of repeated scenes. Among
 the frames that may come next, the one is taken that stands best for what no key frame resembles yet
-(Gygli et al., CVPR 2015; see `vidattn.selection.coverage`). Two frames differ by the mean over the
-picture and by the largest change of one cell, so that a small subject that moves is not averaged
-away; and by smaller changes of what stands still before and after, such as text (see
-`vidattn.selection.states`). Frames with flaws come last.
+(Gygli et al., CVPR 2015; see `vidattn.selection.coverage`). `vidattn.selection.likeness` says how
+much two frames differ. Frames with flaws come last.
 """
 
 from __future__ import annotations
@@ -18,7 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from vidattn.arrays import IntArray, at_least
 from vidattn.errors import ArgumentError
-from vidattn.selection.candidates import BLURRED, FLAWS, NONE, Candidates, find_candidates
+from vidattn.selection.candidates import (
+    BLURRED,
+    FLAWS,
+    NONE,
+    Candidates,
+    candidate_limit,
+    find_candidates,
+)
 from vidattn.selection.differing import sharpness_weights
 from vidattn.selection.gaps import Gaps
 from vidattn.selection.likeness import compare
@@ -30,10 +35,6 @@ BEST_OF_SHOT = "best of its shot"
 _TIME_WEIGHT = 0.5  # of a distance of one stretch, beside the ordinary difference of two frames
 _COPY_SHARE = 0.5  # of what a frame stands for that looks like one that is kept
 _LEAST_GAIN = 0.01  # share of the film that one more frame stands for, where the number is open
-# Candidates for each frame wanted, and the fewest in all. More than the most are taken only where
-# there are more shots, since each shot has one: memory grows with the square of their number.
-_CANDIDATES_A_FRAME, _FEWEST_CANDIDATES, _MOST_CANDIDATES = 2, 1024, 2048
-_FEWEST_BESIDE_SHOTS = 256
 _GAINS_AT_ONCE = 64
 
 
@@ -47,6 +48,7 @@ def pick_frames(
     minimum_gap: float = 0,
     margin: float = 0,
     stretch: float | None = None,
+    lasting: float = 20,
     positions: ArrayLike | None = None,
 ) -> Picks:
     """Choose the key frames of a film.
@@ -63,6 +65,7 @@ def pick_frames(
             first frame of each shot.
         margin: frames so close to a cut come last; each shot keeps at least its middle.
         stretch: one frame of each stretch of this length instead.
+        lasting: what stands still for so long, such as text, differs from what comes then.
         positions: (T,), not decreasing: where each frame lies, such as its seconds; None to count
             frames. The lengths above are in its units.
     """
@@ -79,9 +82,9 @@ def pick_frames(
         transitions,
         gaps.positions,
         margin=margin,
-        limit=_candidate_limit(count or 0, len(transitions) + 1),
+        limit=candidate_limit(count or 0, len(transitions) + 1),
     )
-    choice = _Choice(sketch, candidates, gaps, count, per_shot, distinct)
+    choice = _Choice(sketch, candidates, gaps, count, per_shot, distinct, lasting)
     if stretch is not None:
         choice.take_each(stretch)
     elif count is None and per_shot is None:
@@ -96,12 +99,6 @@ def pick_frames(
     return filled_up(picks, candidates, min(count, sketch.frame_count), gaps.positions)
 
 
-def _candidate_limit(count: int, shot_count: int) -> int:
-    """How many candidates there are beside one for each shot."""
-    wanted = max(_FEWEST_CANDIDATES, min(_CANDIDATES_A_FRAME * count, _MOST_CANDIDATES), count)
-    return max(_FEWEST_BESIDE_SHOTS, min(wanted, max(_MOST_CANDIDATES, count) - shot_count))
-
-
 class _Choice:
     """Chooses candidates one by one."""
 
@@ -113,16 +110,17 @@ class _Choice:
         count: int | None,
         per_shot: int | None,
         distinct: bool,
+        lasting: float,
     ) -> None:
         self._frames, self._gaps, self._per_shot = candidates, gaps, per_shot
         # Then worse frames are no better than none.
         self._may_be_fewer = distinct or count is None
         self._distinct = distinct or (count is None and per_shot is None)
         self._places = gaps.positions[candidates.indices] - gaps.positions[0]
-        likeness = compare(sketch, candidates, least_share=_LEAST_GAIN)
+        likeness = compare(sketch, candidates, gaps, lasting)
         self._squares, self._copies, self._states = likeness
         # How much each candidate, by column, shows of what each one stands for, by row.
-        alike = likeness.alike()
+        self._represents = alike = likeness.alike()
         shown = candidates.shown * (candidates.flaws == candidates.flaws.min())
         self._total = float(shown.sum())
         alike *= sharpness_weights(candidates).astype(np.float32)
@@ -131,11 +129,9 @@ class _Choice:
         self._stretches = count or (per_shot or 1) * candidates.shot_count
         if count is not None or per_shot is not None:
             places = (self._places * self._stretches / gaps.length).astype(np.float32)
-            apart = places[:, None] - places
-            np.minimum(np.square(apart, out=apart), 9, out=apart)
-            alike *= np.exp(np.multiply(apart, np.float32(-_TIME_WEIGHT), out=apart), out=apart)
-        self._represents = alike
-        # Gains only fall while key frames are added: what they were is the most that they can be.
+            for row, place in zip(alike, places, strict=True):
+                row *= np.exp(np.float32(-_TIME_WEIGHT) * np.minimum((places - place) ** 2, 9))
+        # Gains only fall while key frames are added: what they were is the most they can be.
         self._most_gains = np.full(len(candidates.indices), np.inf, np.float32)
         self._covered = np.zeros(len(candidates.indices), np.float32)
         self._in_shot = np.zeros(candidates.shot_count + 1, np.int64)
@@ -161,10 +157,7 @@ class _Choice:
                 self._keep(*self._preferred(near))
 
     def _not_too_close(self, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Those that keep the gap; of shots that have none and are too short for it, any.
-
-        Frames of different shots are no near-copies, and a row of short shots is worth seeing.
-        """
+        """Those that keep the gap; of shots that have none and are too short for it, any."""
         allowed = free & ~self._blocked[self._frames.indices]
         new = free & (self._in_shot[self._frames.shots] == 0) & (self._frames.shots >= 0)
         if not new.any() or (allowed & new).any() or not self.kept:
@@ -187,11 +180,13 @@ class _Choice:
         while (free := self._free(least)).any():
             new = free & (self._in_shot[self._frames.shots] == 0)
             best = self._best(new if new.any() else free)
+            seen = self._states[list(self.kept)]
+            lasting = free & (self._states >= 0) & ~np.isin(self._states, seen)
             if new.any():
                 self._keep(best, BEST_OF_SHOT)
             elif self._gains()[best] >= _LEAST_GAIN * self._total:
                 self._keep(best, "shows what no other shows")
-            elif (lasting := free & (self._states >= 0)).any():
+            elif lasting.any():
                 self._keep(self._best(lasting), "shows a detail that lasts and no other shows")
             else:
                 break
@@ -245,8 +240,7 @@ class _Choice:
             gains = np.maximum(self._represents[:, few] - self._covered[:, None], 0).sum(axis=0)
             self._most_gains[few] = gains
             best = max(best, (gains * shares[few]).max())
-        found: NDArray[np.float32] = (self._most_gains * shares)[columns]
-        return found
+        return np.asarray((self._most_gains * shares)[columns])
 
     def _best(self, free: NDArray[np.bool_]) -> int:
         columns = np.flatnonzero(free)

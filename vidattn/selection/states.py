@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.arrays import IntArray
+from vidattn.arrays import FloatArray, IntArray
 
 # Grey levels: no cell differs by more within a state, and one does between two. A subject that
 # passes differs by more.
@@ -44,18 +44,17 @@ class States(NamedTuple):
 
 
 def lasting_states(
-    writing: NDArray[np.uint8], shots: IntArray, shown: NDArray[np.float32], least_share: float
+    writing: NDArray[np.uint8], shots: IntArray, shown: FloatArray, least: float
 ) -> States:
-    """Find the states that last for a share of the film at least.
+    """Find the states that last for some time.
 
     Args:
         writing: (C, W) small cells of the frames that stand for the film, in time order.
         shots: (C,) their shots.
         shown: (C,) how long what each stands for is shown.
-        least_share: of the sum of these.
+        least: how long a state lasts at least, in the units of `shown`.
     """
     cells = writing.astype(np.float32)
-    least = least_share * float(shown.sum())
     numbers = np.full(len(cells), -1, np.int64)
     examples: list[Cells] = []  # of each state, the mean of what is steady, or frames of what moves
     for start, end in _steady_runs(cells, shots):

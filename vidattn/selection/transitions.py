@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-TransitionKind = Literal["cut", "dissolve", "fade", "wipe"]
+TransitionKind = Literal["cut", "dissolve", "fade", "wipe", "gradual"]
 
 
 class Transition(NamedTuple):
@@ -11,7 +11,7 @@ class Transition(NamedTuple):
     Attributes:
         last_old: the last frame that shows the old shot alone.
         first_new: the first frame that shows the new shot alone; `last_old` + 1 for a cut.
-        kind: how one leads over to the other.
+        kind: how one leads over to the other; "gradual" if it is not known how.
     """
 
     last_old: int

@@ -56,6 +56,10 @@ class SoundTrack:
         with av.open(io.BytesIO(), "w", format=kind) as container:
             return self.codec in container.supported_codecs
 
+    def stream_in(self, container: Any) -> Any:
+        """A stream for it in a container that is being written."""
+        return container.add_stream_from_template(self.stream)
+
     def until(self, seconds: float) -> Iterator[Any]:
         """Packets that begin before this many seconds after the start, each given once."""
         while True:

@@ -10,14 +10,17 @@ from typing import Self
 
 import av
 import numpy as np
+from av.packet import Packet
 from av.video.reformatter import VideoReformatter
 
 from vidattn.errors import ArgumentError
 from vidattn.files import PARTIAL, naming_errors
+from vidattn.video.cut_sound import CutSound
 from vidattn.video.sound import SoundTrack
 
 # Of timed videos; divides the usual frame rates, and MP4 and Matroska can hold it.
 TIME_BASE = Fraction(1, 90_000)
+SQUARE = Fraction(1)
 
 
 class VideoWriter:
@@ -36,8 +39,9 @@ class VideoWriter:
         crf: x264's quality, 0 (lossless) to 51 (worst).
         preset: x264's speed, "ultrafast" to "placebo".
         pixel_format: "yuv420p" (plays everywhere), "yuv422p" or "yuv444p" (any size).
-        sound: copied beside the pictures to its end; it must fit the container, see
-            `SoundTrack.fits`. The caller closes it.
+        pixel_aspect: width of a pixel over its height, as players show it.
+        sound: written beside the pictures to its end; a `SoundTrack` is copied, and must fit the
+            container, see `SoundTrack.fits`. The caller closes it.
 
     Raises:
         ArgumentError: a setting is out of range, a frame does not fit, or none was written.
@@ -53,7 +57,8 @@ class VideoWriter:
         crf: int = 18,
         preset: str = "medium",
         pixel_format: str = "yuv420p",
-        sound: SoundTrack | None = None,
+        pixel_aspect: Fraction = SQUARE,
+        sound: SoundTrack | CutSound | None = None,
     ) -> None:
         self.path = Path(path)
         self.size = (int(size[0]), int(size[1]))
@@ -69,6 +74,7 @@ class VideoWriter:
         self._pixel_format = pixel_format
         self._timed = timed
         self._last_pts = -1
+        self._end_pts: int | None = None
         self._sound = sound
         self._reformatter = VideoReformatter()
         self._open = True
@@ -84,10 +90,12 @@ class VideoWriter:
             self._stream.pix_fmt = pixel_format
             context = self._stream.codec_context
             context.time_base = TIME_BASE if timed else 1 / rate
+            if pixel_aspect != SQUARE:
+                context.sample_aspect_ratio = pixel_aspect
             context.thread_count = 1  # more threads change the bytes
             context.open()
             if sound is not None:
-                self._sound_stream = self._container.add_stream_from_template(sound.stream)
+                self._sound_stream = sound.stream_in(self._container)
         except Exception as error:
             self.abort()
             raise ArgumentError(f"{self.path}: cannot write such a video: {error}") from error
@@ -119,6 +127,10 @@ class VideoWriter:
             self._copy_sound(float(picture.pts * picture.time_base))
         self.frames_written += 1
 
+    def end_at(self, seconds: float) -> None:
+        """Say how long the last frame of a timed video is shown: up to this moment."""
+        self._end_pts = round(seconds / TIME_BASE)
+
     def _copy_sound(self, seconds: float) -> None:
         """Sound up to where the pictures are: players want both close together in the file."""
         if self._sound is None:
@@ -126,6 +138,13 @@ class VideoWriter:
         for packet in self._sound.until(seconds):
             packet.stream = self._sound_stream
             self._container.mux(packet)
+
+    def _lasting(self, packets: list[Packet]) -> list[Packet]:
+        """The last packets, of which the one that is shown last knows how long."""
+        for packet in packets:
+            if self._end_pts is not None and packet.pts == self._last_pts:
+                packet.duration = max(self._end_pts - self._last_pts, 1)
+        return packets
 
     def _pts(self, seconds: float | None) -> int:
         if (seconds is not None) != self._timed:
@@ -145,7 +164,7 @@ class VideoWriter:
             raise ArgumentError(f"{self.path}: no frame was written")
         try:
             with naming_errors(self.path):
-                self._container.mux(self._stream.encode(None))
+                self._container.mux(self._lasting(self._stream.encode(None)))
                 self._copy_sound(float("inf"))
                 self._container.close()
                 os.chmod(self._temporary, 0o666 & ~_umask())

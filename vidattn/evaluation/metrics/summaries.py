@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from vidattn.arrays import FloatArray, IntArray, at_least, finite_array, index_array
 from vidattn.errors import ArgumentError
-from vidattn.evaluation.metrics.knapsack import knapsack
 from vidattn.evaluation.metrics.rank_correlation import kendall_correlations, spearman_correlations
+from vidattn.selection.knapsack import knapsack
 
 BoolArray = NDArray[np.bool_]
 Convention = Literal["pgl-sum", "dsnet", "vsumm-reinforce"]
