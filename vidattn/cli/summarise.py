@@ -75,6 +75,8 @@ def run(parsed: argparse.Namespace) -> int:
         decoder=parsed.decoder,
         salvage=parsed.salvage,
         processes=parsed.processes,
+        engine=parsed.engine,
+        address=parsed.address,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,
         maximum_failures=parsed.maximum_failures,
