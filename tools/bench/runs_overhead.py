@@ -4,7 +4,7 @@ A process of its own works on the list, is killed half-way, is started again, an
 the seconds until the first video has its record (start and restart), the time that each video
 takes, and the largest memory of the process that has the list.
 
-    python tools/bench_runs.py --videos 1000000 --processes 1
+    python tools/bench/runs_overhead.py --videos 1000000 --processes 1
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def work(folder: Path, videos: int, processes: int, results: str) -> dict[str, A
 def measure(folder: Path, videos: int, processes: int, results: str) -> None:
     """Start, kill half-way, start again."""
     # Children import the work by its name, which it has not in a script.
-    start = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import bench_runs"
-    command = [sys.executable, "-c", f"{start}; bench_runs.main()", "--work"]
+    start = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import runs_overhead"
+    command = [sys.executable, "-c", f"{start}; runs_overhead.main()", "--work"]
     command += ["--folder", folder / "out"]
     command += ["--videos", videos, "--processes", processes, "--results", results]
     words = list(map(str, command))
