@@ -45,7 +45,7 @@ def _drawn(path: Path, seed: int) -> Path:
     """A second of a square that moves over a picture of noise."""
     random = np.random.default_rng(seed)
     ground = random.integers(0, 255, (48, 64, 3), np.uint8)
-    with VideoWriter(path, 25.0) as writer:
+    with VideoWriter(path, fps=25.0, size=(48, 64)) as writer:
         for index in range(25):
             picture = ground.copy()
             picture[8:24, index : index + 16] = 255 - seed
