@@ -119,6 +119,7 @@ def test_key_frames_are_the_same_files_from_processes_actors_and_a_cluster(
     assert extract(tmp_path, "ray-1", "--engine", "ray", "--processes", "1") == first
     assert extract(tmp_path, "ray-3", "--engine", "ray", "--processes", "3") == first
     # The cluster works in another folder, and those who join it know its token.
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     with cluster(tmp_path / "local-1") as address:
         joined = ("--engine", "ray", "--address", address, "--processes", "2")
