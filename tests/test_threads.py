@@ -3,11 +3,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import threadpoolctl
 import torch
 
-from vidattn.threads import limit_torch, limited_threads, threads_in_use
+from vidattn import extract_keyframes, find_shots, selection, summarise
+from vidattn.threads import (
+    each_in_one_thread,
+    limit_torch,
+    limited_threads,
+    one_thread_for_numpy,
+    threads_in_use,
+)
+from vidattn.video import VideoWriter
 
 
 def in_new_process(code: str, **environment: str) -> str:
@@ -65,3 +78,61 @@ def test_torch_that_is_loaded_is_limited_meanwhile() -> None:
     assert torch.get_num_threads() == threads_in_use() == before
     limit_torch()  # nothing is limited now
     assert torch.get_num_threads() == before
+
+
+def numpy_threads() -> int:
+    """How many OpenBLAS uses."""
+    found = [
+        each["num_threads"]
+        for each in threadpoolctl.threadpool_info()
+        if each["internal_api"] == "openblas"
+    ]
+    return int(max(found))
+
+
+@pytest.fixture
+def three_threads_for_numpy() -> Iterator[None]:
+    """Whatever the machine has."""
+    with threadpoolctl.threadpool_limits(3):
+        if not any(each["internal_api"] == "openblas" for each in threadpoolctl.threadpool_info()):
+            pytest.skip("NumPy is built on another library than OpenBLAS here")
+        yield
+
+
+@pytest.mark.usefixtures("three_threads_for_numpy")
+def test_numpy_uses_one_thread_meanwhile() -> None:
+    with one_thread_for_numpy():
+        assert numpy_threads() == 1
+    assert numpy_threads() == 3
+    with limited_threads(2):
+        assert numpy_threads() == 1
+    assert numpy_threads() == 3
+
+
+@pytest.mark.usefixtures("three_threads_for_numpy")
+def test_who_takes_items_is_not_limited() -> None:
+    items = each_in_one_thread(numpy_threads() for _ in range(2))
+    assert [(item, numpy_threads()) for item in items] == [(1, 3), (1, 3)]
+
+
+@pytest.mark.usefixtures("three_threads_for_numpy")
+def test_small_pictures_are_looked_at_in_one_thread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+    original = selection.find_transitions
+
+    def watched(*arguments: Any) -> Iterator[Any]:
+        seen.append(numpy_threads())
+        yield from original(*arguments)
+
+    monkeypatch.setattr(selection, "find_transitions", watched)
+    film = tmp_path / "film.mp4"
+    with VideoWriter(film, fps=25, size=(32, 32), preset="ultrafast") as writer:
+        for level in range(30):
+            writer.write(np.full((32, 32, 3), level, np.uint8))
+    find_shots(film)
+    extract_keyframes(film, count=2)
+    summarise(film, "50%")
+    assert seen == [1, 1, 1]
+    assert numpy_threads() == 3

@@ -145,7 +145,7 @@ def write_sheets(
         indices = [frame.frame_index for frame in found.frames]
         pixels = full_frames(reader.path, indices, decoder="pyav")
         title = f"{Path(reader.path).name} · {found.method.split(':')[0]}"
-        write_bytes(folder / f"{name}.png", contact_sheet(found, pixels, title=title))
+        write_bytes(folder / f"{name}.jpg", contact_sheet(found, pixels, title=title))
 
 
 def show(result: dict[str, Any]) -> None:

@@ -84,7 +84,7 @@ def test_a_cut_file_is_recorded_and_the_others_go_on(
     output = tmp_path / "out"
     assert main(["keyframes", str(cut), str(whole), "--output", str(output)]) == 1
     assert "cut.mp4" in one_line(capsys)
-    assert (output / "whole" / "contact_sheet.png").is_file()
+    assert (output / "whole" / "contact_sheet.jpg").is_file()
     assert not (output / "cut").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,10 @@ import vidattn
 from vidattn.data import ClipSpec
 from vidattn.errors import ArgumentError, VideoError
 from vidattn.inference import RecognitionPrediction, RecognitionPredictor
-from vidattn.inference.predictor import PredictionSettings, predicted
+from vidattn.inference.predictor import PredictionSettings, begin_prediction
 from vidattn.inference.windows import VideoAttention, WindowedRecogniser, window_spacing
 from vidattn.models import LoadedRecogniser
+from vidattn.threads import limited_threads
 from vidattn.video import VideoReader, VideoWriter, open_video
 
 
@@ -171,8 +173,13 @@ def test_a_picture_is_one_frame(
     assert predictor.predict(path).remarks == ()
 
 
+@pytest.mark.parametrize(("threads", "most_asked"), [(1, 1), (2, 2)])
 def test_frames_are_held_by_the_batch_and_parts_are_told(
-    predictor: RecognitionPredictor, film: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    predictor: RecognitionPredictor,
+    film: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    most_asked: int,
 ) -> None:
     with open_video(film(CHANGES)) as reader:
         asked: list[int] = []
@@ -180,10 +187,15 @@ def test_frames_are_held_by_the_batch_and_parts_are_told(
         monkeypatch.setattr(
             reader, "frames_at", lambda i, **kw: asked.append(len(i)) or original(i, **kw)
         )
-        run = predicted(predictor, reader, PredictionSettings(top=1))
-        shares = [next(run)]
-        assert len(asked) == 1
-        shares += list(run)
+        settings = PredictionSettings(top=1)
+        with (
+            limited_threads(threads),
+            closing(begin_prediction(predictor, reader, settings)) as run,
+        ):
+            parts = run.shares()
+            shares = [next(parts)]
+            assert len(asked) <= most_asked
+            shares += list(parts)
     assert len(shares) == 8  # 31 windows, 4 at a time
     assert sum(shares) == pytest.approx(1)
     assert max(asked) <= 4 * 8

@@ -21,6 +21,7 @@ from vidattn.runs.result_files import JOURNAL_FOLDER
 from vidattn.runs.result_names import result_names
 from vidattn.runs.results import KEPT_FOLDER
 from vidattn.video import open_video
+from vidattn.video.sources.source import VideoSource
 
 SLIM = {"widths": [4, 8], "spatial_strides": [2, 2], "temporal_strides": [1, 1]}
 
@@ -112,7 +113,7 @@ def test_files_hold_full_frames_and_the_record(
         assert {"method", "decoder", "vidattn", "checkpoint_sha256"} <= set(video)
         assert len(video["frames"]) == 3
         folder = (output / video["frames"][0]["image"]).parent
-        assert (folder / "contact_sheet.png").is_file()
+        assert (folder / "contact_sheet.jpg").is_file()
         with open_video(source) as reader:
             for frame in video["frames"]:
                 assert {"frame_index", "seconds", "score", "regions"} <= set(frame)
@@ -179,7 +180,7 @@ def test_lists_and_folders_of_videos_and_of_images(
     second = write_flash("second.mp4", frame_count=6)
     (tmp_path / "list.txt").write_text("second.mp4\nvideos/below/first.mp4\n")
     vidattn.write_keyframes([first], tmp_path / "frames", count=4, minimum_gap_seconds=0)
-    for sheet in (tmp_path / "frames").rglob("contact_sheet.png"):
+    for sheet in (tmp_path / "frames").rglob("contact_sheet.jpg"):
         sheet.unlink()
     images = tmp_path / "frames" / "first"
     given = [tmp_path / "videos", tmp_path / "list.txt", images]
@@ -195,11 +196,11 @@ def test_a_run_that_was_interrupted_goes_on(
     whole = vidattn.write_keyframes(videos, tmp_path / "whole")
     output, extract, read = tmp_path / "out", keyframe_files.extract_keyframes, []
 
-    def extract_two(path: str, **settings: Any) -> KeyFrames:
+    def extract_two(video: VideoSource, **settings: Any) -> KeyFrames:
         if len(read) == 2:
             raise KeyboardInterrupt
-        read.append(Path(path).name)
-        return extract(path, **settings)
+        read.append(video.file_name)
+        return extract(video, **settings)
 
     monkeypatch.setattr(keyframe_files, "extract_keyframes", extract_two)
     with pytest.raises(KeyboardInterrupt):
@@ -217,7 +218,7 @@ def test_a_run_that_was_interrupted_goes_on(
     record = json.loads((output / "keyframes.json").read_text())
     assert record.items() >= json.loads(json.dumps(whole.to_json())).items()
     assert not (output / JOURNAL_FOLDER).exists()
-    assert len(list(output.rglob("contact_sheet.png"))) == 3
+    assert len(list(output.rglob("contact_sheet.jpg"))) == 3
 
 
 def test_processes_share_the_videos(

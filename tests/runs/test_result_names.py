@@ -24,7 +24,7 @@ DEVICES = ["CON", "prn", "aux", "NUL", "com1", "LPT9", "con.tar", "COM¹"]
         ["a:b", "a?b", "a*b", 'a"b', "a|b", "a<b", "a\\b", "a\nb"],
         ["caf\udce9", "caf\udce8"],
         [".hidden", "._a", "...", ".vidattn-run", ".partial-0123"],
-        ["keyframes.json", "features.json", "contact_sheet.png", "frame_000001.png", "x.npz"],
+        ["keyframes.json", "contact_sheet.jpg", "contact_sheet.png", "frame_000001.png", "x.npz"],
         ["unfinished", "evaluation.json", "-rf", "~", "ß", "SS"],
     ],
 )
@@ -44,7 +44,7 @@ def test_result_names_are_safe_everywhere_and_all_different(
             assert not part.startswith((".", " "))
             assert not set(part) & set('<>:"\\|?*\n')
             assert part.split(".")[0].upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT9"}
-            assert part.lower() not in ("keyframes.json", "features.json", "contact_sheet.png")
+            assert part.lower() not in ("keyframes.json", "contact_sheet.jpg", "contact_sheet.png")
             assert not part.lower().startswith("frame_") or not part.lower().endswith(".png")
             assert len(f"{part}.npz".encode()) <= 255 - len(".partial-0123456789abcdef")
     assert not {f"{name}.npz" for name in found} & {name.split("/")[0] for name in found}
@@ -59,6 +59,27 @@ def test_a_name_is_the_path_below_the_folder_or_list_that_was_given(
     assert result_names(["films/a.mp4", "films/b/c.1.mp4"], ["films"]) == ["a", "b/c.1"]
     assert result_names(["films/a.mp4", "/v/d/é ü.mov"], ["list.txt"]) == ["films/a", "é ü"]
     assert result_names(["films/a.mp4"], ["films/a.mp4"]) == ["a"]
+
+
+def test_names_of_videos_on_servers_and_in_tar_files(tmp_path: Path) -> None:
+    listed = {
+        "https://example.org/a%20b/c.mp4?signature=x/y": "example.org/a b/c",
+        "https://example.org/a%20b/c.mp4?signature=z": "example.org/a b/c~{digest}",
+        "https://example.org:8080/c.mp4": "example.org_8080/c",
+        "https://example.org/../../etc//x.mp4": "example.org/_/_/etc/x",
+        "https://example.org/": "example",
+        "s3://films/season/1/c?d.mp4": "films/season/1/c_d",
+        "s3://films/all/1/c.mp4": "1/c",
+        "/shards/000.tar::below/c.mp4": "000/below/c",
+        "s3://films/shards/000.tar::c.mp4": "films/shards/000/c",
+        "https://example.org/alone.mp4": "alone",
+    }
+    digest = sha256(list(listed)[1].replace("//", "/", 1).encode()).hexdigest()[:8]
+    expected = [name.format(digest=digest) for name in listed.values()]
+    given = ["list.csv", "s3://films/all/", "https://example.org/alone.mp4"]
+    assert result_names(list(listed), given) == expected
+    for number in range(len(listed)):  # whatever follows in the list
+        assert result_names(list(listed)[:number], given) == expected[:number]
 
 
 def test_what_is_added_to_a_list_does_not_change_the_names_of_the_others() -> None:

@@ -72,5 +72,5 @@ def test_finds_a_flash_when_and_where_it_is(
     # The best frame's panel: the true box's outline is yellow, in its place.
     yellow = (np.abs(pixels - (255, 241, 47)).max(2) < 4).any(0)
     assert yellow.any()
-    for name in ("keyframes.png", "keyframes_coverage.png"):
+    for name in ("keyframes.jpg", "keyframes_coverage.jpg"):
         assert (tmp_path / "out" / "a_g01_c02" / name).is_file()

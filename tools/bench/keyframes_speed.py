@@ -16,19 +16,16 @@ wanted.
 from __future__ import annotations
 
 import argparse
-import ctypes
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from processes import Cost, adopt_orphans, measured
 
 from vidattn import open_video
 from vidattn.files import write_json
@@ -44,7 +41,6 @@ if __name__ == "__main__":
     writer = KeyFrameDiskWriter(location=folder)
     Video().extract_video_keyframes(no_of_frames=int(count), file_path=film, writer=writer)
 """
-_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: processes that lose their parent become ours
 _PICTURES = {".jpg", ".jpeg"}
 TITLES = (
     "film | contestant | pictures | start-up CPU s | CPU s | wall s | MB | "
@@ -53,51 +49,14 @@ TITLES = (
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Cost):
     """One run of one contestant.
 
     Attributes:
-        cpu_seconds, wall_seconds: as the module says.
-        memory_megabytes: largest resident memory of any of its processes.
         pictures: how many it wrote.
     """
 
-    cpu_seconds: float
-    wall_seconds: float
-    memory_megabytes: float
     pictures: int
-
-
-def measured(command: Sequence[str], folder: Path) -> Run:
-    """Run a command that writes pictures into a folder."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert process.stderr is not None
-    complaint = process.stderr.read().decode(errors="replace")
-    usages, codes = [], {}
-    while True:
-        try:
-            child, status, usage = os.wait4(-1, 0)
-        except ChildProcessError:
-            break
-        usages.append(usage)
-        codes[child] = status
-    wall = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(codes[process.pid])
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)}: {complaint[-500:]}")
-    return Run(
-        sum(usage.ru_utime + usage.ru_stime for usage in usages),
-        wall,
-        max(usage.ru_maxrss for usage in usages) / 1024,
-        sum(path.suffix in _PICTURES for path in folder.rglob("*")),
-    )
 
 
 def command_of(name: str, film: Path, folder: Path, count: int, peers: Path | None) -> list[str]:
@@ -130,7 +89,9 @@ def once(name: str, film: Path, count: int, peers: Path | None) -> Run:
         folder = Path(base) / "pictures"
         if not name.startswith("vidattn"):
             folder.mkdir()
-        return measured(command_of(name, film, folder, count, peers), folder)
+        cost = measured(command_of(name, film, folder, count, peers))
+        pictures = sum(path.suffix in _PICTURES for path in folder.rglob("*"))
+        return Run(**vars(cost), pictures=pictures)
 
 
 def one_second(path: Path) -> Path:
@@ -202,7 +163,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.count is None and (given.peers is None or PYSCENEDETECT in given.without):
         parser.error("--count is needed where PySceneDetect does not run")
-    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     names = contestants(given.peers, given.without)
     with tempfile.TemporaryDirectory() as folder:
         short = one_second(Path(folder) / "short.mp4")

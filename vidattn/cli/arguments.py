@@ -8,6 +8,8 @@ from pathlib import Path
 
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS
 
+# Of videos, for the help of commands that take any number of them.
+LISTS = "tar file, or list (.txt, .csv, .parquet)"
 # Command -> its options of earlier versions -> what these are called now.
 RENAMED = {
     "evaluate": {"--gap": "--minimum-gap-seconds"},
@@ -48,6 +50,18 @@ def add_salvage(parser: argparse.ArgumentParser) -> None:
         "--salvage",
         action="store_true",
         help="also read damaged videos, as far as possible, and mark the damaged frames",
+    )
+
+
+def add_allow_remote(parser: argparse._ActionsContainer) -> None:
+    """`--allow-remote NAME`."""
+    parser.add_argument(
+        "--allow-remote",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="read videos from servers: s3, gs, https or the like, or one server or bucket, such "
+        "as https://videos.example.org; may be given several times (default: from none)",
     )
 
 

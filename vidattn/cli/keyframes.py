@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.arguments import (
+    LISTS,
+    add_allow_remote,
     add_decoder,
     add_device,
     add_failures,
@@ -28,7 +30,7 @@ HELP = "extract key frames, and with a model also key regions"
 
 EPILOG = """\
 Writes to the output folder: keyframes.json and keyframes.csv, and a folder for each video with the
-key frames, named after their times, and contact_sheet.png. The JSON says why each frame was kept;
+key frames, named after their times, and contact_sheet.jpg. The JSON says why each frame was kept;
 with --explain also why others were dropped. After an interruption, the same command resumes the
 run. If a video cannot be read, it is listed under "failures", the others are still processed, and
 the exit code is 1.
@@ -50,7 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "videos",
         nargs="+",
         metavar="VIDEO",
-        help="video, folder of videos or of images, or .txt list",
+        help=f"video, folder of videos or of images, {LISTS}",
     )
     add_output(parser)
     add_overwrite(parser)
@@ -68,6 +70,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_failures(parser)
     add_decoder(parser)
     add_salvage(parser)
+    add_allow_remote(parser)
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -220,6 +223,7 @@ def run(parsed: argparse.Namespace) -> int:
         regions=parsed.regions,
         decoder=parsed.decoder,
         salvage=parsed.salvage,
+        allow_remote=parsed.allow_remote,
         device=parsed.device,
         processes=parsed.processes,
         engine=parsed.engine,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidattn.arrays import at_least
-from vidattn.inference.clip_runner import ClipRunner
+from vidattn.inference.clip_runner import ClipRunner, WindowRun
 from vidattn.inference.windows import frame_ends, window_spacing
 from vidattn.models import LoadedRecogniser
 from vidattn.naming import choose
@@ -34,6 +35,28 @@ class WindowFeatures:
     def centre_seconds(self) -> NDArray[np.float64]:
         """(windows,): the middle of each."""
         return (self.start_seconds + self.end_seconds) / 2
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRun:
+    """The features of one video, to be computed."""
+
+    reader: VideoReader
+    indices: NDArray[np.int64]
+    run: WindowRun[NDArray[np.float32]]
+
+    def finish(self) -> WindowFeatures:
+        """Compute them; raises what `FeatureExtractor.features` says."""
+        parts = [each.output for each in self.run]
+        seconds, ends = self.reader.frame_times.seconds, frame_ends(self.reader)
+        starts = seconds[self.indices[:, 0]]
+        return WindowFeatures(
+            np.concatenate(parts), self.indices, starts, ends[self.indices[:, -1]]
+        )
+
+    def close(self) -> None:
+        """Wait until nothing of the video is being read."""
+        self.run.close()
 
 
 class FeatureExtractor:
@@ -67,7 +90,9 @@ class FeatureExtractor:
         self.loaded = loaded
         self.hop = hop
         # In batches from the video's start, so that its features depend on nothing else.
-        self.runner = ClipRunner(loaded, self._means, batch_size=batch_size, whole_frames=False)
+        self.runner = ClipRunner(
+            loaded, self._means, batch_size=batch_size, whole_frames=False, reads_ahead=True
+        )
 
     def features(self, reader: VideoReader) -> WindowFeatures:
         """Features of all windows of an open video.
@@ -76,13 +101,13 @@ class FeatureExtractor:
             VideoError: a frame cannot be decoded.
             ArgumentError: the hop is longer than a window.
         """
+        with closing(self.begin(reader)) as run:
+            return run.finish()
+
+    def begin(self, reader: VideoReader) -> FeatureRun:
+        """Begin to decode an open video; see `features`. Close what comes before the video."""
         indices, valid = window_spacing(self.loaded.clip, reader).windows(self.hop)
-        parts = [each.output for each in self.runner.windows(reader, indices, valid)]
-        seconds = reader.frame_times.seconds
-        ends = frame_ends(reader)
-        return WindowFeatures(
-            np.concatenate(parts), indices, seconds[indices[:, 0]], ends[indices[:, -1]]
-        )
+        return FeatureRun(reader, indices, self.runner.windows(reader, indices, valid))
 
     def _means(self, clips: Tensor, valid: Tensor) -> NDArray[np.float32]:
         recogniser, stage = self.loaded.recogniser, self.stage

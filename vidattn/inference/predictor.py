@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Generator, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from torch import Tensor
 from vidattn import models
 from vidattn.arrays import FloatArray, at_least
 from vidattn.errors import VideoError
-from vidattn.inference.clip_runner import ClipRunner
+from vidattn.inference.clip_runner import ClipRunner, WindowRun
 from vidattn.inference.predictions import PredictedStep, RecognitionPrediction, ranked
 from vidattn.inference.timeline import Timeline, check_step
 from vidattn.inference.windows import (
@@ -27,6 +26,7 @@ from vidattn.inference.windows import (
 from vidattn.models import LoadedRecogniser
 from vidattn.video import VideoReader
 from vidattn.video.opening import open_video_or_picture
+from vidattn.video.sources.addresses import AllowRemote, VideoLike
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class RecognitionPredictor(LoadedRecogniser):
 
     def predict(
         self,
-        video: str | os.PathLike[str] | VideoReader,
+        video: VideoLike | VideoReader,
         *,
         every_seconds: float = _DEFAULTS.every_seconds,
         top: int = _DEFAULTS.top,
@@ -70,6 +70,7 @@ class RecognitionPredictor(LoadedRecogniser):
         decoder: str = "pyav",
         salvage: bool = False,
         batch_size: int = _DEFAULTS.batch_size,
+        allow_remote: AllowRemote = (),
     ) -> RecognitionPrediction:
         """Predict what happens in a video, and when, in bounded memory.
 
@@ -77,13 +78,13 @@ class RecognitionPredictor(LoadedRecogniser):
         frames, as for key frames.
 
         Args:
-            video: a file, a folder of frame images, a picture (one frame, shown for a second), or
-                an open reader.
+            video: see `vidattn.open_video`; also a picture (one frame, shown for a second), or an
+                open reader.
             every_seconds, top, batch_size: see `PredictionSettings`.
             window_seconds: length of a window, for models whose clips span whole videos (10 seconds
                 if None). Use the length of the training videos. For other models it must be None,
                 because their clips have a fixed length.
-            decoder: see `vidattn.open_video`.
+            decoder, allow_remote: see `vidattn.open_video`.
             salvage: read damaged videos too.
 
         Raises:
@@ -95,13 +96,13 @@ class RecognitionPredictor(LoadedRecogniser):
         opened = (
             nullcontext(video)
             if isinstance(video, VideoReader)
-            else open_video_or_picture(video, decoder, salvage=salvage)
+            else open_video_or_picture(video, decoder, salvage=salvage, allow_remote=allow_remote)
         )
-        with opened as reader:
-            run = predicted(self, reader, settings)
+        with opened as reader, closing(begin_prediction(self, reader, settings)) as run:
+            shares = run.shares()
             while True:
                 try:
-                    next(run)
+                    next(shares)
                 except StopIteration as finished:
                     found: RecognitionPrediction = finished.value
                     return found
@@ -125,16 +126,51 @@ def load(
     return RecognitionPredictor(loaded.recogniser, loaded.clip, loaded.path, loaded.digest)
 
 
-def predicted(
+@dataclass(frozen=True, eq=False)
+class PredictionRun:
+    """What is in one video, and when, to be computed; from `begin_prediction`."""
+
+    loaded: LoadedRecogniser
+    reader: VideoReader
+    settings: PredictionSettings
+    run: WindowRun[FloatArray]
+    window_count: int
+
+    def shares(self) -> Generator[float, None, RecognitionPrediction]:
+        """Compute it.
+
+        Yields:
+            the share of the video that was looked at since, in (0, 1]; in all they sum to 1.
+
+        Returns:
+            the prediction.
+        """
+        ends = frame_ends(self.reader)
+        start = float(self.reader.frame_times.seconds[0])
+        every = self.settings.every_seconds
+        timeline = Timeline(start, float(ends[-1]), every, len(self.loaded))
+        for batch in self.run:
+            if not np.isfinite(batch.output).all():
+                reason = "the network's class probabilities are not finite"
+                raise VideoError(self.reader.path, reason)
+            for own, seconds, values in zip(
+                batch.indices, batch.seconds, batch.output, strict=True
+            ):
+                timeline.add(float(seconds[0]), float(ends[own[-1]]), values)
+            yield len(batch) / self.window_count
+        return _prediction(self.loaded, self.reader, timeline, self.settings)
+
+    def close(self) -> None:
+        """Wait until nothing of the video is being read."""
+        self.run.close()
+
+
+def begin_prediction(
     loaded: LoadedRecogniser, reader: VideoReader, settings: PredictionSettings
-) -> Generator[float, None, RecognitionPrediction]:
-    """What is in an open video, and when; see `RecognitionPredictor.predict`.
+) -> PredictionRun:
+    """Begin to decode an open video; see `RecognitionPredictor.predict`.
 
-    Yields:
-        the share of the video that was looked at since, in (0, 1]; in all they sum to 1.
-
-    Returns:
-        the prediction.
+    What is returned is closed before the video.
     """
 
     def probabilities(clips: Tensor, valid: Tensor) -> FloatArray:
@@ -143,19 +179,11 @@ def predicted(
         own: FloatArray = found.double().cpu().numpy()
         return own
 
-    runner = ClipRunner(loaded, probabilities, batch_size=settings.batch_size)
+    runner = ClipRunner(loaded, probabilities, batch_size=settings.batch_size, reads_ahead=True)
     spacing = window_spacing(loaded.clip, reader, window_seconds=settings.window_seconds)
     indices, valid = spacing.windows()
-    ends = frame_ends(reader)
-    start = float(reader.frame_times.seconds[0])
-    timeline = Timeline(start, float(ends[-1]), settings.every_seconds, len(loaded))
-    for batch in runner.windows(reader, indices, valid):
-        if not np.isfinite(batch.output).all():
-            raise VideoError(reader.path, "the network's class probabilities are not finite")
-        for own, seconds, values in zip(batch.indices, batch.seconds, batch.output, strict=True):
-            timeline.add(float(seconds[0]), float(ends[own[-1]]), values)
-        yield len(batch) / len(indices)
-    return _prediction(loaded, reader, timeline, settings)
+    run = runner.windows(reader, indices, valid)
+    return PredictionRun(loaded, reader, settings, run, len(indices))
 
 
 def _prediction(

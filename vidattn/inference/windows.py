@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from vidattn import sampling, selection
 from vidattn.data import ClipSpec
 from vidattn.errors import ArgumentError
-from vidattn.inference.clip_runner import ClipRunner
+from vidattn.inference.clip_runner import ClipRunner, WindowBatch
 from vidattn.models import LoadedRecogniser
 from vidattn.models.locate import Locator
 from vidattn.video import Geometry, VideoReader
@@ -143,18 +144,26 @@ class WindowedRecogniser:
         loaded: from `vidattn.models.load`.
         reader: the open video.
         batch_size: windows that go through the network, and whose frames are held, at once.
+        reads_ahead: see `ClipRunner`.
     """
 
     def __init__(
-        self, loaded: LoadedRecogniser, reader: VideoReader, *, batch_size: int = 4
+        self,
+        loaded: LoadedRecogniser,
+        reader: VideoReader,
+        *,
+        batch_size: int = 4,
+        reads_ahead: bool = False,
     ) -> None:
         self.loaded = loaded
         self.reader = reader
         self.batch_size = batch_size
-        self.runner = ClipRunner(loaded, self._recognise, batch_size=batch_size)
+        self.runner = ClipRunner(
+            loaded, self._recognise, batch_size=batch_size, reads_ahead=reads_ahead
+        )
         self.spacing = window_spacing(loaded.clip, reader)
 
-    def windows(self) -> Iterator[Window]:
+    def windows(self) -> Generator[Window, None, None]:
         """Half-overlapping windows that cover the video to its last frame, in order."""
         yield from self._seen(*self.spacing.windows())
 
@@ -175,23 +184,27 @@ class WindowedRecogniser:
         )
 
     def _seen(self, indices: NDArray[np.int64], valid: NDArray[np.bool_]) -> Iterator[Window]:
-        for batch in self.runner.windows(self.reader, indices, valid):
-            *outputs, counts = batch.output
-            parts = [part.float().cpu().numpy() for part in outputs]
-            for number, (probabilities, scores, weights, regions) in enumerate(
-                zip(*parts, strict=True)
-            ):
-                count = int(counts[number])  # padding comes last
-                yield Window(
-                    indices=batch.indices[number],
-                    seconds=batch.seconds[number],
-                    probabilities=probabilities,
-                    frame_scores=scores[:count],
-                    frame_weights=weights[:count],
-                    region_weights=regions[:count],
-                    locator=batch.locator,
-                    geometry=batch.geometry,
-                )
+        with closing(self.runner.windows(self.reader, indices, valid)) as run:
+            for batch in run:
+                yield from self._windows_of(batch)
+
+    def _windows_of(self, batch: WindowBatch[tuple[Tensor, ...]]) -> Iterator[Window]:
+        *outputs, counts = batch.output
+        parts = [part.float().cpu().numpy() for part in outputs]
+        for number, (probabilities, scores, weights, regions) in enumerate(
+            zip(*parts, strict=True)
+        ):
+            count = int(counts[number])  # padding comes last
+            yield Window(
+                indices=batch.indices[number],
+                seconds=batch.seconds[number],
+                probabilities=probabilities,
+                frame_scores=scores[:count],
+                frame_weights=weights[:count],
+                region_weights=regions[:count],
+                locator=batch.locator,
+                geometry=batch.geometry,
+            )
 
 
 def class_probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:

@@ -37,6 +37,8 @@ from vidattn.runs.shards import shard_from_environment
 from vidattn.sampling import suitability
 from vidattn.sampling.protocols import Protocol
 from vidattn.sampling.protocols import protocol as named
+from vidattn.video.sources.addresses import AllowRemote
+from vidattn.video.sources.permission import RemotePermission, permission_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ def evaluate(
     data: str | Path | Sequence[Sample],
     *,
     root: str | Path | None = None,
+    allow_remote: AllowRemote = (),
     folds: Sequence[int] | None = None,
     protocol: str | Protocol | None = None,
     views: int = 1,
@@ -74,8 +77,10 @@ def evaluate(
 
     Args:
         checkpoint: a file, or what `vidattn.models.load` returned.
-        data: class folders, a list, a CSV, or what `read_annotations` returned.
+        data: class folders, a tar file or a folder of some, a list, a CSV, or what
+            `read_annotations` returned.
         root: folder that the paths are relative to.
+        allow_remote: see `vidattn.open_video`.
         folds: use only these values of the CSV's fold column.
         protocol: name of a published protocol (`vidattn.sampling.protocols`); without one, a
             video's score is the mean of the probabilities of its views × crops clips.
@@ -114,7 +119,8 @@ def evaluate(
     limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
-    samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
+    multi_label = loaded.recogniser.spec.multi_label
+    samples = _samples(data, root, folds, permission_of(allow_remote), multi_label=multi_label)
     refuse_folder_among_classes(output, data)
     chosen = named(protocol) if isinstance(protocol, str) else protocol
     clips = EvaluationClips(loaded.clip, views, crops, chosen)
@@ -142,7 +148,7 @@ def evaluate(
     records = work_through(
         work,
         work.groups(),
-        [sample.path for sample in samples],
+        [str(sample.path) for sample in samples],
         output=results,
         settings=settings | {"videos": _digest(samples)},
         processes=processes,
@@ -220,11 +226,13 @@ def _samples(
     data: str | Path | Sequence[Sample],
     root: str | Path | None,
     folds: Sequence[int] | None,
+    remote: RemotePermission,
     *,
     multi_label: bool,
 ) -> list[Sample]:
     if isinstance(data, str | Path):
-        samples = read_annotations(data, root=root, label_separator="," if multi_label else None)
+        separator = "," if multi_label else None
+        samples = read_annotations(data, root=root, label_separator=separator, allow_remote=remote)
     else:
         samples = list(data)
     if folds is None:

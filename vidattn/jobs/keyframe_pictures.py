@@ -16,16 +16,17 @@ from vidattn.files import write_bytes, write_csv
 from vidattn.inference.keyframe_results import KeyFrames
 from vidattn.inference.keyframes import full_frames
 from vidattn.naming import choose
+from vidattn.video.sources.addresses import VideoLike
 
 SHEET_TILE_WIDTH = 320
-SHEET_FILE = "contact_sheet.png"
+SHEET_FILE = "contact_sheet.jpg"
 # Most pictures on it.
 SHEET_TILES = 100
 # Name of a format -> ending of its files.
 FORMATS = {"jpeg": ".jpg", "webp": ".webp", "png": ".png"}
 # Names of all that is written for one video.
 PICTURES = (
-    r"frame_\d+(_-?\d+-\d\d-\d\d\.\d{3})?\.(jpg|webp|png)|poster\.(jpg|webp|png)|contact_sheet\.png|"
+    r"frame_\d+(_-?\d+-\d\d-\d\d\.\d{3})?\.(jpg|webp|png)|poster\.(jpg|webp|png)|contact_sheet\.(jpg|png)|"
     r"scores\.csv"
 )
 COLUMNS = ("video", "frame_index", "seconds", "shot", "score", "scored_by", "reason", "flaw",
@@ -87,11 +88,19 @@ def write_images(
     found: KeyFrames,
     folder: Path,
     *,
+    video: VideoLike,
     settings: PictureSettings,
     decoder: str,
     salvage: bool = False,
 ) -> list[Path]:
-    """The key frames as files, with a contact sheet and perhaps a poster beside them."""
+    """The key frames as files, with a contact sheet and perhaps a poster beside them.
+
+    Args:
+        found: in the video.
+        folder: for the files.
+        video: that they are in, to be opened once more.
+        settings, decoder, salvage: see `vidattn.write_keyframes`.
+    """
     paths = [
         folder / picture_name(frame.frame_index, frame.seconds, settings.ending)
         for frame in found.frames
@@ -100,7 +109,7 @@ def write_images(
     on_sheet = sheet_places(len(paths))
     small: list[NDArray[np.uint8]] = []
     indices = [frame.frame_index for frame in found.frames]
-    pictures = full_frames(found.path, indices, decoder=decoder, salvage=salvage)
+    pictures = full_frames(video, indices, decoder=decoder, salvage=salvage)
     for place, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
         shown = picture if settings.width is None else report.shrink(picture, settings.width)
         encoded = report.encode_image(shown, settings.picture_format, quality=settings.quality)
@@ -159,7 +168,7 @@ def contact_sheet(
     title: str | None = None,
     tile_width: int = SHEET_TILE_WIDTH,
 ) -> bytes:
-    """PNG of all key frames with their times, scores and regions.
+    """JPEG of all key frames with their times, scores and regions.
 
     Args:
         pixels: uint8 (H, W, 3) each, the frames at full resolution or smaller.
@@ -177,4 +186,6 @@ def contact_sheet(
         for frame, picture in zip(found.frames, pixels, strict=True)
     ]
     title = Path(found.path).name if title is None else title
-    return report.encode_image(report.draw_contact_sheet(tiles, title=title, tile_width=tile_width))
+    sheet = report.draw_contact_sheet(tiles, title=title, tile_width=tile_width)
+    # A PNG of photographs takes as long as finding the key frames of a short film.
+    return report.encode_image(sheet, "jpeg")

@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from vidattn.errors import AnnotationError, ArgumentError, VideoError
 from vidattn.files import write_csv, written_together
+from vidattn.inference.keyframe_options import KeyFrameOptions
 from vidattn.inference.keyframe_results import KeyFrame
 from vidattn.inference.keyframe_settings import KeyFrameSettings
 from vidattn.inference.keyframes import extract_keyframes
@@ -45,6 +46,8 @@ from vidattn.runs.stored import StoredResult, finish_stored
 from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable
+from vidattn.video.sources.addresses import AllowRemote, as_source
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
@@ -108,6 +111,7 @@ def write_keyframes(
     checkpoint: str | Path | LoadedRecogniser | None = None,
     decoder: str = "pyav",
     salvage: bool = False,
+    allow_remote: AllowRemote = (),
     device: str = "cpu",
     processes: int = 1,
     engine: str = "local",
@@ -126,20 +130,21 @@ def write_keyframes(
     results: str = "json",
     pictures: str = "tar",
     score_table: bool = False,
-    **settings: Any,
+    **settings: Unpack[KeyFrameOptions],
 ) -> KeyFrameResult | StoredResult | None:
     """Extract the key frames of videos and write them to files.
 
-    In `output`: a folder for each video with its frames and `contact_sheet.png`
+    In `output`: a folder for each video with its frames and `contact_sheet.jpg`
     (`vidattn.runs.result_names`), and `keyframes.json` and `keyframes.csv` over all. Videos that
     cannot be read are recorded there, and the others go on; if none can be read, nothing is
     written. The same call resumes a run that was interrupted, and several processes share it.
 
     Args:
-        videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
-            path a line, relative to the list.
+        videos: videos, folders of frame images, folders with videos below, tar files, or lists; see
+            `vidattn.runs.video_lists`.
         checkpoint: a file, or what `vidattn.models.load` returned.
         salvage: read damaged videos too; not with folders of images.
+        allow_remote: see `vidattn.open_video`.
         processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
             engine, address: see `vidattn.evaluate`.
         overwrite: replace the pictures of an earlier run; see `vidattn.runs.results`.
@@ -165,8 +170,8 @@ def write_keyframes(
     score = wishes.score_of(with_model=checkpoint is not None)
     limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
-    given = list(videos)
-    names = list(map(str, videos_and_folders(given)))
+    given, remote = list(videos), permission_of(allow_remote)
+    names = list(map(str, videos_and_folders(given, remote)))
     if not names:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
@@ -206,7 +211,7 @@ def write_keyframes(
             retry_failed=retry_failed,
         )
     scorer_here = scorer if processes == 0 else None
-    work = _KeyFrameWork(names, folders, place, model, device, own, looks, scorer_here)
+    work = _KeyFrameWork(names, folders, place, model, device, own, looks, scorer_here, remote)
     records = work_through(
         work,
         SingleVideos(len(names)),
@@ -280,6 +285,7 @@ class _KeyFrameWork:
     settings: Mapping[str, Any]
     pictures: PictureSettings
     scorer: Scorer | None
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = None if self.model is None else loaded_in(shard, self.model, self.device)
@@ -298,11 +304,13 @@ class _KeyFrameWork:
         folder = self.folders[number]
         target = self.results.pictures_folder / folder
         try:
-            found = extract_keyframes(self.videos[number], checkpoint=loaded, **settings)
+            source = as_source(self.videos[number], self.remote)
+            found = extract_keyframes(source, checkpoint=loaded, **settings)
             with written_together(target, beside=self.results.journal_folder) as temporary:
                 images = write_images(
                     found,
                     temporary,
+                    video=source,
                     settings=self.pictures,
                     decoder=self.settings["decoder"],
                     salvage=self.settings["salvage"],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_csv
 from vidattn.inference.predictions import RecognitionPrediction
-from vidattn.inference.predictor import PredictionSettings, predicted
+from vidattn.inference.predictor import PredictionRun, PredictionSettings, begin_prediction
+from vidattn.inference.reading_ahead import begun_ahead, is_worth_it
 from vidattn.inference.windows import check_window
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.executors import Engine
@@ -31,6 +33,8 @@ from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable, open_video_or_picture
+from vidattn.video.sources.addresses import AllowRemote
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 RECORD, TABLE, PAGE = "predictions.json", "predictions.csv", "predictions.html"
 _DEFAULTS = PredictionSettings()
@@ -69,6 +73,7 @@ def write_predictions(
     batch_size: int = _DEFAULTS.batch_size,
     decoder: str = "pyav",
     salvage: bool = False,
+    allow_remote: AllowRemote = (),
     device: str = "cpu",
     processes: int = 1,
     engine: str = "local",
@@ -89,12 +94,13 @@ def write_predictions(
     a run with an output. The processes of a launcher divide the videos.
 
     Args:
-        videos: videos, folders of frame images, folders with videos below, single pictures, or
-            `.txt` files with one path a line, relative to the list.
+        videos: videos, folders of frame images, folders with videos below, single pictures, tar
+            files, or lists; see `vidattn.runs.video_lists`.
         output: a folder; nothing is written if None.
         checkpoint: a file, or what `vidattn.load` returned.
         every_seconds, top, window_seconds, batch_size, salvage: see
             `RecognitionPredictor.predict`.
+        allow_remote: see `vidattn.open_video`.
         processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
             engine, address: see `vidattn.evaluate`.
         overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
@@ -110,8 +116,8 @@ def write_predictions(
     own = PredictionSettings(every_seconds, top, window_seconds, batch_size)
     limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
-    given = list(videos)
-    names = list(map(str, videos_and_folders(given)))
+    given, remote = list(videos), permission_of(allow_remote)
+    names = list(map(str, videos_and_folders(given, remote)))
     if not names:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
@@ -138,7 +144,7 @@ def write_predictions(
             output, "predict", RECORD, [TABLE, PAGE], overwrite=overwrite, retry_failed=retry_failed
         )
     records = work_through(
-        _Prediction(names, model, device, decoder, salvage, own),
+        _Prediction(names, model, device, decoder, salvage, own, remote),
         SingleVideos(len(names)),
         names,
         output=results,
@@ -194,17 +200,30 @@ class _Prediction:
     decoder: str
     salvage: bool
     settings: PredictionSettings
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(
         self, groups: Iterable[Group], shard: Shard
     ) -> Iterator[Mapping[int, Record] | float]:
         loaded = loaded_in(shard, self.model, self.device)
-        for [number] in groups:
+
+        def begin(number: int, stack: ExitStack) -> PredictionRun:
+            reader = stack.enter_context(
+                open_video_or_picture(
+                    self.videos[number],
+                    self.decoder,
+                    salvage=self.salvage,
+                    allow_remote=self.remote,
+                )
+            )
+            return stack.enter_context(closing(begin_prediction(loaded, reader, self.settings)))
+
+        ahead = is_worth_it(next(loaded.recogniser.parameters()).device)
+        for number, run in begun_ahead((each for [each] in groups), begin, ahead=ahead):
             try:
-                with open_video_or_picture(
-                    self.videos[number], self.decoder, salvage=self.salvage
-                ) as reader:
-                    found = yield from predicted(loaded, reader, self.settings)
+                if isinstance(run, Exception):
+                    raise run
+                found = yield from run.shares()
                 record = found.to_json()
             except VideoError as error:
                 record = failed(error)

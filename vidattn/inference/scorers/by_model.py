@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -42,8 +43,10 @@ class AttentionScorer:
         Raises:
             VideoError: the network's scores are not finite.
         """
-        windowed = WindowedRecogniser(self.loaded, video, batch_size=self.batch_size)
-        return _merged(video, windowed.windows())
+        windowed = WindowedRecogniser(
+            self.loaded, video, batch_size=self.batch_size, reads_ahead=True
+        )
+        return _merged(video, windowed)
 
 
 class ClassScorer:
@@ -81,7 +84,7 @@ class ClassScorer:
         """
         number = self.loaded.classes.index(self.class_name)
         windowed = _ClassWindows(self.loaded, video, number, batch_size=self.batch_size)
-        return _merged(video, windowed.windows())
+        return _merged(video, windowed)
 
 
 class _ClassWindows(WindowedRecogniser):
@@ -90,7 +93,7 @@ class _ClassWindows(WindowedRecogniser):
     def __init__(
         self, loaded: LoadedRecogniser, reader: VideoReader, number: int, *, batch_size: int
     ) -> None:
-        super().__init__(loaded, reader, batch_size=batch_size)
+        super().__init__(loaded, reader, batch_size=batch_size, reads_ahead=True)
         self._number = number
         self._by_position = True
 
@@ -125,8 +128,9 @@ def log_odds(logits: Tensor, number: int, *, multi_label: bool) -> Tensor:
     return own - torch.logsumexp(logits[:, others], 1)
 
 
-def _merged(video: VideoReader, windows: Iterable[Window]) -> FloatArray:
-    return selection.merge_windows(_finite_scores(video, windows))
+def _merged(video: VideoReader, windowed: WindowedRecogniser) -> FloatArray:
+    with closing(windowed.windows()) as windows:
+        return selection.merge_windows(_finite_scores(video, windows))
 
 
 def _finite_scores(
