@@ -4,7 +4,7 @@ A process of its own works on the list, is killed half-way, is started again, an
 the seconds until the first video has its record (start and restart), the time that each video
 takes, and the largest memory of the process that has the list.
 
-    python tools/bench/runs_overhead.py --videos 1000000 --processes 1
+    python tools/bench/runs_overhead.py --videos 1000000 --processes 1 --engine local
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vidattn.runs.executors import ENGINES, Engine
 from vidattn.runs.parquet_results import MANY_PARTS as MANY_STORED
 from vidattn.runs.parquet_results import ParquetFolder
 from vidattn.runs.parts import MANY_PARTS, Parts, SingleVideos
@@ -59,23 +60,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--videos", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--engine", choices=ENGINES, default="local")
     parser.add_argument("--results", choices=("json", "parquet"), default="json")
     parser.add_argument("--folder", type=Path, help="for the run (default: a temporary one)")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
-        print(json.dumps(work(given.folder, given.videos, given.processes, given.results)))
+        print(json.dumps(work(given)))
         return
     with tempfile.TemporaryDirectory() as temporary:
-        measure(given.folder or Path(temporary), given.videos, given.processes, given.results)
+        given.folder = given.folder or Path(temporary)
+        print(json.dumps(measure(given), indent=2))
 
 
-def work(folder: Path, videos: int, processes: int, results: str) -> dict[str, Any]:
+def work(given: argparse.Namespace) -> dict[str, Any]:
     """The run in this process; what it took."""
     started = time.perf_counter()
+    folder, videos = given.folder, given.videos
     names = [f"/data/films/{number // 1000:05}/film-{number:09}.mp4" for number in range(videos)]
     output = ResultFolder(folder, "simulate", "simulated.json")
-    if results == "parquet":
+    if given.results == "parquet":
         output = ParquetFolder(folder, "simulate", "simulated.json", videos=videos)
     records = work_through(
         NoWork(),
@@ -83,7 +87,8 @@ def work(folder: Path, videos: int, processes: int, results: str) -> dict[str, A
         names,
         output=output,
         settings={"threads": 1, "videos": list_digest(names)},
-        processes=processes,
+        processes=given.processes,
+        engine=Engine(given.engine),
         description="simulating",
         progress=False,
     )
@@ -106,43 +111,40 @@ def work(folder: Path, videos: int, processes: int, results: str) -> dict[str, A
     }
 
 
-def measure(folder: Path, videos: int, processes: int, results: str) -> None:
+def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Start, kill half-way, start again."""
-    # Children import the work by its name, which it has not in a script.
-    start = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import runs_overhead"
-    command = [sys.executable, "-c", f"{start}; runs_overhead.main()", "--work"]
-    command += ["--folder", folder / "out"]
-    command += ["--videos", videos, "--processes", processes, "--results", results]
+    # Children and actors import the work by its name, which it has not in a script.
+    code = "import runs_overhead; runs_overhead.main()"
+    command = [sys.executable, "-c", code, "--work", "--folder", given.folder / "out"]
+    command += ["--videos", given.videos, "--processes", given.processes]
+    command += ["--engine", given.engine, "--results", given.results]
     words = list(map(str, command))
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.abspath(__file__))}
     began = time.perf_counter()
-    running = subprocess.Popen(words, start_new_session=True)
-    many = MANY_STORED if results == "parquet" else MANY_PARTS
-    journal, size = folder / "out" / ".vidattn-run", Parts(SingleVideos(videos), many).size
+    running = subprocess.Popen(words, start_new_session=True, env=environment)
+    many = MANY_STORED if given.results == "parquet" else MANY_PARTS
+    journal = given.folder / "out" / ".vidattn-run"
+    size = Parts(SingleVideos(given.videos), many).size
     first = wait_for(lambda: size_of(journal) > 0, running)
-    half = wait_for(lambda: done_parts(journal) * size * 2 >= videos, running)
+    half = wait_for(lambda: done_parts(journal) * size * 2 >= given.videos, running)
     running.send_signal(signal.SIGKILL)
     running.wait()
     recorded, before = done_parts(journal), size_of(journal)
     again = time.perf_counter()
-    running = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
     restart = wait_for(lambda: size_of(journal) > before, running)
     said, _ = running.communicate()
     found = json.loads(said)
-    first_half = recorded * size
-    print(
-        json.dumps(
-            {
-                "videos": videos,
-                "processes": processes,
-                "results": results,
-                "start_seconds": round(first - began, 2),
-                "restart_seconds": round(restart - again, 2),
-                "milliseconds_a_video": round((half - first) / max(first_half, 1) * 1000, 4),
-                **{key: round(value, 2) for key, value in found.items()},
-            },
-            indent=2,
-        )
-    )
+    return {
+        "videos": given.videos,
+        "processes": given.processes,
+        "engine": given.engine,
+        "results": given.results,
+        "start_seconds": round(first - began, 2),
+        "restart_seconds": round(restart - again, 2),
+        "milliseconds_a_video": round((half - first) / max(recorded * size, 1) * 1000, 4),
+        **{key: round(value, 2) for key, value in found.items()},
+    }
 
 
 def wait_for(is_so: Any, running: subprocess.Popen[Any]) -> float:
