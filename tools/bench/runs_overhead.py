@@ -35,6 +35,9 @@ from vidattn.runs.stored import finish_stored
 from vidattn.runs.video_lists import list_digest
 from vidattn.runs.work import Group, Record
 
+# A file of records has a line before the first of them, with no more bytes.
+LONGEST_HEAD = 60
+
 
 @dataclass(frozen=True)
 class NoWork:
@@ -125,14 +128,14 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     many = MANY_STORED if given.results == "parquet" else MANY_PARTS
     journal = given.folder / "out" / ".vidattn-run"
     size = Parts(SingleVideos(given.videos), many).size
-    first = wait_for(lambda: size_of(journal) > 0, running)
+    first = wait_for(lambda: written(journal), running)
     half = wait_for(lambda: done_parts(journal) * size * 2 >= given.videos, running)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    recorded, before = done_parts(journal), size_of(journal)
+    recorded, before = done_parts(journal), written(journal)
     again = time.perf_counter()
     running = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
-    restart = wait_for(lambda: size_of(journal) > before, running)
+    restart = wait_for(lambda: written(journal) - before, running)
     said, _ = running.communicate()
     found = json.loads(said)
     return {
@@ -153,14 +156,14 @@ def wait_for(is_so: Any, running: subprocess.Popen[Any]) -> float:
     return time.perf_counter()
 
 
-def size_of(journal: Path) -> int:
-    """Bytes of records; only the newest files are looked at."""
+def written(journal: Path) -> set[tuple[str, int]]:
+    """The newest files that have records, and their sizes in bytes."""
     try:
         names = sorted(name for name in os.listdir(journal) if name.endswith(".jsonl"))
-        sizes = [(journal / name).stat().st_size for name in names[-2:]]
-        return len(names) * 10**9 + sum(size - 40 for size in sizes if size > 60)
+        sizes = [(name, (journal / name).stat().st_size) for name in names[-4:]]
+        return {(name, size) for name, size in sizes if size > LONGEST_HEAD}
     except FileNotFoundError:
-        return 0
+        return set()
 
 
 def done_parts(journal: Path) -> int:

@@ -21,7 +21,7 @@ from vidattn.runs.work import Group, Work
 
 # An actor gets more groups at once as long as it is done with them within so many seconds.
 BATCH_SECONDS = 2.0
-LARGEST_BATCH = 64
+LARGEST_BATCH = 512
 # Calls that an actor has at once, so that it never waits for the driver.
 CALLS_AHEAD = 2
 # A group is left undone when so many actors were lost while they had it: no video is blamed.
