@@ -115,6 +115,17 @@ def add_processes(parser: argparse.ArgumentParser, *, threads: bool = True) -> N
         help="number of child processes that divide the videos (default: 1); with 0 there are "
         "none, and a video that crashes ends the run",
     )
+    group.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where these processes are: on this machine, or on a Ray cluster (default: local)",
+    )
+    group.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="of the Ray cluster (default: Ray is started on this machine for this run)",
+    )
     if threads:
         group.add_argument(
             "--threads",
@@ -167,5 +178,5 @@ def start_children_early(parsed: argparse.Namespace, work: str, *, network: bool
     from vidattn.runs.isolation import start_server
     from vidattn.runs.run_network import NETWORK_MODULES
 
-    if parsed.processes > 0:
+    if parsed.processes > 0 and parsed.engine == "local":
         start_server(work, *(NETWORK_MODULES if network else ()))

@@ -42,6 +42,8 @@ OPTIONS = {
 }
 SHARED = (
     "processes",
+    "engine",
+    "address",
     "threads",
     "video_seconds",
     "video_memory",

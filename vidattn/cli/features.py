@@ -91,6 +91,8 @@ def run(parsed: argparse.Namespace) -> int:
         hop=parsed.hop,
         batch_size=parsed.batch_size,
         processes=parsed.processes,
+        engine=parsed.engine,
+        address=parsed.address,
         threads=parsed.threads,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,

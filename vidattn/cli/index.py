@@ -65,6 +65,8 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.paths,
         report=parsed.report,
         processes=parsed.processes,
+        engine=parsed.engine,
+        address=parsed.address,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,
         maximum_failures=parsed.maximum_failures,

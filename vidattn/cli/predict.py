@@ -108,6 +108,8 @@ def run(parsed: argparse.Namespace) -> int:
         allow_remote=parsed.allow_remote,
         device=parsed.device,
         processes=parsed.processes,
+        engine=parsed.engine,
+        address=parsed.address,
         threads=parsed.threads,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,

@@ -79,6 +79,8 @@ def run(parsed: argparse.Namespace) -> int:
         salvage=parsed.salvage,
         allow_remote=parsed.allow_remote,
         processes=parsed.processes,
+        engine=parsed.engine,
+        address=parsed.address,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,
         maximum_failures=parsed.maximum_failures,

@@ -21,6 +21,7 @@ from vidattn.jobs.clip_scores import EvaluationWork
 from vidattn.jobs.evaluation_folder import evaluation_folder, refuse_folder_among_classes
 from vidattn.jobs.evaluation_record import Evaluation, gather_evaluation
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.executors import Engine
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import times, versions
 from vidattn.runs.results import ResultFolder
@@ -55,6 +56,8 @@ def evaluate(
     batch_size: int = 8,
     workers: int = 0,
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
@@ -87,6 +90,8 @@ def evaluate(
         processes: child processes that divide the videos. If a video crashes its process, only its
             own result is lost. With 0, and with 1 if `checkpoint` is not a file, everything runs in
             this process, and a video that crashes ends it.
+        engine: "local", or "ray" for child processes on a Ray cluster (`docs/runs.md`).
+        address: of the cluster; None starts Ray on this machine.
         threads: PyTorch threads in each process; by default the cores of the machine, divided by
             the processes. With the same number of threads, figures are bit-identical for any number
             of processes.
@@ -147,6 +152,7 @@ def evaluate(
         output=results,
         settings=settings | {"videos": _digest(samples)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         imports=NETWORK_MODULES,
         description="evaluating",

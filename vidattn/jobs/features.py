@@ -13,6 +13,7 @@ from vidattn.files import written_whole
 from vidattn.inference.features import FeatureExtractor, FeatureRun, WindowFeatures
 from vidattn.inference.reading_ahead import begun_ahead
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -74,6 +75,8 @@ def write_features(
     hop: int | None = None,
     batch_size: int = 8,
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
@@ -99,8 +102,8 @@ def write_features(
         output: folder; below it files are named like the videos below the folder they share.
         stage, hop, batch_size: see `vidattn.inference.features.FeatureExtractor`.
         allow_remote: see `vidattn.open_video`.
-        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the features of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -143,6 +146,7 @@ def write_features(
         output=results,
         settings=settings | {"videos": list_digest(paths)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         imports=NETWORK_MODULES,
         description="extracting",

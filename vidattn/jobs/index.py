@@ -8,6 +8,7 @@ from typing import Any
 from vidattn.arrays import at_least
 from vidattn.errors import AnnotationError, ArgumentError, VideoError
 from vidattn.jobs.index_report import COMMAND, IndexReport, report_of
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -68,6 +69,8 @@ def index_videos(
     *,
     report: str | Path | None = None,
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
     maximum_failures: str | int | None = None,
@@ -88,8 +91,8 @@ def index_videos(
         report: JSON file for the records; videos that it already holds, unchanged since, are
             not looked at again. Nothing is written if None. A file that is no report of this
             command is never written over.
-        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         salvage: decode every video once, and report which frames are damaged.
         allow_remote: see `vidattn.open_video`.
         overwrite: remove other videos from the report, and try failed videos again.
@@ -127,6 +130,7 @@ def index_videos(
         output=file,
         settings=settings,
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         known={} if file is None else file.known,
         description="indexing",

@@ -23,6 +23,7 @@ from vidattn.jobs.keyframe_pictures import (
     write_images,
 )
 from vidattn.naming import choose
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -113,6 +114,8 @@ def write_keyframes(
     allow_remote: AllowRemote = (),
     device: str = "cpu",
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     threads: int | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
@@ -131,11 +134,10 @@ def write_keyframes(
 ) -> KeyFrameResult | StoredResult | None:
     """Extract the key frames of videos and write them to files.
 
-    In `output`: a folder for each video with its frames and `contact_sheet.jpg`, and
-    `keyframes.json` and `keyframes.csv` over all; below `output` folders are named like the
-    videos below the folder they share. Videos that cannot be read are recorded
-    there and the others go on; if none can be read, nothing is written. A run that was
-    interrupted goes on when called again with the same arguments; a launcher's processes share it.
+    In `output`: a folder for each video with its frames and `contact_sheet.jpg`
+    (`vidattn.runs.result_names`), and `keyframes.json` and `keyframes.csv` over all. Videos that
+    cannot be read are recorded there, and the others go on; if none can be read, nothing is
+    written. The same call resumes a run that was interrupted, and several processes share it.
 
     Args:
         videos: videos, folders of frame images, folders with videos below, tar files, or lists; see
@@ -143,8 +145,8 @@ def write_keyframes(
         checkpoint: a file, or what `vidattn.models.load` returned.
         salvage: read damaged videos too; not with folders of images.
         allow_remote: see `vidattn.open_video`.
-        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the pictures of an earlier run; see `vidattn.runs.results`.
         picture_format, quality, width, poster, explain, score_table: see
             `vidattn.jobs.keyframe_pictures.PictureSettings`.
@@ -229,6 +231,7 @@ def write_keyframes(
             "videos": list_digest(names),
         },
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         imports=NETWORK_MODULES if checkpoint is not None or scorer is not None else (),
         description="extracting",

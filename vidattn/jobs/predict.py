@@ -13,6 +13,7 @@ from vidattn.inference.predictor import PredictionRun, PredictionSettings, begin
 from vidattn.inference.reading_ahead import begun_ahead, is_worth_it
 from vidattn.inference.windows import check_window
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -75,6 +76,8 @@ def write_predictions(
     allow_remote: AllowRemote = (),
     device: str = "cpu",
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     threads: int | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
@@ -98,8 +101,8 @@ def write_predictions(
         every_seconds, top, window_seconds, batch_size, salvage: see
             `RecognitionPredictor.predict`.
         allow_remote: see `vidattn.open_video`.
-        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -147,6 +150,7 @@ def write_predictions(
         output=results,
         settings=settings | {"videos": list_digest(names)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         imports=NETWORK_MODULES,
         description="predicting",

@@ -10,6 +10,7 @@ from vidattn.files import write_csv, write_text, written_together
 from vidattn.inference.shots import BUILT_IN, Shots, find_shots, loaded_detector
 from vidattn.naming import choose
 from vidattn.report.timelines import TimelineClip, chapters, check_forms, final_cut, timeline
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -72,6 +73,8 @@ def write_shots(
     salvage: bool = False,
     allow_remote: AllowRemote = (),
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
     maximum_failures: str | int | None = None,
@@ -96,8 +99,8 @@ def write_shots(
         detector, device: see `vidattn.find_shots`; the name of a detector.
         salvage: read damaged videos too; not with folders of images.
         allow_remote: see `vidattn.open_video`.
-        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -148,6 +151,7 @@ def write_shots(
         output=results,
         settings=own | {"threads": 1, "versions": versions(decoder), "videos": list_digest(names)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=RunLimits(video_seconds, video_memory, maximum_failures),
         description="finding shots",
         progress=progress and len(names) > 1,

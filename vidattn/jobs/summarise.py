@@ -8,6 +8,7 @@ from typing import Any
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_csv, write_json, written_together
 from vidattn.inference.summaries import Summary, budget_seconds, choose_summary
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -71,6 +72,8 @@ def write_summaries(
     salvage: bool = False,
     allow_remote: AllowRemote = (),
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
     maximum_failures: str | int | None = None,
@@ -90,8 +93,8 @@ def write_summaries(
         budget: see `vidattn.inference.summaries.budget_seconds`.
         salvage: read damaged videos too; not with folders of images.
         allow_remote: see `vidattn.open_video`.
-        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -127,6 +130,7 @@ def write_summaries(
         output=results,
         settings=own | {"threads": 1, "versions": versions(decoder), "videos": list_digest(names)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=RunLimits(video_seconds, video_memory, maximum_failures),
         description="summarising",
         progress=progress and len(names) > 1,
