@@ -196,23 +196,3 @@ def is_running(process: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
-
-
-def test_children_work_where_their_parent_works_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for folder in (tmp_path / "first", tmp_path / "second"):
-        (folder / "attempts").mkdir(parents=True)
-        monkeypatch.chdir(folder)  # notebooks do so, and programs that have imported everything
-        found = work_through(
-            ActingWork(["a"], Path("attempts")),
-            [[0]],
-            ["a"],
-            output=None,
-            settings={"threads": 1},
-            description="acting",
-            progress=False,
-        )
-        assert found is not None
-        assert found[0] == {"video": "a", "with": ["a"], "state": []}
-        assert len(list((folder / "attempts").iterdir())) == 1
