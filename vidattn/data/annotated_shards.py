@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from vidattn.data.video_files import is_video_name
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.video.limits import DEFAULT_LIMITS
-from vidattn.video.sources.addresses import ARCHIVE
+from vidattn.video.sources.addresses import TAR
 from vidattn.video.sources.source import SourceContent, VideoSource
 from vidattn.video.sources.tar_shards import Place, members_of
 
@@ -22,7 +22,7 @@ def shards_in(folder: Path) -> list[Path]:
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     if any(entry.is_dir() for entry in entries):
         return []
-    return [entry for entry in entries if entry.suffix.lower() == ARCHIVE]
+    return [entry for entry in entries if entry.suffix.lower() == TAR]
 
 
 def labelled_members(shard: VideoSource) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from vidattn.data.samples import Sample, SampleFiles
 from vidattn.data.video_files import may_be_video, remark_left_out, visible
 from vidattn.errors import AnnotationError
 from vidattn.files import read_utf8
-from vidattn.video.sources.addresses import ARCHIVE, MEMBER, AllowRemote
+from vidattn.video.sources.addresses import MEMBER, TAR, AllowRemote
 from vidattn.video.sources.local import LocalFile
 from vidattn.video.sources.permission import permission_of
 
@@ -54,7 +54,7 @@ def read_annotations(
         return read_csv(path, root=root, label_separator=label_separator, allow_remote=permission)
     if path.suffix.lower() == ".txt":
         return read_list(path, root=root, allow_remote=permission)
-    if path.suffix.lower() == ARCHIVE:
+    if path.suffix.lower() == TAR:
         return read_shards([path], root or path.parent)
     raise AnnotationError(path, 0, "expected a folder, a .csv or a .txt file, or a .tar file")
 

@@ -10,7 +10,6 @@ from vidattn.data.video_files import images_in
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.video.limits import DEFAULT_LIMITS
 from vidattn.video.sources.addresses import MEMBER, AllowRemote, as_source, is_remote, local_part
-from vidattn.video.sources.local import LocalFile
 from vidattn.video.sources.permission import RemotePermission, permission_of
 from vidattn.video.sources.source import VideoSource
 from vidattn.video.sources.tar_shards import TarMember
@@ -114,11 +113,12 @@ class SampleFiles:
         except (OSError, RuntimeError) as error:  # too long a name; a loop of links
             raise AnnotationError(self.annotations, line, f"{name!r}: {error}") from error
 
-    def _member(self, name: str, line: int) -> tuple[TarMember, str]:
-        shard = self._inside(self.root / local_part(name), name, line)
-        member = TarMember(LocalFile(shard), name.partition(MEMBER)[2])
-        member.find(DEFAULT_LIMITS).close()
-        return member, f"{shard.relative_to(self.root).as_posix()}{MEMBER}{member.member}"
+    def _member(self, name: str, line: int) -> tuple[VideoSource, str]:
+        file, member = self._inside(self.root / local_part(name), name, line), name.split(MEMBER, 1)
+        source = as_source(f"{file}{MEMBER}{member[1]}")
+        if isinstance(source, TarMember):  # a row would have to be read
+            source.find(DEFAULT_LIMITS).close()
+        return source, f"{file.relative_to(self.root).as_posix()}{MEMBER}{member[1]}"
 
     def _video(self, name: str, line: int) -> Path:
         path = self._inside(self.root / name, name, line)

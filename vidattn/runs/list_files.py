@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vidattn.errors import AnnotationError
 from vidattn.files import read_utf8
+from vidattn.video.sources.addresses import MEMBER
 
 # Names of the column that says where a video is; the first one that is there counts.
 COLUMNS = ("path", "video", "url")
@@ -21,6 +22,7 @@ def listed_names(path: Path) -> Iterator[tuple[int, str]]:
 
     In a text file, each line is a path. In a CSV file, whose first line is a header, and in a
     Parquet file, they are in the column `path`, `video` or `url`, and other columns do not count.
+    In a Parquet file, the column may also hold the videos themselves (see `ParquetRow`).
 
     Args:
         path: of the list; its ending says what it is.
@@ -66,13 +68,18 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with library.parquet.ParquetFile(path) as file:
             column = _column(path, file.schema_arrow.names)
+            kind, types = file.schema_arrow.field(column).type, library.types
+            if types.is_struct(kind) or types.is_binary(kind) or types.is_large_binary(kind):
+                for row in range(file.metadata.num_rows):
+                    yield row + 1, f"{path.name}{MEMBER}{column}[{row}]"
+                return
             number = 0
             for batch in file.iter_batches(columns=[column]):
                 for value in batch.column(0).to_pylist():
                     number += 1
                     if value is not None and not isinstance(value, str):
-                        kind = type(value).__name__
-                        raise AnnotationError(path, number, f"{column}: expected text, got {kind}")
+                        reason = f"{column}: expected text, got {type(value).__name__}"
+                        raise AnnotationError(path, number, reason)
                     yield number, value or ""
     except (library.ArrowException, OSError) as error:
         raise AnnotationError(path, 0, f"cannot be read as Parquet: {error}") from error

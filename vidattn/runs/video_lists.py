@@ -11,7 +11,7 @@ from typing import Any
 from vidattn.data.video_files import is_video_name, member_videos, videos_below
 from vidattn.errors import AnnotationError, UnsafePathError
 from vidattn.runs.list_files import LIST_SUFFIXES, listed_names
-from vidattn.video.sources.addresses import ARCHIVE, AllowRemote, as_source, is_remote, local_part
+from vidattn.video.sources.addresses import TAR, AllowRemote, as_source, is_remote, local_part
 from vidattn.video.sources.permission import RemotePermission, permission_of
 from vidattn.video.sources.remote import RemoteFile
 
@@ -96,7 +96,7 @@ def _several(given: str | Path, permission: RemotePermission) -> Iterable[str | 
 
 
 def _is_archive(address: str) -> bool:
-    return address.lower().endswith(ARCHIVE)
+    return address.lower().endswith(TAR)
 
 
 def _in_store(folder: str, permission: RemotePermission) -> Iterator[str]:

@@ -52,8 +52,8 @@ def open_video(
         video: the path of a file or a folder, nothing that FFmpeg would take for a protocol or a
             playlist; the bytes of a file; an open binary file, which is read from its beginning
             and stays open; a member of a tar file, such as "shard.tar::clip.mp4"; a row of a
-            Hugging Face data set; an address such as "s3://bucket/clip.mp4" where that is allowed.
-            See docs/sources.md.
+            Parquet file, such as "rows.parquet::video[7]", or of a Hugging Face data set; an
+            address such as "s3://bucket/clip.mp4" where that is allowed. See docs/sources.md.
         decoder: "pyav" reads everything; "decord" and "torchcodec" read files of this machine, and
             refuse those on which they may be wrong, see docs/decoders.md. Never decord for
             untrusted files.

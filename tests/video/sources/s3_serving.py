@@ -57,8 +57,8 @@ class _Forwarding(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.end_headers()
         sent = data[: int(len(data) * self.share)]
+        self.serving.requests.sent += len(sent)  # before the client may look at it
         self.wfile.write(sent)
-        self.serving.requests.sent += len(sent)
         self.close_connection = self.share < 1
 
 

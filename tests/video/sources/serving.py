@@ -96,8 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", f'"{hash(data)}"')
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        serving.requests.sent += len(body[:cut])  # before the client may look at it
         self.wfile.write(body[:cut])
-        serving.requests.sent += len(body[:cut])
 
 
 class Listening(ThreadingHTTPServer):
@@ -153,6 +153,18 @@ def trickle(handler: _Handler, number: int) -> bool:
             handler.wfile.write(b"x")
         except OSError:
             break
+    return True
+
+
+def trickle_the_head(handler: _Handler, number: int) -> bool:
+    """Send a byte of an endless head now and then."""
+    handler.wfile.write(b"HTTP/1.1 206 Partial Content\r\nX-Slow: ")
+    while not handler.serving.stop.wait(0.05):
+        try:
+            handler.wfile.write(b"x")
+        except OSError:
+            break
+    handler.close_connection = True
     return True
 
 

@@ -135,12 +135,28 @@ def test_redirects_into_a_private_network_are_refused(
     assert set(connected) == {"127.0.0.1"}, "another address was contacted"
 
 
-@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "https://a.org/a"])
-def test_redirects_to_what_is_not_allowed_are_refused(server: Server, target: str) -> None:
+@pytest.mark.parametrize(
+    "target",
+    ["ftp://127.0.0.1/a", "https://a.org/a", "http://a.org/a", "file:///etc/passwd", "http://[::1"],
+)
+def test_redirects_to_what_is_not_allowed_are_refused(
+    server: Server, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[object] = []
+    look_up = socket.getaddrinfo
+
+    def noted(host: Any, *given: Any, **named: Any) -> Any:
+        looked_up.append(host)
+        return look_up(host, *given, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", noted)
     server.trouble["a.mp4"] = serving.redirect(target)
-    with pytest.raises((UnsafePathError, VideoNotFoundError)):
+    kind = VideoNotFoundError if target.startswith(("file", "http://[")) else UnsafePathError
+    with pytest.raises(kind, match=r"leads to|is not allowed") as caught:
         opened(server, "a.mp4")
+    assert caught.value.path == server.url("a.mp4")
     assert server.requests.count == 1
+    assert set(looked_up) == {"127.0.0.1"}
 
 
 def test_redirects_that_are_allowed_are_followed_and_not_for_ever(server: Server) -> None:
@@ -193,13 +209,21 @@ def test_trouble_that_stays_blames_the_network(server: Server, trouble: Any, rea
     assert serving.now() - started < 10
 
 
-def test_a_server_that_sends_too_slowly_is_left(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attempts, "STALL_SECONDS", 0.3)
+def test_a_server_that_sends_too_slowly_is_left(server: Server) -> None:
     server.trouble["a.mp4"] = serving.trickle
     started = serving.now()
     with pytest.raises(InputOutputError, match="too slowly"):
+        opened(server, "a.mp4")
+    assert serving.now() - started < 10
+
+
+def test_a_head_that_comes_too_slowly_is_left(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "STALL_SECONDS", 0.1)
+    server.trouble["a.mp4"] = serving.trickle_the_head
+    started = serving.now()
+    with pytest.raises(InputOutputError, match="has not answered for"):
         opened(server, "a.mp4")
     assert serving.now() - started < 10
 

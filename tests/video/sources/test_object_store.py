@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -183,3 +184,56 @@ def test_tar_files_in_a_bucket(server: Server, films: Films, tmp_path: Path) -> 
     with opened(names[2]) as ours, open_video(path) as theirs:
         everything = range(len(theirs))
         assert np.array_equal(ours.frames_at(everything).array, theirs.frames_at(everything).array)
+
+
+@pytest.fixture
+def other_store(films: Films) -> Iterator[Any]:
+    """A store of another kind, which fsspec reads and which checks nothing by itself."""
+    import fsspec
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Other(MemoryFileSystem):
+        protocol = "filmstore"
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+        version, short = 1, 0
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return super()._strip_protocol(path.removeprefix("filmstore://"))
+
+        def info(self, path: str, **named: Any) -> dict[str, Any]:
+            return super().info(path, **named) | {"mtime": Other.version}
+
+        def open(self, *given: Any, **named: Any) -> Any:
+            file = super().open(*given, **named)
+            if Other.short:
+                Other.short -= 1
+                return io.BytesIO(file.read()[:1000])
+            return file
+
+    fsspec.register_implementation("filmstore", Other, clobber=True)
+    with Other().open("/folder/a.mp4", "wb") as file:
+        file.write(films("b_frames").read_bytes())
+    yield Other
+    Other.store.clear()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_other_stores(other_store: Any, films: Films, long_film: bytes) -> None:
+    address = "filmstore://folder/a.mp4"
+    assert list(listed_videos(["filmstore://folder/"], ("filmstore",))) == [address]
+    with open_video(address, allow_remote=("filmstore",)) as ours:
+        assert len(ours.frames_at([39])) == 1
+    other_store.version, other_store.short = 2, 2
+    with open_video(address, allow_remote=("filmstore",)) as ours:
+        assert len(ours.frames_at([39])) == 1
+    with other_store().open("/folder/long.mp4", "wb") as file:
+        file.write(long_film)
+    with open_video("filmstore://folder/long.mp4", allow_remote=("filmstore",)) as ours:
+        other_store.version = 3
+        with pytest.raises(DecodeError, match="the file has changed since it was opened"):
+            ours.frames_at([75])
+    other_store.short = 99
+    with pytest.raises(InputOutputError, match=r"the server sent 1000 bytes of .*4 attempts"):
+        open_video("filmstore://folder/long.mp4", allow_remote=("filmstore",))

@@ -28,7 +28,7 @@ VideoLike: TypeAlias = Union[
 AllowRemote: TypeAlias = Sequence[str] | RemotePermission
 # Between an archive and one of its members.
 MEMBER = "::"
-ARCHIVE = ".tar"
+TAR, PARQUET = ".tar", ".parquet"
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -37,10 +37,10 @@ def as_source(video: VideoLike, allow_remote: AllowRemote = ()) -> VideoSource:
 
     Args:
         video: the path of a file or a folder of images; the address of a member of a tar file
-            (`shard.tar::clip.mp4`), or, if that is allowed, of a file on a server
-            (`s3://bucket/clip.mp4`); the bytes of a file; an open binary file; a source; an
-            undecoded row of a video column of a Hugging Face data set, which has its `bytes` or its
-            `path`.
+            (`shard.tar::clip.mp4`), of a row of a Parquet file (`rows.parquet::video[7]`), or, if
+            that is allowed, of a file on a server (`s3://bucket/clip.mp4`); the bytes of a file; an
+            open binary file; a source; an undecoded row of a video column of a Hugging Face data
+            set, which has its `bytes` or its `path`.
         allow_remote: see `RemotePermission`.
 
     Raises:
@@ -72,7 +72,7 @@ def local_part(address: str | os.PathLike[str]) -> str:
     """
     text = os.fspath(address)
     archive, mark, _ = text.partition(MEMBER)
-    return archive if mark and archive.lower().endswith(ARCHIVE) else text
+    return archive if mark and archive.lower().endswith((TAR, PARQUET)) else text
 
 
 def is_remote(address: str | os.PathLike[str]) -> bool:
@@ -92,10 +92,14 @@ def _addressed(address: str | os.PathLike[str], allow_remote: AllowRemote) -> Vi
     if os.path.exists(text):
         return LocalFile(address)  # files may be called so
     archive, mark, member = text.partition(MEMBER)
-    if mark and archive.lower().endswith(ARCHIVE):
+    if mark and archive.lower().endswith(TAR):
         from vidattn.video.sources.tar_shards import TarMember
 
         return TarMember(_addressed(archive, allow_remote), member)
+    if mark and archive.lower().endswith(PARQUET) and not _URL.match(text):
+        from vidattn.video.sources.parquet_rows import ParquetRow
+
+        return ParquetRow.at(archive, member)
     if _URL.match(text):
         return RemoteFile(_lower_scheme(text), permission_of(allow_remote))
     return LocalFile(address)

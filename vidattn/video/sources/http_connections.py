@@ -54,6 +54,15 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self._permission.check(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError:  # no address
+            fp.close()
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
 
 class _Http(urllib.request.HTTPHandler):
     def __init__(self, permission: RemotePermission) -> None:

@@ -133,6 +133,8 @@ class HttpFile:
             raise self._unreachable(error.reason) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error
+        except ValueError as error:  # of an address that a redirect names
+            raise VideoNotFoundError(self.url, f"leads to no address: {error}") from error
 
     def _refused(self, code: int, reason: str, start: int) -> Exception:
         said = f"the server says {code} {reason}"

@@ -73,8 +73,6 @@ class StoredFile:
             handle = system.open(path, "rb", block_size=BLOCK_BYTES, cache_type="none")
         handle.seek(start)
         data: bytes = handle.read(end - start)
-        with self._lock:  # one that fails is not used again
-            self._handle = handle
         details = getattr(handle, "details", None)
         if self._scheme not in _CHECKS_VERSION or not isinstance(details, Mapping):
             details = _facts(system, path)
@@ -82,6 +80,8 @@ class StoredFile:
             raise DecodeError(self.url, CHANGED)
         if len(data) != end - start:
             raise TroubleError(f"the server sent {len(data)} bytes of {end - start}")
+        with self._lock:  # one that has failed is not used again
+            self._handle = handle
         return data
 
     def _system(self) -> tuple[Any, str]:
@@ -108,8 +108,6 @@ def said_of_store(url: str, error: Exception) -> Exception:
         return VideoNotFoundError(url, "no such file or folder")
     if isinstance(error, PermissionError):
         return VideoNotFoundError(url, f"cannot be read: {error}")
-    if type(error).__name__ == "FileExpired":
-        return DecodeError(url, CHANGED)
     return TroubleError(f"the server cannot be read: {str(error) or type(error).__name__}")
 
 
@@ -179,7 +177,6 @@ def files_below(url: str) -> Iterator[str]:
         except Exception as error:
             raise said_of_store(url, error) from error
 
-    found = attempted(url, request)
-    scheme = urlsplit(url).scheme
-    for name in sorted(found):
-        yield f"{scheme}://{system._strip_protocol(name)}"
+    base = path.rstrip("/")
+    for name in sorted(attempted(url, request)):
+        yield f"{url.rstrip('/')}/{name.removeprefix(base).lstrip('/')}"
