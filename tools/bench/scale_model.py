@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-
 # Longer lists are given as several, for each process that has a list holds all of it.
 LONGEST_LIST = 1_000_000
 
