@@ -8,6 +8,8 @@ import numpy as np
 
 from vidattn.evaluation.metrics.intervals import Interval
 
+# Seconds.
+_CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 Cell = str | int | float | Interval | None
 
 
@@ -55,3 +57,21 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     digits = max(0, 3 - math.floor(math.log10(step)))
     return [round(number * step, digits) for number in range(first, last + 1)]
+
+
+def time_ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """At most `count` + 1 moments in [low, high], at steps that clocks have, such as 15 s or 2 min.
+
+    >>> time_ticks(0, 75), time_ticks(0, 7200)
+    ([0.0, 15.0, 30.0, 45.0, 60.0, 75.0], [0.0, 1800.0, 3600.0, 5400.0, 7200.0])
+    """
+    rough = (high - low) / count
+    if rough <= 0:
+        return [low]
+    step = next((each for each in _CLOCK_STEPS if each >= rough), None)
+    if step is None:  # of days
+        step = 86400 * math.ceil(rough / 86400)
+    if rough < _CLOCK_STEPS[0]:
+        step = nice_ticks(0, count * rough, count)[1]
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [min(max(number * step, low), high) for number in range(first, last + 1)]

@@ -1,0 +1,198 @@
+"use strict";
+(() => {
+  // A browser shows the frame that lies at or before a time: this is past the rounding of times.
+  const BEHIND_SECONDS = 0.001;
+  const LARGEST_ZOOM = 64;
+
+  function clock(seconds) {
+    const total = Math.round(Math.abs(seconds) * 1000);
+    const two = (value) => String(Math.floor(value)).padStart(2, "0");
+    const sign = seconds < 0 && total ? "-" : "";
+    const hours = Math.floor(total / 3600000);
+    const rest = `${two((total / 60000) % 60)}:${two((total / 1000) % 60)}`;
+    return `${sign}${hours}:${rest}.${String(total % 1000).padStart(3, "0")}`;
+  }
+
+  class FilmPlayer {
+    constructor(article) {
+      this.article = article;
+      this.start = Number(article.dataset.start);
+      this.end = Number(article.dataset.end);
+      this.frameSeconds = 1 / Number(article.dataset.fps);
+      this.seconds = this.start;
+      this.zoom = 1;
+      this.waiting = false;
+      this.find = (name) => article.querySelector(name);
+      this.video = this.find("video");
+      this.timeline = this.find(".timeline");
+      this.marks = [...article.querySelectorAll("[data-seconds]")];
+      const times = this.marks.map((mark) => Number(mark.dataset.seconds));
+      this.stops = [...new Set(times)].sort((a, b) => a - b);
+      this.listenToButtons();
+      this.listenToTimeline();
+      if (this.video) this.listenToVideo();
+      this.show(this.start);
+    }
+
+    listenToButtons() {
+      this.find(".play").addEventListener("click", () => this.playOrPause());
+      this.find(".back").addEventListener("click", () => this.toStop(-1));
+      this.find(".on").addEventListener("click", () => this.toStop(1));
+      this.find(".in").addEventListener("click", () => this.zoomTo(this.zoom * 2));
+      this.find(".out").addEventListener("click", () => this.zoomTo(this.zoom / 2));
+      for (const button of this.article.querySelectorAll(".goto")) {
+        button.addEventListener("click", () => this.goTo(Number(button.dataset.seconds)));
+      }
+      this.zoomTo(1);
+    }
+
+    listenToTimeline() {
+      const line = this.timeline;
+      const move = (event) => {
+        const box = line.getBoundingClientRect();
+        const share = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
+        this.goTo(this.start + share * (this.end - this.start));
+      };
+      line.addEventListener("pointerdown", (event) => {
+        if (event.button !== 0) return;
+        line.focus({ preventScroll: true });
+        line.setPointerCapture(event.pointerId);
+        const mark = event.target.closest("[data-seconds]");
+        if (mark) this.goTo(Number(mark.dataset.seconds));
+        else move(event);
+        event.preventDefault();
+      });
+      line.addEventListener("pointermove", (event) => {
+        if (line.hasPointerCapture(event.pointerId) && event.movementX !== 0) move(event);
+      });
+      line.addEventListener("keydown", (event) => this.pressKey(event));
+    }
+
+    pressKey(event) {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const step = event.shiftKey ? 1 : this.frameSeconds;
+      const actions = {
+        ArrowRight: () => this.goTo(this.seconds + step),
+        ArrowUp: () => this.goTo(this.seconds + step),
+        ArrowLeft: () => this.goTo(this.seconds - step),
+        ArrowDown: () => this.goTo(this.seconds - step),
+        PageDown: () => this.toStop(1),
+        PageUp: () => this.toStop(-1),
+        Home: () => this.goTo(this.start),
+        End: () => this.goTo(this.end),
+        " ": () => this.playOrPause(),
+      };
+      if (!(event.key in actions)) return;
+      actions[event.key]();
+      event.preventDefault();
+    }
+
+    listenToVideo() {
+      const video = this.video;
+      video.controls = false;
+      video.addEventListener("click", () => this.playOrPause());
+      video.addEventListener("error", () => {
+        video.hidden = true;
+        this.find(".absent").hidden = false;
+        this.find(".play").disabled = true;
+      });
+      video.addEventListener("play", () => {
+        this.find(".play").textContent = "Pause";
+        this.follow();
+      });
+      video.addEventListener("pause", () => { this.find(".play").textContent = "Play"; });
+      video.addEventListener("loadedmetadata", () => this.moveFilm());
+      video.addEventListener("seeked", () => { if (this.waiting) this.moveFilm(); });
+    }
+
+    // While the film plays, the playhead follows it.
+    follow() {
+      if (this.video.paused) return;
+      if (!this.video.seeking && !this.waiting) this.show(this.start + this.video.currentTime);
+      requestAnimationFrame(() => this.follow());
+    }
+
+    playOrPause() {
+      if (!this.video || this.video.error) return;
+      if (this.video.paused) this.video.play().catch(() => {});
+      else this.video.pause();
+    }
+
+    goTo(seconds) {
+      this.show(Math.min(Math.max(seconds, this.start), this.end));
+      if (this.video && !this.video.error) this.moveFilm();
+    }
+
+    // Only one seek at a time: the last one wanted follows when it has ended.
+    moveFilm() {
+      this.waiting = this.video.seeking || this.video.readyState === 0;
+      if (this.waiting) return;
+      this.video.currentTime = this.seconds - this.start + BEHIND_SECONDS;
+    }
+
+    toStop(direction) {
+      const near = this.frameSeconds / 2;
+      const there = direction > 0
+        ? this.stops.find((stop) => stop > this.seconds + near)
+        : this.stops.findLast((stop) => stop < this.seconds - near);
+      this.goTo(there ?? (direction > 0 ? this.end : this.start));
+    }
+
+    show(seconds) {
+      this.seconds = seconds;
+      const text = clock(seconds);
+      const share = (seconds - this.start) / (this.end - this.start || 1);
+      this.find(".now").textContent = text;
+      this.find(".playhead").style.left = `${100 * share}%`;
+      this.timeline.setAttribute("aria-valuenow", seconds.toFixed(3));
+      this.timeline.setAttribute("aria-valuetext", text);
+      for (const mark of this.marks) {
+        const here = Math.abs(Number(mark.dataset.seconds) - seconds) < this.frameSeconds / 2;
+        if (here) mark.setAttribute("aria-current", "time");
+        else if (mark.hasAttribute("aria-current")) mark.removeAttribute("aria-current");
+      }
+      this.keepInSight(share);
+    }
+
+    keepInSight(share) {
+      const sight = this.find(".window");
+      const place = share * sight.scrollWidth;
+      if (place < sight.scrollLeft || place > sight.scrollLeft + sight.clientWidth) {
+        sight.scrollLeft = place - sight.clientWidth / 2;
+      }
+    }
+
+    zoomTo(zoom) {
+      this.zoom = Math.min(Math.max(zoom, 1), LARGEST_ZOOM);
+      this.timeline.style.width = `${100 * this.zoom}%`;
+      this.find(".out").disabled = this.zoom === 1;
+      this.find(".in").disabled = this.zoom === LARGEST_ZOOM;
+      const sight = this.find(".window");
+      const share = (this.seconds - this.start) / (this.end - this.start || 1);
+      sight.scrollLeft = share * sight.scrollWidth - sight.clientWidth / 2;
+    }
+
+    // A browser holds few films open at once.
+    open(isOpen) {
+      this.article.hidden = !isOpen;
+      if (!this.video) return;
+      if (!isOpen) this.video.pause();
+      this.video.preload = isOpen ? "auto" : "none";
+    }
+  }
+
+  document.documentElement.classList.add("live");
+  const players = [...document.querySelectorAll(".film")].map((each) => new FilmPlayer(each));
+  const choice = document.getElementById("film-choice");
+  const choose = (name) => players.forEach((each) => each.open(each.article.id === name));
+  const wanted = decodeURIComponent(location.hash.slice(1));
+  const first = players.some((each) => each.article.id === wanted) ? wanted : "film-1";
+  choose(first);
+  if (choice) {
+    choice.value = first;
+    choice.addEventListener("change", () => {
+      choose(choice.value);
+      history.replaceState(null, "", `#${choice.value}`);
+    });
+  }
+})();
