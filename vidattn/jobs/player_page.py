@@ -27,7 +27,7 @@ class PlayerPage:
     Attributes:
         title: of the page.
         record: name of the JSON file that has all videos.
-        films: the first `FILMS_SHOWN` videos, or all.
+        films: of the first `FILMS_SHOWN` videos, or all.
         header, rows: of a table of all videos.
         failures: videos without a result.
         facts: name -> value, in small print.
@@ -53,8 +53,9 @@ class PlayerPage:
     def _sections(self) -> Iterator[Section]:
         more = len(self.rows) - len(self.films)
         note = f"{more} more videos are in {self.record}, and not shown here." if more else ""
-        heading = "Films" if len(self.films) > 1 else self.films[0].name
-        yield report.Player(heading, self.films, note=note)
+        if self.films:
+            heading = "Films" if len(self.rows) > 1 else self.films[0].name
+            yield report.Player(heading, self.films, note=note)
         if self.failures:
             yield failure_table(self.failures)
         if len(self.rows) > 1:

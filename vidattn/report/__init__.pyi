@@ -15,6 +15,7 @@ from .player import Points as Points
 from .player import Span as Span
 from .player import Spans as Spans
 from .player import relative_address as relative_address
+from .player import thin_curve as thin_curve
 from .reliability import Reliability as Reliability
 from .sections import Bar as Bar
 from .sections import Bars as Bars

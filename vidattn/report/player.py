@@ -186,7 +186,7 @@ class Film:
         }
         if isinstance(track, Curve):
             low, high = min(track.values), max(track.values)
-            line = self._curve(track, low, high)
+            line = self._line(track, low, high)
             return about | {"marks": (), "line": line, "text": f"{low:.3g} – {high:.3g}"}
         if isinstance(track, Spans):
             marks = [self._span(each) for each in track.spans]
@@ -216,16 +216,14 @@ class Film:
             "left": self._place(point.seconds),
         }
 
-    def _curve(self, curve: Curve, low: float, high: float) -> str:
-        """Points of a line in a square of 100 by 100, at most two for each stretch."""
-        across = np.array([self._place(each) for each in curve.seconds])
-        values = np.asarray(curve.values, dtype=np.float64)
-        down = 100 - 100 * (values - low) / ((high - low) or 1.0)
-        kept: list[int] = []
-        for places in np.array_split(np.arange(len(values)), min(CURVE_STRETCHES, len(values))):
-            ends = {int(places[np.argmin(down[places])]), int(places[np.argmax(down[places])])}
-            kept += sorted(ends)
-        return " ".join(f"{across[place]:.3f},{down[place]:.1f}" for place in kept)
+    def _line(self, curve: Curve, low: float, high: float) -> str:
+        """Points of a line in a square of 100 by 100."""
+        seconds, values = thin_curve(curve.seconds, curve.values)
+        height = (high - low) or 1.0
+        return " ".join(
+            f"{self._place(second):.3f},{100 - 100 * (value - low) / height:.1f}"
+            for second, value in zip(seconds, values, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -245,6 +243,22 @@ class Player:
     def __post_init__(self) -> None:
         if not self.films:
             raise ArgumentError("films: expected at least one, got none")
+
+
+def thin_curve(
+    seconds: Sequence[float], values: Sequence[float], stretches: int = CURVE_STRETCHES
+) -> tuple[list[float], list[float]]:
+    """The lowest and the highest value of each of some stretches, and when: all that can be seen.
+
+    >>> thin_curve([0, 1, 2, 3, 4, 5], [0, 9, 1, 2, 2, 3], stretches=2)
+    ([0.0, 1.0, 3.0, 5.0], [0.0, 9.0, 2.0, 3.0])
+    """
+    times, numbers = np.asarray(seconds, dtype=float), np.asarray(values, dtype=float)
+    kept: list[int] = []
+    for places in np.array_split(np.arange(len(numbers)), min(stretches, len(numbers))):
+        own = numbers[places]
+        kept += sorted({int(places[own.argmin()]), int(places[own.argmax()])})
+    return times[kept].tolist(), numbers[kept].tolist()
 
 
 def relative_address(path: str | Path, page: str | Path) -> str:

@@ -2,6 +2,7 @@
 (() => {
   // A browser shows the frame that lies at or before a time: this is past the rounding of times.
   const BEHIND_SECONDS = 0.001;
+  const STILL_PIXELS = 3;
   const LARGEST_ZOOM = 64;
 
   function clock(seconds) {
@@ -18,6 +19,8 @@
       this.article = article;
       this.start = Number(article.dataset.start);
       this.end = Number(article.dataset.end);
+      // A browser keeps the clock of a file, but counts from 0 where that begins earlier.
+      this.shift = Math.min(this.start, 0);
       this.frameSeconds = 1 / Number(article.dataset.fps);
       this.seconds = this.start;
       this.zoom = 1;
@@ -53,8 +56,10 @@
         const share = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
         this.goTo(this.start + share * (this.end - this.start));
       };
+      let pressed = 0;
       line.addEventListener("pointerdown", (event) => {
         if (event.button !== 0) return;
+        pressed = event.clientX;
         line.focus({ preventScroll: true });
         line.setPointerCapture(event.pointerId);
         const mark = event.target.closest("[data-seconds]");
@@ -63,7 +68,11 @@
         event.preventDefault();
       });
       line.addEventListener("pointermove", (event) => {
-        if (line.hasPointerCapture(event.pointerId) && event.movementX !== 0) move(event);
+        // A hand that trembles on a mark does not leave it.
+        const dragged = pressed === null || Math.abs(event.clientX - pressed) > STILL_PIXELS;
+        if (!line.hasPointerCapture(event.pointerId) || !dragged) return;
+        pressed = null;
+        move(event);
       });
       line.addEventListener("keydown", (event) => this.pressKey(event));
     }
@@ -108,7 +117,11 @@
     // While the film plays, the playhead follows it.
     follow() {
       if (this.video.paused) return;
-      if (!this.video.seeking && !this.waiting) this.show(this.start + this.video.currentTime);
+      if (!this.video.seeking && !this.waiting) {
+        const seconds = this.shift + this.video.currentTime;
+        if (seconds >= this.end) this.video.pause();
+        this.show(Math.min(Math.max(seconds, this.start), this.end));
+      }
       requestAnimationFrame(() => this.follow());
     }
 
@@ -127,7 +140,7 @@
     moveFilm() {
       this.waiting = this.video.seeking || this.video.readyState === 0;
       if (this.waiting) return;
-      this.video.currentTime = this.seconds - this.start + BEHIND_SECONDS;
+      this.video.currentTime = this.seconds - this.shift + BEHIND_SECONDS;
     }
 
     toStop(direction) {
