@@ -47,11 +47,8 @@ def write_keyframe_page(
         "Key frames",
         record,
         films,
-        ["video", "key frames", "seconds", "method"],
-        [
-            [each["video"], len(each["frames"]), each["duration_seconds"], each["method"]]
-            for each in videos
-        ],
+        ["video", "key frames", "seconds"],
+        [[each["video"], len(each["frames"]), each["duration_seconds"]] for each in videos],
         found.failures,
         {"method": videos[0]["method"], **installed(versions)},
     ).write(path)

@@ -14,6 +14,23 @@
     return `${sign}${hours}:${rest}.${String(total % 1000).padStart(3, "0")}`;
   }
 
+  // Elements with their times, in the order of time.
+  function sorted(elements) {
+    const marks = [...elements].map((mark) => ({ mark, seconds: Number(mark.dataset.seconds) }));
+    return marks.sort((a, b) => a.seconds - b.seconds);
+  }
+
+  // The place of the first of them that is not before a time.
+  function firstFrom(marks, seconds) {
+    let [low, high] = [0, marks.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (marks[middle].seconds < seconds) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   class FilmPlayer {
     constructor(article) {
       this.article = article;
@@ -28,9 +45,9 @@
       this.find = (name) => article.querySelector(name);
       this.video = this.find("video");
       this.timeline = this.find(".timeline");
-      this.marks = [...article.querySelectorAll("[data-seconds]")];
-      const times = this.marks.map((mark) => Number(mark.dataset.seconds));
-      this.stops = [...new Set(times)].sort((a, b) => a - b);
+      this.marks = sorted(article.querySelectorAll("[data-seconds]"));
+      this.stops = sorted(article.querySelectorAll(":not(.faint) > * > [data-seconds]"));
+      this.current = [];
       this.listenToButtons();
       this.listenToTimeline();
       if (this.video) this.listenToVideo();
@@ -146,9 +163,9 @@
     toStop(direction) {
       const near = this.frameSeconds / 2;
       const there = direction > 0
-        ? this.stops.find((stop) => stop > this.seconds + near)
-        : this.stops.findLast((stop) => stop < this.seconds - near);
-      this.goTo(there ?? (direction > 0 ? this.end : this.start));
+        ? this.stops[firstFrom(this.stops, this.seconds + near)]
+        : this.stops[firstFrom(this.stops, this.seconds - near) - 1];
+      this.goTo(there ? there.seconds : direction > 0 ? this.end : this.start);
     }
 
     show(seconds) {
@@ -159,12 +176,15 @@
       this.find(".playhead").style.left = `${100 * share}%`;
       this.timeline.setAttribute("aria-valuenow", seconds.toFixed(3));
       this.timeline.setAttribute("aria-valuetext", text);
-      for (const mark of this.marks) {
-        const here = Math.abs(Number(mark.dataset.seconds) - seconds) < this.frameSeconds / 2;
-        if (here) mark.setAttribute("aria-current", "time");
-        else if (mark.hasAttribute("aria-current")) mark.removeAttribute("aria-current");
-      }
+      this.markCurrent();
       this.keepInSight(share);
+    }
+
+    markCurrent() {
+      const [low, high] = [this.seconds - this.frameSeconds / 2, this.seconds + this.frameSeconds / 2];
+      for (const each of this.current) each.mark.removeAttribute("aria-current");
+      this.current = this.marks.slice(firstFrom(this.marks, low), firstFrom(this.marks, high));
+      for (const each of this.current) each.mark.setAttribute("aria-current", "time");
     }
 
     keepInSight(share) {
