@@ -106,7 +106,7 @@ def test_files_hold_full_frames_and_the_record(
     assert (failure["video"], failure["error"]) == (str(broken), "NotAVideoError")
     other = f"one~{sha256(str(videos[1]).encode()).hexdigest()[:8]}"
     assert sorted(path.name for path in output.iterdir()) == [
-        KEPT_FOLDER, "keyframes.csv", "keyframes.json", "one", other
+        KEPT_FOLDER, "keyframes.csv", "keyframes.html", "keyframes.json", "one", other
     ]  # fmt: skip
     for video, source in zip(record["videos"], videos, strict=True):
         assert {"method", "decoder", "vidattn", "checkpoint_sha256"} <= set(video)

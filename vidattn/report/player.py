@@ -255,7 +255,8 @@ def thin_curve(
     """
     times, numbers = np.asarray(seconds, dtype=float), np.asarray(values, dtype=float)
     kept: list[int] = []
-    for places in np.array_split(np.arange(len(numbers)), min(stretches, len(numbers))):
+    stretches = max(1, min(stretches, len(numbers)))
+    for places in filter(len, np.array_split(np.arange(len(numbers)), stretches)):
         own = numbers[places]
         kept += sorted({int(places[own.argmin()]), int(places[own.argmax()])})
     return times[kept].tolist(), numbers[kept].tolist()
