@@ -9,7 +9,25 @@ import numpy as np
 from vidattn.evaluation.metrics.intervals import Interval
 
 # Seconds.
-_CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+_CLOCK_STEPS = (
+    1.0,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    14400,
+    28800,
+    86400,
+)
 Cell = str | int | float | Interval | None
 
 
@@ -68,9 +86,8 @@ def time_ticks(low: float, high: float, count: int = 5) -> list[float]:
     rough = (high - low) / count
     if rough <= 0:
         return [low]
-    step = next((each for each in _CLOCK_STEPS if each >= rough), None)
-    if step is None:  # of days
-        step = 86400 * math.ceil(rough / 86400)
+    days = 86400.0 * math.ceil(rough / 86400)
+    step = next((each for each in _CLOCK_STEPS if each >= rough), days)
     if rough < _CLOCK_STEPS[0]:
         step = nice_ticks(0, count * rough, count)[1]
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

@@ -11,6 +11,7 @@ from typing import ClassVar
 from urllib.parse import quote
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vidattn.arrays import finite_array
 from vidattn.errors import ArgumentError
@@ -246,7 +247,7 @@ class Player:
 
 
 def thin_curve(
-    seconds: Sequence[float], values: Sequence[float], stretches: int = CURVE_STRETCHES
+    seconds: ArrayLike, values: ArrayLike, stretches: int = CURVE_STRETCHES
 ) -> tuple[list[float], list[float]]:
     """The lowest and the highest value of each of some stretches, and when: all that can be seen.
 
