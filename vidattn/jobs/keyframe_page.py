@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vidattn import report
-from vidattn.inference.keyframe_results import KeyFrames
+from vidattn.inference.keyframe_results import KeyFrames, ScoreCurve
 from vidattn.jobs.player_page import PlayerPage, installed, source_of
 
 if TYPE_CHECKING:
@@ -18,12 +21,14 @@ DRAWN = "drawn"
 
 def drawn(found: KeyFrames) -> dict[str, Any]:
     """What the page shows of a video besides its entry in `keyframes.json`, as JSON types."""
-    curve = found.curve
-    seconds, scores = ([], []) if curve is None else report.thin_curve(curve.seconds, curve.scores)
+    curve = found.curve or ScoreCurve(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+    # Some files show several frames at one time.
+    times, places = np.unique(curve.seconds.round(3), return_index=True)
+    seconds, scores = report.thin_curve(times, curve.scores[places])
     return {
         "start_seconds": found.start_seconds,
         "shots": [list(shot) for shot in found.shots],
-        "curve_seconds": [round(each, 3) for each in seconds],
+        "curve_seconds": seconds,
         "curve_scores": [float(f"{each:.4g}") for each in scores],
     }
 
@@ -66,20 +71,32 @@ def _film(video: Record, own: Mapping[str, Any], page: Path) -> report.Film:
         name = f"Score: {video['score']}"
         tracks.append(report.Curve(name, own["curve_seconds"], own["curve_scores"]))
     tracks.append(report.Points("Key frames", [_point(each, page) for each in video["frames"]]))
-    if video.get("dropped"):
-        points = [_point(each, page) for each in video["dropped"]]
-        tracks.append(report.Points("Dropped candidates", points, faint=True))
+    tracks += _dropped(video.get("dropped", ()), page)
+    remarks = list(video["remarks"])
+    if video.get("dropped") == []:
+        remarks.append("No candidate was dropped; only the score coverage has candidates.")
     start = own["start_seconds"]
-    times = [start, *own["curve_seconds"], *(each["seconds"] for each in video["frames"])]
+    times = [start, start + video["duration_seconds"]]
+    times += [seconds for track in tracks for seconds in track.times()]
     return report.Film(
         video["video"],
         source_of(video["video"], page),
         min(times),
-        max(start + video["duration_seconds"], *times),
+        max(times),
         video["fps"],
         tracks,
-        video["remarks"],
+        remarks,
     )
+
+
+def _dropped(frames: Iterable[Mapping[str, Any]], page: Path) -> Iterator[report.Points]:
+    """A track for each reason, whatever key frame it names; the most frequent one first."""
+    by_reason: dict[str, list[report.Point]] = {}
+    for each in frames:
+        reason = re.sub(r"\bframe \d+", "a key frame", each["reason"])
+        by_reason.setdefault(reason, []).append(_point(each, page))
+    for reason, points in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+        yield report.Points(f"Dropped: {reason}", points, faint=True)
 
 
 def _point(frame: Mapping[str, Any], page: Path) -> report.Point:
