@@ -75,20 +75,3 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     digits = max(0, 3 - math.floor(math.log10(step)))
     return [round(number * step, digits) for number in range(first, last + 1)]
-
-
-def time_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """At most `count` + 1 moments in [low, high], at steps that clocks have, such as 15 s or 2 min.
-
-    >>> time_ticks(0, 75), time_ticks(0, 7200)
-    ([0.0, 15.0, 30.0, 45.0, 60.0, 75.0], [0.0, 1800.0, 3600.0, 5400.0, 7200.0])
-    """
-    rough = (high - low) / count
-    if rough <= 0:
-        return [low]
-    days = 86400.0 * math.ceil(rough / 86400)
-    step = next((each for each in _CLOCK_STEPS if each >= rough), days)
-    if rough < _CLOCK_STEPS[0]:
-        step = nice_ticks(0, count * rough, count)[1]
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [min(max(number * step, low), high) for number in range(first, last + 1)]

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 
 from vidattn.arrays import finite_array
 from vidattn.errors import ArgumentError
-from vidattn.report.formatting import time_ticks
 from vidattn.report.pictures import clock
 
 # A curve is drawn with the lowest and the highest value of each of so many stretches.
@@ -163,17 +162,12 @@ class Film:
     def placed(self) -> dict[str, object]:
         """What the template lays out: places in per cent of the axis, and words."""
         return {
-            "ticks": [(self._place(tick), text) for tick, text in self._ticks()],
             "start": _time(self.start_seconds),
             "end": _time(self.end_seconds),
             "tracks": [self._track(track) for track in self.tracks],
             "pictured": [number for number, each in enumerate(self.tracks) if _is_pictured(each)],
             "listed": [number for number, each in enumerate(self.tracks) if _is_listed(each)],
         }
-
-    def _ticks(self) -> Iterator[tuple[float, str]]:
-        for tick in time_ticks(self.start_seconds, self.end_seconds):
-            yield tick, clock(tick).removesuffix(".000")
 
     def _place(self, seconds: float) -> float:
         length = self.end_seconds - self.start_seconds or 1.0

@@ -3,7 +3,13 @@
   // A browser shows the frame that lies at or before a time: this is past the rounding of times.
   const BEHIND_SECONDS = 0.001;
   const STILL_PIXELS = 3;
+  const NEAR_PIXELS = 8;
   const LARGEST_ZOOM = 64;
+  const TICK_PIXELS = 80;
+  const TICK_SECONDS = [
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
+    14400, 28800, 86400,
+  ];
 
   function clock(seconds) {
     const total = Math.round(Math.abs(seconds) * 1000);
@@ -68,20 +74,14 @@
 
     listenToTimeline() {
       const line = this.timeline;
-      const move = (event) => {
-        const box = line.getBoundingClientRect();
-        const share = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
-        this.goTo(this.start + share * (this.end - this.start));
-      };
+      const move = (event) => this.goTo(this.secondsAt(event));
       let pressed = 0;
       line.addEventListener("pointerdown", (event) => {
         if (event.button !== 0) return;
         pressed = event.clientX;
         line.focus({ preventScroll: true });
         line.setPointerCapture(event.pointerId);
-        const mark = event.target.closest("[data-seconds]");
-        if (mark) this.goTo(Number(mark.dataset.seconds));
-        else move(event);
+        this.goTo(this.markNear(event) ?? this.secondsAt(event));
         event.preventDefault();
       });
       line.addEventListener("pointermove", (event) => {
@@ -92,6 +92,39 @@
         move(event);
       });
       line.addEventListener("keydown", (event) => this.pressKey(event));
+      new ResizeObserver(() => this.drawTicks()).observe(line);
+    }
+
+    secondsAt(event) {
+      const box = this.timeline.getBoundingClientRect();
+      const share = Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
+      return this.start + share * (this.end - this.start);
+    }
+
+    // The moment of the nearest mark of a track of moments, if it is near.
+    markNear(event) {
+      const lane = event.target.closest(".lane.points");
+      if (!lane) return undefined;
+      const [there, marks] = [this.secondsAt(event), sorted(lane.querySelectorAll("[data-seconds]"))];
+      const place = firstFrom(marks, there);
+      const away = (each) => Math.abs(each.seconds - there);
+      const [nearest] = marks.slice(Math.max(place - 1, 0), place + 1).sort((a, b) => away(a) - away(b));
+      const pixelSeconds = (this.end - this.start) / this.timeline.clientWidth;
+      return nearest && away(nearest) <= NEAR_PIXELS * pixelSeconds ? nearest.seconds : undefined;
+    }
+
+    drawTicks() {
+      const length = this.end - this.start;
+      const least = (TICK_PIXELS * length) / (this.timeline.clientWidth || 1);
+      const step = TICK_SECONDS.find((each) => each >= least) ?? 86400 * Math.ceil(least / 86400);
+      const ticks = [];
+      for (let number = Math.ceil(this.start / step); number * step < this.end; number += 1) {
+        const tick = document.createElement("span");
+        tick.textContent = clock(number * step).replace(/^0:0?/, "").replace(/\.000$/, "");
+        tick.style.left = `${(100 * (number * step - this.start)) / length}%`;
+        ticks.push(tick);
+      }
+      this.find(".ticks").replaceChildren(...ticks);
     }
 
     pressKey(event) {
