@@ -240,7 +240,6 @@
 
     // A browser holds few films open at once.
     open(isOpen) {
-      this.article.hidden = !isOpen;
       if (!this.video) return;
       if (!isOpen) this.video.pause();
       this.video.preload = isOpen ? "auto" : "none";
@@ -248,11 +247,21 @@
   }
 
   document.documentElement.classList.add("live");
-  const players = [...document.querySelectorAll(".film")].map((each) => new FilmPlayer(each));
+  const articles = [...document.querySelectorAll(".film")];
+  const players = new Map();
+
+  // Only films that are looked at get a player: a page may have many, of many marks.
+  function choose(name) {
+    for (const article of articles) {
+      if (article.id === name && !players.has(article)) players.set(article, new FilmPlayer(article));
+      article.hidden = article.id !== name;
+      players.get(article)?.open(article.id === name);
+    }
+  }
+
   const choice = document.getElementById("film-choice");
-  const choose = (name) => players.forEach((each) => each.open(each.article.id === name));
-  const wanted = decodeURIComponent(location.hash.slice(1));
-  const first = players.some((each) => each.article.id === wanted) ? wanted : "film-1";
+  const wanted = location.hash.slice(1);
+  const first = articles.some((each) => each.id === wanted) ? wanted : "film-1";
   choose(first);
   if (choice) {
     choice.value = first;
