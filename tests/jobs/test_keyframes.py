@@ -232,7 +232,8 @@ def test_processes_share_the_videos(
     given = [*map(str, videos), "--checkpoint", str(checkpoint), "--threads", "1", "--count", "3"]
     output = tmp_path / "shared"
     assert main(["keyframes", *given, "--processes", "2", "--output", str(output)]) == 0
-    assert capsys.readouterr().out == f"3 of 3 videos, 9 key frames in {output}\n"
+    written = f"{output}/keyframes.html, .csv and .json"
+    assert capsys.readouterr().out == f"3 of 3 videos, 9 key frames: {written}\n"
     record = json.loads((output / "keyframes.json").read_text())
     assert record.items() >= json.loads(json.dumps(whole.to_json())).items()
     assert len(list(output.rglob("frame_*.jpg"))) == 9
