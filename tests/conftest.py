@@ -9,6 +9,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 from hypothesis import settings
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ settings.load_profile("patient")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # also of the processes that tests start
     torch.set_num_threads(1)
+    threadpoolctl.threadpool_limits(1, "blas")  # of NumPy, which is loaded by now
 
 # Tests in files that start processes or threads, or look at the clock or at memory.
 DISTURBED_BY_OTHERS = re.compile(

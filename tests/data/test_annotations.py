@@ -130,7 +130,7 @@ BAD_LISTS = [
     (". run", 1, "leads out of the data root"),
     ("run/a.mp4\0.txt run", 1, "NUL"),
     ("run/a.mp4 run\n" + "x" * 5000 + " run", 2, "name too long"),
-    ("http://host/a.mp4 run", 1, "no such file"),
+    ("http://host/a.mp4 run", 1, "a file on a server; --allow-remote http"),
     ("run run", 1, "folder without images"),
     (b"run/a.mp4 run\nwalk/b\xff.avi walk", 2, "expected UTF-8"),
     ("run/a.mp4 run".encode("utf-16"), 1, "expected UTF-8"),

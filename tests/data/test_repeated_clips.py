@@ -16,6 +16,7 @@ from vidattn.errors import ArgumentError
 from vidattn.video import open_video
 from vidattn.video.packets.index import PacketTable
 from vidattn.video.packets.index_cache import store_table
+from vidattn.video.sources.local import LocalContent
 
 SPEC = ClipSpec(frames=4, frame_stride=2, short_side=32, crop_size=24)
 
@@ -104,7 +105,7 @@ def test_kept_packet_tables_are_used_without_being_asked_for(
     monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path))
     for sample in dataset.samples:
         with open_video(sample.path) as reader:
-            store_table(sample.path, reader.packet_table)
+            store_table(LocalContent(str(sample.path), sample.path), reader.packet_table)
 
     def scan(*arguments):
         raise AssertionError("the packets are read although their table is kept")

@@ -6,8 +6,10 @@ names, so that a reader meets the same film everywhere; a new example should use
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,23 @@ def write_table(path: Path) -> None:
 def write_list(path: Path) -> None:
     """A list of films without classes."""
     path.write_text("another.mp4\n")
+
+
+def write_shard(path: Path, films: str = "videos") -> None:
+    """A tar file of the films in `videos/`, with their classes as WebDataset has them."""
+    with tarfile.open(path, "w") as archive:
+        for film in sorted((path.parent / films).iterdir()):
+            label = f"{film.stem[:-1]}\n".encode()
+            archive.add(film, film.name)
+            member = tarfile.TarInfo(f"{film.stem}.cls")
+            member.size = len(label)
+            archive.addfile(member, io.BytesIO(label))
+
+
+def write_shards(folder: Path) -> None:
+    """A folder with one such tar file."""
+    folder.mkdir()
+    write_shard(folder / "000.tar", "../videos")
 
 
 def write_actions(path: Path) -> None:
@@ -244,6 +263,8 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "damaged.mp4": write_damaged_film,
     "videos/": write_films,
     "more.txt": write_list,
+    "shard.tar": write_shard,
+    "shards/": write_shards,
     "picture.jpg": write_picture,
     "videos.csv": write_table,
     "validation.csv": write_table,
@@ -269,6 +290,8 @@ MAKERS: dict[str, Callable[[Path], None]] = {
 }
 REQUIRED: dict[str, list[str]] = {
     "videos.csv": ["videos/"],
+    "shard.tar": ["videos/"],
+    "shards/": ["videos/"],
     "validation.csv": ["videos/"],
     "actions.json": ["videos/"],
     "runs/demo/actions/truth.json": ["runs/demo/actions/test"],

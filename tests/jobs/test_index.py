@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,11 +60,11 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of videos as they are looked at, which `processes=0` does here; "stop" interrupts."""
     examine, names = indexing.examine, []
 
-    def counted(path: str, *, salvage: bool) -> dict:
+    def counted(path: str, **settings: Any) -> dict:
         if names and names[-1] == "stop":
             raise KeyboardInterrupt
         names.append(Path(path).name)
-        return examine(path, salvage=salvage)
+        return examine(path, **settings)
 
     monkeypatch.setattr(indexing, "examine", counted)
     return names

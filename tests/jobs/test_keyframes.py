@@ -21,6 +21,7 @@ from vidattn.runs.result_files import JOURNAL_FOLDER
 from vidattn.runs.result_names import result_names
 from vidattn.runs.results import KEPT_FOLDER
 from vidattn.video import open_video
+from vidattn.video.sources.source import VideoSource
 
 SLIM = {"widths": [4, 8], "spatial_strides": [2, 2], "temporal_strides": [1, 1]}
 
@@ -195,11 +196,11 @@ def test_a_run_that_was_interrupted_goes_on(
     whole = vidattn.write_keyframes(videos, tmp_path / "whole")
     output, extract, read = tmp_path / "out", keyframe_files.extract_keyframes, []
 
-    def extract_two(path: str, **settings: Any) -> KeyFrames:
+    def extract_two(video: VideoSource, **settings: Any) -> KeyFrames:
         if len(read) == 2:
             raise KeyboardInterrupt
-        read.append(Path(path).name)
-        return extract(path, **settings)
+        read.append(video.file_name)
+        return extract(video, **settings)
 
     monkeypatch.setattr(keyframe_files, "extract_keyframes", extract_two)
     with pytest.raises(KeyboardInterrupt):

@@ -146,6 +146,13 @@ def test_folders_of_images_have_no_film_but_a_time_axis(tmp_path: Path) -> None:
     assert len(page.all("div", role="slider")) == 1
 
 
+@pytest.mark.parametrize(
+    "video", ["https://films.example/a.mp4?" + "k" * 300, "shard.tar::a.mp4", "absent.mp4"]
+)
+def test_what_is_no_file_here_is_not_fetched(video: str, tmp_path: Path) -> None:
+    assert player_page.source_of(video, tmp_path / "page.html") == ""
+
+
 def test_parquet_results_have_no_page(write_flash: Callable[..., Path], tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="needs pyarrow: vidattn[parquet]")
     film = write_flash("film.mp4", frame_count=8)

@@ -93,3 +93,11 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
         check_forms(["csv", "edl"])
     with pytest.raises(ArgumentError, match="expected one of edl, otio"):
         timeline("avid", Path("a.mp4"), 25.0, SEGMENTS)
+
+
+def test_films_on_servers_keep_their_address() -> None:
+    address = "https://example.org/films/a%20b.mp4"
+    root = ElementTree.fromstring(final_cut(address, 25.0, (90, 160), SEGMENTS))
+    media = root.find("resources/asset/media-rep")
+    assert media is not None
+    assert media.get("src") == address

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.runs.acting_work import ActingWork
 from vidattn.runs import worker
+from vidattn.runs.executors import Engine
 from vidattn.runs.limits import RunLimits
 from vidattn.runs.parts import SingleVideos
 from vidattn.runs.results import ResultFolder
@@ -14,7 +15,7 @@ from vidattn.runs.run import work_through
 
 
 def main() -> None:
-    folder, lease_seconds, machine, *names = sys.argv[1:]
+    folder, lease_seconds, machine, engine, processes, *names = sys.argv[1:]
     if lease_seconds != "0":
         worker.Worker.__init__.__defaults__ = (float(lease_seconds),)
     if machine != "this":  # as another machine of which nothing is known but what it writes
@@ -27,7 +28,9 @@ def main() -> None:
         names,
         output=output,
         settings={"threads": 1, "names": names},
-        limits=RunLimits(video_seconds=5),
+        processes=int(processes),
+        engine=Engine(engine),
+        limits=RunLimits(video_seconds=2),
         description="acting",
         progress=False,
     )

@@ -120,9 +120,17 @@ def test_a_slow_process_cannot_take_what_was_taken_since_it_looked(journal: Jour
     assert also.take() is None
 
 
-def start(folder: Path, *names: str, lease: str = "0", machine: str = "this") -> Any:
+def start(
+    folder: Path,
+    *names: str,
+    lease: str = "0",
+    machine: str = "this",
+    engine: str = "local",
+    processes: int = 1,
+) -> Any:
     (folder / "attempts").mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "tests.runs.sharing", folder, lease, machine, *names]
+    command = [sys.executable, "-m", "tests.runs.sharing", folder, lease, machine, engine]
+    command += [processes, *names]
     return subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

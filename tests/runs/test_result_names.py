@@ -61,6 +61,27 @@ def test_a_name_is_the_path_below_the_folder_or_list_that_was_given(
     assert result_names(["films/a.mp4"], ["films/a.mp4"]) == ["a"]
 
 
+def test_names_of_videos_on_servers_and_in_tar_files(tmp_path: Path) -> None:
+    listed = {
+        "https://example.org/a%20b/c.mp4?signature=x/y": "example.org/a b/c",
+        "https://example.org/a%20b/c.mp4?signature=z": "example.org/a b/c~{digest}",
+        "https://example.org:8080/c.mp4": "example.org_8080/c",
+        "https://example.org/../../etc//x.mp4": "example.org/_/_/etc/x",
+        "https://example.org/": "example",
+        "s3://films/season/1/c?d.mp4": "films/season/1/c_d",
+        "s3://films/all/1/c.mp4": "1/c",
+        "/shards/000.tar::below/c.mp4": "000/below/c",
+        "s3://films/shards/000.tar::c.mp4": "films/shards/000/c",
+        "https://example.org/alone.mp4": "alone",
+    }
+    digest = sha256(list(listed)[1].replace("//", "/", 1).encode()).hexdigest()[:8]
+    expected = [name.format(digest=digest) for name in listed.values()]
+    given = ["list.csv", "s3://films/all/", "https://example.org/alone.mp4"]
+    assert result_names(list(listed), given) == expected
+    for number in range(len(listed)):  # whatever follows in the list
+        assert result_names(list(listed)[:number], given) == expected[:number]
+
+
 def test_what_is_added_to_a_list_does_not_change_the_names_of_the_others() -> None:
     first = ["/v/match.mp4", "/v/clip.mp4"]
     more = ["/elsewhere/match.mp4", "/v/match.avi", "/MATCH.MP4", "/elsewhere/x/clip.mp4"]

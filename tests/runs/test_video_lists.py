@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 import vidattn
 from vidattn.cli.entry import main
-from vidattn.errors import AnnotationError
+from vidattn.errors import AnnotationError, UnsafePathError
 from vidattn.runs.video_lists import listed_videos, videos_and_folders
 
 
@@ -60,6 +61,82 @@ def test_lists_that_cannot_be_read_are_refused_with_the_line(
     with pytest.raises(AnnotationError, match=reason) as caught:
         names(folder, content)
     assert (caught.value.line, caught.value.path) == (line, str(folder / "list.txt"))
+
+
+def parquet(path: Path, columns: dict[str, list]) -> Path:
+    library = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: vidattn[parquet]")
+    library.write_table(pytest.importorskip("pyarrow").table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize("column", ["path", "video", "url"])
+def test_tables_have_videos_in_a_column(folder: Path, column: str) -> None:
+    names = ["a.mp4", "below/f.mp4", "https://example.org/x/h.mp4?a=1,2", "d:e.mp4"]
+    lines = [f'{number},"{name}",é' for number, name in enumerate(names)]
+    content = f"number,{column},note\r\n" + "\r\n".join([*lines, "", '9,"",none'])
+    (folder / "list.csv").write_text(content, encoding="utf-8-sig", newline="")
+    table = {"number": [*range(4), 9], column: [*names, None]}
+    for path in (folder / "list.csv", parquet(folder / "list.parquet", table)):
+        found = list(listed_videos([path], ("https",)))
+        expected = [str(folder / name) if "//" not in name else name for name in names]
+        assert [str(video) for video in found] == expected
+        assert [str(video) for video in videos_and_folders([path], "https")] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line", "reason"),
+    [
+        ("a.csv", "", 0, r"expected a column path, video or url, got \[\]"),
+        ("a.csv", "a,b\n1,2\n", 0, r"expected a column path, video or url, got \['a', 'b'\]"),
+        ("a.csv", "path\na.mp4\n\nnone.mp4\n", 4, "there is no file 'none.mp4'"),
+        ("a.csv", "n,path\n1,a.mp4\n2\n", 3, "expected 2 cells, as in the header, got 1"),
+        ("a.csv", "path\nhttp://example.org/a.mp4\n", 2, "--allow-remote http "),
+        ("a.csv", 'path\n"a.mp4', 2, "unexpected end of data"),
+        ("a.txt", "a.mp4\ns3://films/a.mp4", 2, "--allow-remote s3 "),
+        ("a.parquet", "PAR1", 0, "cannot be read as Parquet"),
+        ("a.parquet", {"name": ["a.mp4"]}, 0, r"expected a column .*got \['name'\]"),
+        ("a.parquet", {"path": [1]}, 1, "path: expected text, got int"),
+        ("a.parquet", {"path": ["a.mp4", "none.mp4"]}, 2, "there is no file 'none.mp4'"),
+        ("a.parquet", {"path": ["a\0.mp4"]}, 1, "NUL"),
+    ],
+)
+def test_tables_that_cannot_be_used(
+    folder: Path, name: str, content: str | dict, line: int, reason: str
+) -> None:
+    path = folder / name
+    pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: vidattn[parquet]")
+    if isinstance(content, dict):
+        parquet(path, content)
+    else:
+        path.write_text(content)
+    for lists in (listed_videos, videos_and_folders):
+        with pytest.raises(AnnotationError, match=reason) as caught:
+            list(lists([path]))
+        assert (caught.value.line, caught.value.path) == (line, str(path))
+
+
+def test_tar_files_have_videos(folder: Path) -> None:
+    with tarfile.open(folder / "shard.tar", "w") as archive:
+        for name in ("a.mp4", "notes.txt", "below/f.mp4", ".hidden.mp4"):
+            archive.add(folder / "a.mp4", name)
+    (folder / "list.txt").write_text("shard.tar::below/f.mp4\na.mp4\n")
+    shard = str(folder / "shard.tar")
+    for lists in (listed_videos, videos_and_folders):
+        assert list(map(str, lists([shard]))) == [f"{shard}::a.mp4", f"{shard}::below/f.mp4"]
+        found = list(map(str, lists([folder / "list.txt", shard])))
+        assert found == [f"{shard}::below/f.mp4", str(folder / "a.mp4"), f"{shard}::a.mp4"]
+    (folder / "list.txt").write_text("none.tar::below/f.mp4\n")
+    with pytest.raises(AnnotationError, match=r"there is no file 'none.tar::below"):
+        list(listed_videos([folder / "list.txt"]))
+
+
+def test_what_servers_do_not_say() -> None:
+    with pytest.raises(AnnotationError, match="HTTP servers do not say what their folders hold"):
+        list(listed_videos(["https://example.org/films/"], ("https",)))
+    with pytest.raises(UnsafePathError, match="--allow-remote https "):
+        list(listed_videos(["https://example.org/a.mp4"]))
+    # Here, who opens it says what is wrong.
+    assert list(videos_and_folders(["https://example.org/a.mp4"])) == ["https://example.org/a.mp4"]
 
 
 def test_folders_are_searched_for_videos_and_nothing_else(

@@ -13,6 +13,7 @@ from vidattn.video import open_video
 from vidattn.video.limits import DEFAULT_LIMITS
 from vidattn.video.packets.demuxer import open_container
 from vidattn.video.packets.h264_parameters import tells_reordering
+from vidattn.video.sources.local import LocalContent
 
 
 class Writer:
@@ -173,7 +174,7 @@ def test_matroska_that_does_not_tell_is_probed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = encode(tmp_path / "film.mkv", 24, bf="3")
-    container, stream = open_container(str(film), film, DEFAULT_LIMITS, hasty=True)
+    container, stream = open_container(LocalContent(str(film), film), DEFAULT_LIMITS, hasty=True)
     assert stream.codec_context.pix_fmt is None
     container.close()
     with open_video(film) as reader:
@@ -181,7 +182,7 @@ def test_matroska_that_does_not_tell_is_probed(
     monkeypatch.setattr(
         "vidattn.video.packets.demuxer.tells_reordering", lambda configuration: False
     )
-    container, stream = open_container(str(film), film, DEFAULT_LIMITS, hasty=True)
+    container, stream = open_container(LocalContent(str(film), film), DEFAULT_LIMITS, hasty=True)
     assert stream.codec_context.pix_fmt == "yuv420p"
     container.close()
     with open_video(film) as reader:

@@ -77,13 +77,14 @@ def test_formats_that_open_other_files_are_not_allowed(tmp_path: Path) -> None:
     """The second line of defence, behind the look at the first bytes."""
     from vidattn.video.limits import Limits
     from vidattn.video.packets.demuxer import open_container
+    from vidattn.video.sources.local import LocalContent
 
     encode(tmp_path / "target.mp4", 3)
     for kind in ("hls", "concat"):
         disguised = tmp_path / f"{kind}.mp4"
         disguised.write_text(PLAYLISTS[kind].format(target="target.mp4"), encoding="utf-8")
         with pytest.raises(NotAVideoError):
-            open_container(str(disguised), disguised, Limits())
+            open_container(LocalContent(str(disguised), disguised), Limits())
 
 
 def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

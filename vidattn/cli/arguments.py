@@ -8,6 +8,8 @@ from pathlib import Path
 
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS
 
+# Of videos, for the help of commands that take any number of them.
+LISTS = "tar file, or list (.txt, .csv, .parquet)"
 # Command -> its options of earlier versions -> what these are called now.
 RENAMED = {
     "evaluate": {"--gap": "--minimum-gap-seconds"},
@@ -48,6 +50,18 @@ def add_salvage(parser: argparse.ArgumentParser) -> None:
         "--salvage",
         action="store_true",
         help="also read damaged videos, as far as possible, and mark the damaged frames",
+    )
+
+
+def add_allow_remote(parser: argparse._ActionsContainer) -> None:
+    """`--allow-remote NAME`."""
+    parser.add_argument(
+        "--allow-remote",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="read videos from servers: s3, gs, https or the like, or one server or bucket, such "
+        "as https://videos.example.org; may be given several times (default: from none)",
     )
 
 
@@ -101,6 +115,17 @@ def add_processes(parser: argparse.ArgumentParser, *, threads: bool = True) -> N
         help="number of child processes that divide the videos (default: 1); with 0 there are "
         "none, and a video that crashes ends the run",
     )
+    group.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where these processes are: on this machine, or on a Ray cluster (default: local)",
+    )
+    group.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="of the Ray cluster (default: Ray is started on this machine for this run)",
+    )
     if threads:
         group.add_argument(
             "--threads",
@@ -153,5 +178,5 @@ def start_children_early(parsed: argparse.Namespace, work: str, *, network: bool
     from vidattn.runs.isolation import start_server
     from vidattn.runs.run_network import NETWORK_MODULES
 
-    if parsed.processes > 0:
+    if parsed.processes > 0 and parsed.engine == "local":
         start_server(work, *(NETWORK_MODULES if network else ()))

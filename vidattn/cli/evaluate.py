@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.cli.arguments import (
+    add_allow_remote,
     add_decoder,
     add_device,
     add_failures,
@@ -26,6 +27,7 @@ OPTIONS = {
         name: ("recognition", name)
         for name in (
             "root",
+            "allow_remote",
             "folds",
             "protocol",
             "views",
@@ -40,6 +42,8 @@ OPTIONS = {
 }
 SHARED = (
     "processes",
+    "engine",
+    "address",
     "threads",
     "video_seconds",
     "video_memory",
@@ -85,7 +89,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         required=True,
         type=Path,
         metavar="PATH",
-        help="folder of class folders, list of `path label` lines, or CSV with a header; "
+        help="folder of class folders, tar file of them, list of `path label` lines, or CSV with a "
+        "header; "
         "JSON with actions for the other tasks",
     )
     _add_recognition(parser.add_argument_group("recognition"))
@@ -113,6 +118,7 @@ def _add_recognition(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--root", type=Path, metavar="DIR", help="folder that paths in --data are relative to"
     )
+    add_allow_remote(group)
     group.add_argument(
         "--folds",
         type=int,
@@ -177,7 +183,7 @@ def _own_options(parsed: argparse.Namespace) -> dict[str, Any]:
     """What was given of the task's own options; another task's mean that it was wanted."""
     from vidattn.errors import ArgumentError
 
-    given = [name for name in OPTIONS if getattr(parsed, name) is not None]
+    given = [name for name in OPTIONS if getattr(parsed, name) not in (None, [])]
     if wrong := [name for name in given if OPTIONS[name][0] != parsed.task]:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
         raise ArgumentError(f"{names}: not an option of the task {parsed.task}")

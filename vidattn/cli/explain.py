@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from vidattn.cli.arguments import (
+    add_allow_remote,
     add_decoder,
     add_device,
     add_json,
@@ -58,6 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_decoder(parser)
     add_salvage(parser)
+    add_allow_remote(parser)
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -74,6 +76,7 @@ def run(parsed: argparse.Namespace) -> int:
         frames=parsed.frames,
         decoder=parsed.decoder,
         salvage=parsed.salvage,
+        allow_remote=parsed.allow_remote,
         device=parsed.device,
         overwrite=parsed.overwrite,
         start_seconds=parsed.start_seconds,

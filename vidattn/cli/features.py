@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import (
+    LISTS,
+    add_allow_remote,
     add_decoder,
     add_device,
     add_failures,
@@ -45,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="video, folder, or .txt list of paths",
+        help=f"video, folder, {LISTS}",
     )
     parser.add_argument(
         "--stage",
@@ -69,6 +71,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_failures(parser)
     add_device(parser)
     add_decoder(parser)
+    add_allow_remote(parser)
     add_output(parser)
     add_overwrite(parser)
     add_json(parser)
@@ -88,12 +91,15 @@ def run(parsed: argparse.Namespace) -> int:
         hop=parsed.hop,
         batch_size=parsed.batch_size,
         processes=parsed.processes,
+        engine=parsed.engine,
+        address=parsed.address,
         threads=parsed.threads,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,
         maximum_failures=parsed.maximum_failures,
         device=parsed.device,
         decoder=parsed.decoder,
+        allow_remote=parsed.allow_remote,
         overwrite=parsed.overwrite,
         retry_failed=parsed.retry_failed,
     )

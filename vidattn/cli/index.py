@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.cli.arguments import (
+    LISTS,
+    add_allow_remote,
     add_failures,
     add_json,
     add_processes,
@@ -39,7 +41,7 @@ examples:
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
     parser = command(commands, "index", help_line=HELP, epilog=EPILOG)
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="video, folder, or .txt list")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help=f"video, folder, {LISTS}")
     parser.add_argument("--report", type=Path, metavar="FILE", help="JSON file for the report")
     parser.add_argument(
         "--overwrite",
@@ -49,6 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_processes(parser, threads=False)
     add_failures(parser)
     add_salvage(parser)
+    add_allow_remote(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -62,10 +65,13 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.paths,
         report=parsed.report,
         processes=parsed.processes,
+        engine=parsed.engine,
+        address=parsed.address,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,
         maximum_failures=parsed.maximum_failures,
         salvage=parsed.salvage,
+        allow_remote=parsed.allow_remote,
         overwrite=parsed.overwrite,
         retry_failed=parsed.retry_failed,
     )

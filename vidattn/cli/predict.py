@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import (
+    LISTS,
+    add_allow_remote,
     add_decoder,
     add_device,
     add_failures,
@@ -48,7 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "videos",
         nargs="+",
         metavar="VIDEO",
-        help="video, folder of videos or of images, picture, or .txt list",
+        help=f"video, folder of videos or of images, picture, {LISTS}",
     )
     parser.add_argument("--checkpoint", required=True, type=Path, help="a trained model")
     parser.add_argument(
@@ -82,6 +84,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_failures(parser)
     add_decoder(parser)
     add_salvage(parser)
+    add_allow_remote(parser)
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -102,8 +105,11 @@ def run(parsed: argparse.Namespace) -> int:
         batch_size=parsed.batch_size,
         decoder=parsed.decoder,
         salvage=parsed.salvage,
+        allow_remote=parsed.allow_remote,
         device=parsed.device,
         processes=parsed.processes,
+        engine=parsed.engine,
+        address=parsed.address,
         threads=parsed.threads,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import (
+    LISTS,
+    add_allow_remote,
     add_decoder,
     add_device,
     add_failures,
@@ -58,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "videos",
         nargs="+",
         metavar="VIDEO",
-        help="video, folder of videos or of images, or .txt list",
+        help=f"video, folder of videos or of images, {LISTS}",
     )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="folder for the result (default: print only)"
@@ -89,6 +91,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_failures(parser)
     add_decoder(parser)
     add_salvage(parser)
+    add_allow_remote(parser)
     add_json(parser)
     parser.add_argument(
         "--stream", action="store_true", help="print each shot as a line of JSON once it is certain"
@@ -112,7 +115,10 @@ def run(parsed: argparse.Namespace) -> int:
         device=parsed.device,
         decoder=parsed.decoder,
         salvage=parsed.salvage,
+        allow_remote=parsed.allow_remote,
         processes=parsed.processes,
+        engine=parsed.engine,
+        address=parsed.address,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,
         maximum_failures=parsed.maximum_failures,
@@ -132,13 +138,14 @@ def _stream(parsed: argparse.Namespace) -> int:
 
     failed = False
     detector = loaded_detector(parsed.detector, parsed.device) or parsed.detector
-    for video in videos_and_folders(parsed.videos):
+    for video in videos_and_folders(parsed.videos, parsed.allow_remote):
         try:
             shots = stream_shots(
                 video,
                 detector=detector,
                 decoder=parsed.decoder,
                 salvage=parsed.salvage,
+                allow_remote=parsed.allow_remote,
             )
             for shot in shots:
                 print_json({"video": str(video)} | vars(shot), indent=None)

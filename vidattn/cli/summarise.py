@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidattn.cli.arguments import (
+    LISTS,
+    add_allow_remote,
     add_decoder,
     add_failures,
     add_json,
@@ -44,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "videos",
         nargs="+",
         metavar="VIDEO",
-        help="video, folder of videos or of images, or .txt list",
+        help=f"video, folder of videos or of images, {LISTS}",
     )
     add_output(parser)
     parser.add_argument(
@@ -59,6 +61,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_failures(parser)
     add_decoder(parser)
     add_salvage(parser)
+    add_allow_remote(parser)
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -74,7 +77,10 @@ def run(parsed: argparse.Namespace) -> int:
         budget=parsed.budget,
         decoder=parsed.decoder,
         salvage=parsed.salvage,
+        allow_remote=parsed.allow_remote,
         processes=parsed.processes,
+        engine=parsed.engine,
+        address=parsed.address,
         video_seconds=parsed.video_seconds,
         video_memory=parsed.video_memory,
         maximum_failures=parsed.maximum_failures,

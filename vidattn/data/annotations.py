@@ -3,74 +3,74 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from vidattn.data.part_columns import Part, check_part_columns, part_suffix, read_part
-from vidattn.data.video_files import images_in, may_be_video, remark_left_out, visible
+from vidattn.data.annotated_shards import labelled_members, shards_in
+from vidattn.data.part_columns import check_part_columns, read_part
+from vidattn.data.samples import Sample, SampleFiles
+from vidattn.data.video_files import may_be_video, remark_left_out, visible
 from vidattn.errors import AnnotationError
 from vidattn.files import read_utf8
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One annotated video, or an annotated part of one.
-
-    Attributes:
-        path: the file, or the folder of frame images; absolute, symbolic links resolved.
-        labels: class names; none where nobody has labelled it.
-        video_id: the path under the data root, with `/`; of a part, `#t=start,end` follows (as in
-            https://www.w3.org/TR/media-frags/#naming-time), so that each is told from the others.
-        group: what must not be torn apart between training and validation, such as the source
-            that clips were cut from; None: the video stands for itself.
-        fold: cross-validation fold, where the annotations name one.
-        line: 1-based line in the annotation file; 0 for class folders.
-        start_seconds, end_seconds: the sample is the frames shown from then on and before then,
-            on the video's own clock; None: from its first frame, or to its last.
-    """
-
-    path: Path
-    labels: tuple[str, ...]
-    video_id: str
-    group: str | None = None
-    fold: int | None = None
-    line: int = 0
-    start_seconds: float | None = None
-    end_seconds: float | None = None
-
-    @property
-    def name(self) -> str:
-        """The path, and the part where it is one: what it is called in messages."""
-        return f"{self.path}{part_suffix(self.start_seconds, self.end_seconds)}"
+from vidattn.video.sources.addresses import MEMBER, TAR, AllowRemote
+from vidattn.video.sources.local import LocalFile
+from vidattn.video.sources.permission import permission_of
 
 
 def read_annotations(
-    path: str | Path, *, root: str | Path | None = None, label_separator: str | None = ","
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    label_separator: str | None = ",",
+    allow_remote: AllowRemote = (),
 ) -> list[Sample]:
-    """Annotated videos from a folder of class folders, a `path label` list or a CSV file.
+    """Annotated videos from class folders, tar files, a `path label` list or a CSV file.
+
+    Lists and CSV files may also name members of tar files (`shard.tar::clip.mp4`), and videos on
+    servers, which are not asked whether they have them.
 
     Args:
-        path: a folder (`class/video`), a `.txt` or a `.csv` file.
+        path: a folder (`class/video`), a tar file or a folder of some (see `labelled_members`), a
+            `.txt` or a `.csv` file.
         root: folder that the videos lie under and that relative paths start from; by default
             the one that `path` is in, or is.
         label_separator: between the labels of one video in a CSV cell; None where commas
             belong to the names and every video has one label.
+        allow_remote: see `vidattn.open_video`.
 
     Raises:
-        AnnotationError: with the line number: a row without a path or label, a missing file,
-            a path that leaves the root, a file (or a part of it) listed twice, a file that is not
-            UTF-8; a part that is empty, or whose times are no seconds.
+        AnnotationError: with the line number: a row without a path or label, a missing file, an
+            address of a server that is not allowed, a path that leaves the root, a file (or a part
+            of it) listed twice, a file that is not UTF-8; a part that is empty, or whose times are
+            no seconds.
     """
     path = Path(path)
     if path.is_dir():
-        return read_class_folders(path, root=root)
+        shards = shards_in(path)
+        return read_shards(shards, root or path) if shards else read_class_folders(path, root=root)
     if not path.is_file():
         raise AnnotationError(path, 0, "no such file or folder")
+    permission = permission_of(allow_remote)
     if path.suffix.lower() == ".csv":
-        return read_csv(path, root=root, label_separator=label_separator)
+        return read_csv(path, root=root, label_separator=label_separator, allow_remote=permission)
     if path.suffix.lower() == ".txt":
-        return read_list(path, root=root)
-    raise AnnotationError(path, 0, "expected a folder, a .csv or a .txt file")
+        return read_list(path, root=root, allow_remote=permission)
+    if path.suffix.lower() == TAR:
+        return read_shards([path], root or path.parent)
+    raise AnnotationError(path, 0, "expected a folder, a .csv or a .txt file, or a .tar file")
+
+
+def read_shards(shards: Sequence[Path], root: str | Path) -> list[Sample]:
+    """The videos of tar files, one tar file after the other; see `labelled_members`.
+
+    Raises:
+        AnnotationError: a tar file cannot be used, or lies outside the root.
+    """
+    samples = []
+    for shard in shards:
+        files = SampleFiles(shard, Path(root))
+        for name, label in labelled_members(LocalFile(shard)):
+            samples.append(files.sample(f"{shard.absolute()}{MEMBER}{name}", (label,), 0))
+    return samples
 
 
 def read_class_folders(folder: str | Path, *, root: str | Path | None = None) -> list[Sample]:
@@ -84,7 +84,7 @@ def read_class_folders(folder: str | Path, *, root: str | Path | None = None) ->
             without images.
     """
     folder = Path(folder)
-    files = _Files(folder, Path(root) if root is not None else folder)
+    files = SampleFiles(folder, Path(root) if root is not None else folder)
     samples, left_out = [], []
     for class_folder in visible(folder):
         if not class_folder.is_dir():
@@ -102,13 +102,15 @@ def read_class_folders(folder: str | Path, *, root: str | Path | None = None) ->
     return samples
 
 
-def read_list(path: str | Path, *, root: str | Path | None = None) -> list[Sample]:
+def read_list(
+    path: str | Path, *, root: str | Path | None = None, allow_remote: AllowRemote = ()
+) -> list[Sample]:
     """One `path label` a line; the label is what follows the last space, so paths may have some.
 
     Several labels are separated by commas. Blank lines are passed over.
     """
     path = Path(path)
-    files = _Files(path, Path(root) if root is not None else path.parent)
+    files = SampleFiles(path, Path(root) if root is not None else path.parent, allow_remote)
     samples = []
     for number, line in enumerate(read_utf8(path).split("\n"), start=1):
         if not line.strip():
@@ -122,7 +124,11 @@ def read_list(path: str | Path, *, root: str | Path | None = None) -> list[Sampl
 
 
 def read_csv(
-    path: str | Path, *, root: str | Path | None = None, label_separator: str | None = ","
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    label_separator: str | None = ",",
+    allow_remote: AllowRemote = (),
 ) -> list[Sample]:
     """A CSV file with a header: `path`, `label`, and perhaps `group` (or `source`) and `fold`.
 
@@ -134,7 +140,7 @@ def read_csv(
     Where both `group` and `source` exist, `group` counts.
     """
     path = Path(path)
-    files = _Files(path, Path(root) if root is not None else path.parent)
+    files = SampleFiles(path, Path(root) if root is not None else path.parent, allow_remote)
     samples = []
     for number, row in _rows(path):
         labels = _labels(row["label"], label_separator, path, number)
@@ -143,73 +149,6 @@ def read_csv(
         part = read_part(row, path, number)
         samples.append(files.sample(row["path"], labels, number, group or None, fold, part))
     return _some(samples, path)
-
-
-class _Files:
-    """Finds the videos that one annotation file names, all of them under one root."""
-
-    def __init__(self, annotations: Path, root: Path) -> None:
-        self.annotations = annotations
-        if not root.is_dir():
-            raise AnnotationError(annotations, 0, f"data root {root} is not a folder")
-        self.root = root.resolve()
-        self.lines: dict[str, int] = {}
-
-    def sample(
-        self,
-        name: str,
-        labels: tuple[str, ...],
-        line: int,
-        group: str | None = None,
-        fold: int | None = None,
-        part: Part | None = None,
-    ) -> Sample:
-        path = self._resolve(name, line)
-        video = path.relative_to(self.root).as_posix()
-        start, end = part or (None, None)
-        video_id = video + part_suffix(start, end)
-        if video_id in self.lines:
-            what = repr(name) if video_id == video else f"the same part of {name!r}"
-            first = f" on line {self.lines[video_id]}" if line else ""
-            raise AnnotationError(self.annotations, line, f"{what} was listed before{first}")
-        self.lines[video_id] = line
-        if part is not None:
-            group = group or video  # parts of one film are not to be torn apart
-        return Sample(path, labels, video_id, group, fold, line, start, end)
-
-    def _resolve(self, name: str, line: int) -> Path:
-        if not name:
-            raise AnnotationError(self.annotations, line, "empty path")
-        if "\0" in name:
-            raise AnnotationError(self.annotations, line, f"NUL character in the path {name!r}")
-        try:
-            return self._video(name, line)
-        except (OSError, RuntimeError) as error:  # too long a name; a loop of links
-            raise AnnotationError(self.annotations, line, f"{name!r}: {error}") from error
-
-    def _video(self, name: str, line: int) -> Path:
-        path = self._inside(self.root / name, name, line)
-        if path.is_file():
-            return path
-        if not path.is_dir():
-            raise AnnotationError(self.annotations, line, f"no such file: {path}")
-        images = images_in(path)
-        if not images:
-            raise AnnotationError(self.annotations, line, f"folder without images: {path}")
-        for image in images:
-            if image.is_symlink():
-                self._inside(image, name, line)
-        return path
-
-    def _inside(self, path: Path, name: str, line: int) -> Path:
-        resolved = path.resolve()
-        if not resolved.is_relative_to(self.root) or resolved == self.root:
-            reason = (
-                f"{name!r} leads out of the data root {self.root}; --root sets another root "
-                "(data.root in the configuration of a training), such as / for absolute paths"
-            )
-            raise AnnotationError(self.annotations, line, reason)
-        return resolved
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:

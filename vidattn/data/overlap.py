@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidattn.data.annotations import Sample
+from vidattn.errors import VideoError
+from vidattn.video.limits import DEFAULT_LIMITS
+from vidattn.video.sources.local import LocalFile
+from vidattn.video.sources.source import VideoSource
+from vidattn.video.sources.tar_shards import TarMember
 
+_Video = Path | VideoSource
 _EDGE_BYTES = 65_536
 _NAMES_SHOWN = 5
 
@@ -22,8 +28,8 @@ class SharedFilm:
         held_out: path in validation or test; another one where only the content is the same.
     """
 
-    trained: Path
-    held_out: Path
+    trained: Path | VideoSource
+    held_out: Path | VideoSource
 
     def __str__(self) -> str:
         if self.trained == self.held_out:
@@ -37,7 +43,8 @@ def shared_films(training: Sequence[Sample], held_out: Sequence[Sample]) -> list
     Paths are compared with symbolic links resolved. Two files have the same content if they are of
     one size, and so are their first and last 64 KiB; of two folders of images, the names and sizes
     of all images, and the content of the first and the last, count. Only files whose size occurs on
-    both sides are read. What cannot be read is passed over: training says so itself.
+    both sides are read, and nothing on servers. What cannot be read is passed over: training says
+    so itself.
     """
     by_path = {sample.path: sample for sample in training}
     sizes = _by_size(sample.path for sample in training)
@@ -73,24 +80,53 @@ def describe_overlap(
     )
 
 
-def _by_size(paths: Iterable[Path]) -> dict[int, list[Path]]:
-    sizes: dict[int, list[Path]] = {}
+def _by_size(paths: Iterable[_Video]) -> dict[int, list[_Video]]:
+    sizes: dict[int, list[_Video]] = {}
     for path in paths:
         if (size := _size(path)) is not None:
             sizes.setdefault(size, []).append(path)
     return sizes
 
 
-def _size(path: Path) -> int | None:
+def _size(path: _Video) -> int | None:
     """Bytes of a file, or of all images of a folder; None for nothing and what is not there."""
+    if isinstance(path, VideoSource):
+        return _size_of_member(path)
     try:
         return sum(file.stat().st_size for file in _files(path)) or None
     except OSError:
         return None
 
 
-def _mark(path: Path) -> str | None:
+def _size_of_member(video: VideoSource) -> int | None:
+    if not isinstance(video, TarMember) or not isinstance(video.archive, LocalFile):
+        return None  # a server would be asked once for each video
+    try:
+        content = video.find(DEFAULT_LIMITS)
+    except VideoError:
+        return None
+    content.close()
+    return content.size
+
+
+def _mark_of_source(video: VideoSource) -> str | None:
+    digest = hashlib.sha256()
+    try:
+        content = video.find(DEFAULT_LIMITS)
+        edge = min(_EDGE_BYTES, content.size)
+        for _ in range(2):  # as of a file, which is its own first and last one
+            digest.update(content.read_at(0, edge))
+            digest.update(content.read_at(content.size - edge, edge))
+        content.close()
+    except VideoError:
+        return None
+    return digest.hexdigest()
+
+
+def _mark(path: _Video) -> str | None:
     """What tells contents apart; None where it cannot be read."""
+    if isinstance(path, VideoSource):
+        return _mark_of_source(path)
     digest = hashlib.sha256()
     try:
         files = list(_files(path))

@@ -10,6 +10,7 @@ from vidattn.data.framing import fit, resize
 from vidattn.data.spec import Aspect
 from vidattn.sampling import FrameTimes
 from vidattn.video.frames import Frames
+from vidattn.video.sources.source import VideoSource
 
 # times of the video's frames -> indices and valid mask, of one shape
 Choose = Callable[[FrameTimes], tuple[np.ndarray, np.ndarray]]
@@ -45,9 +46,9 @@ class FrameSource:
         self.decoder = decoder
         self.keep = keep
         self.size = size
-        self._kept: dict[Path, _Video] = {}
+        self._kept: dict[Path | VideoSource, _Video] = {}
 
-    def select(self, path: Path, choose: Choose) -> tuple[Frames, np.ndarray]:
+    def select(self, path: Path | VideoSource, choose: Choose) -> tuple[Frames, np.ndarray]:
         """The frames that `choose` picks once it knows when the video's frames are.
 
         Returns:
@@ -62,12 +63,14 @@ class FrameSource:
             return video.frames.take(indices.ravel()), valid.ravel()
         from vidattn.video import open_video
 
-        with open_video(str(path), decoder=self.decoder) as reader:
+        with open_video(path, decoder=self.decoder) as reader:
             indices, valid = choose(reader.frame_times)
             frames = reader.frames_at(indices.ravel().tolist(), short_side=self.short_side)
         return self._fitted(frames, path), valid.ravel()
 
-    def clips(self, path: Path, choose: Choose) -> tuple[Frames, np.ndarray, np.ndarray]:
+    def clips(
+        self, path: Path | VideoSource, choose: Choose
+    ) -> tuple[Frames, np.ndarray, np.ndarray]:
         """The frames of several clips of one video, each of them once, decoded in one pass.
 
         Returns:
@@ -89,17 +92,17 @@ class FrameSource:
         places, valid = planned
         return frames, places, valid
 
-    def load(self, path: Path) -> _Video:
+    def load(self, path: Path | VideoSource) -> _Video:
         """The whole video, decoded now unless it was before; it stays in memory."""
         if path not in self._kept:
             from vidattn.video import open_video
 
-            with open_video(str(path), decoder=self.decoder) as reader:
+            with open_video(path, decoder=self.decoder) as reader:
                 times = reader.frame_times
                 frames = reader.frames_at(range(len(times)), short_side=self.short_side)
                 self._kept[path] = _Video(self._fitted(frames, path), times)
         return self._kept[path]
 
-    def _fitted(self, frames: Frames, path: Path) -> Frames:
+    def _fitted(self, frames: Frames, path: Path | VideoSource) -> Frames:
         frames = fit(frames, self.short_side, self.aspect, str(path))
         return frames if self.size is None else resize(frames, self.size)

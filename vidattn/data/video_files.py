@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vidattn.video.containers import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from vidattn.video.limits import DEFAULT_LIMITS
+from vidattn.video.sources.addresses import MEMBER
+from vidattn.video.sources.source import VideoSource
+from vidattn.video.sources.tar_shards import members_of
 
 # What often lies beside videos and plainly is none; nobody need hear that it was left out.
 _OTHER_SUFFIXES = IMAGE_SUFFIXES | {
@@ -52,6 +56,26 @@ def videos_below(folder: str | Path) -> list[Path]:
             (found if file.suffix.lower() in VIDEO_SUFFIXES else left_out).append(file)
     remark_left_out(folder, left_out)
     return sorted(file for file in found if not file.is_dir())
+
+
+def member_videos(archive: VideoSource) -> list[str]:
+    """Addresses of the videos in a tar file, in its order: members with a suffix of videos.
+
+    Raises:
+        VideoError: the tar file cannot be read.
+    """
+    content = archive.find(DEFAULT_LIMITS)
+    try:
+        members = [name for name in members_of(content) if is_video_name(name)]
+    finally:
+        content.close()
+    return [f"{archive}{MEMBER}{name}" for name in members]
+
+
+def is_video_name(name: str) -> bool:
+    """Whether the name of a member or an address is one of videos that are not hidden."""
+    file = PurePosixPath(name)
+    return file.suffix.lower() in VIDEO_SUFFIXES and not file.name.startswith(".")
 
 
 def _remark_unread(error: OSError) -> None:

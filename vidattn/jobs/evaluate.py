@@ -21,6 +21,7 @@ from vidattn.jobs.clip_scores import EvaluationWork
 from vidattn.jobs.evaluation_folder import evaluation_folder, refuse_folder_among_classes
 from vidattn.jobs.evaluation_record import Evaluation, gather_evaluation
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.executors import Engine
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.provenance import times, versions
 from vidattn.runs.results import ResultFolder
@@ -36,6 +37,8 @@ from vidattn.runs.shards import shard_from_environment
 from vidattn.sampling import suitability
 from vidattn.sampling.protocols import Protocol
 from vidattn.sampling.protocols import protocol as named
+from vidattn.video.sources.addresses import AllowRemote
+from vidattn.video.sources.permission import RemotePermission, permission_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ def evaluate(
     data: str | Path | Sequence[Sample],
     *,
     root: str | Path | None = None,
+    allow_remote: AllowRemote = (),
     folds: Sequence[int] | None = None,
     protocol: str | Protocol | None = None,
     views: int = 1,
@@ -52,6 +56,8 @@ def evaluate(
     batch_size: int = 8,
     workers: int = 0,
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
@@ -71,8 +77,10 @@ def evaluate(
 
     Args:
         checkpoint: a file, or what `vidattn.models.load` returned.
-        data: class folders, a list, a CSV, or what `read_annotations` returned.
+        data: class folders, a tar file or a folder of some, a list, a CSV, or what
+            `read_annotations` returned.
         root: folder that the paths are relative to.
+        allow_remote: see `vidattn.open_video`.
         folds: use only these values of the CSV's fold column.
         protocol: name of a published protocol (`vidattn.sampling.protocols`); without one, a
             video's score is the mean of the probabilities of its views × crops clips.
@@ -82,6 +90,8 @@ def evaluate(
         processes: child processes that divide the videos. If a video crashes its process, only its
             own result is lost. With 0, and with 1 if `checkpoint` is not a file, everything runs in
             this process, and a video that crashes ends it.
+        engine: "local", or "ray" for child processes on a Ray cluster (`docs/runs.md`).
+        address: of the cluster; None starts Ray on this machine.
         threads: PyTorch threads in each process; by default the cores of the machine, divided by
             the processes. With the same number of threads, figures are bit-identical for any number
             of processes.
@@ -109,7 +119,8 @@ def evaluate(
     limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
     loaded = loaded_here(checkpoint, device, processes)
-    samples = _samples(data, root, folds, multi_label=loaded.recogniser.spec.multi_label)
+    multi_label = loaded.recogniser.spec.multi_label
+    samples = _samples(data, root, folds, permission_of(allow_remote), multi_label=multi_label)
     refuse_folder_among_classes(output, data)
     chosen = named(protocol) if isinstance(protocol, str) else protocol
     clips = EvaluationClips(loaded.clip, views, crops, chosen)
@@ -137,10 +148,11 @@ def evaluate(
     records = work_through(
         work,
         work.groups(),
-        [sample.path for sample in samples],
+        [str(sample.path) for sample in samples],
         output=results,
         settings=settings | {"videos": _digest(samples)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         imports=NETWORK_MODULES,
         description="evaluating",
@@ -214,11 +226,13 @@ def _samples(
     data: str | Path | Sequence[Sample],
     root: str | Path | None,
     folds: Sequence[int] | None,
+    remote: RemotePermission,
     *,
     multi_label: bool,
 ) -> list[Sample]:
     if isinstance(data, str | Path):
-        samples = read_annotations(data, root=root, label_separator="," if multi_label else None)
+        separator = "," if multi_label else None
+        samples = read_annotations(data, root=root, label_separator=separator, allow_remote=remote)
     else:
         samples = list(data)
     if folds is None:

@@ -17,6 +17,7 @@ from vidattn.jobs.attention_record import AttendedVideo, AttentionEvaluation
 from vidattn.jobs.evaluation_folder import evaluation_folder
 from vidattn.models import LoadedRecogniser
 from vidattn.naming import choose
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import failures_of, in_words
@@ -45,6 +46,8 @@ def evaluate_attention(
     count: int = 5,
     minimum_gap_seconds: float = 0.5,
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
@@ -68,8 +71,8 @@ def evaluate_attention(
         task: "keyframes" or "regions".
         count: key frames a video.
         minimum_gap_seconds: between them.
-        processes, threads, decoder, video_seconds, video_memory, maximum_failures, retry_failed:
-            see `vidattn.evaluate`.
+        processes, threads, decoder, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         output: folder for `evaluation.json` and `evaluation.html`; nothing is written if None.
         overwrite: replace the result of an earlier run there; see `vidattn.runs.results`.
 
@@ -108,6 +111,7 @@ def evaluate_attention(
         output=results,
         settings=settings,
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         imports=NETWORK_MODULES,
         description="evaluating",

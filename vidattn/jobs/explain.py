@@ -19,6 +19,8 @@ from vidattn.runs.results import ResultFolder
 from vidattn.runs.waiting import waiting
 from vidattn.video import VideoReader, VideoWriter, open_video
 from vidattn.video.sound import kept_sound
+from vidattn.video.sources.addresses import AllowRemote, VideoLike, as_source
+from vidattn.video.sources.local import LocalFile
 from vidattn.video.span import ReaderSpan
 
 # Full-resolution frames held at once.
@@ -60,7 +62,7 @@ class Explanation:
 
 
 def explain(
-    path: str | Path,
+    video: VideoLike,
     *,
     checkpoint: str | Path | LoadedRecogniser,
     output: str | Path | None = None,
@@ -72,6 +74,7 @@ def explain(
     progress: bool = True,
     start_seconds: float | None = None,
     end_seconds: float | None = None,
+    allow_remote: AllowRemote = (),
 ) -> Explanation:
     """Say what a model sees in a video and, with `output`, paint where and when it looks.
 
@@ -80,7 +83,7 @@ def explain(
     shows the frame weights.
 
     Args:
-        path: a video file, or a folder of frame images.
+        video, allow_remote: see `vidattn.open_video`.
         checkpoint: a file, or what `vidattn.models.load` returned.
         output: folder for `overlay.mp4`, `overlay.png` and `explanation.json`.
         frames: frames in the PNG: those of the highest scores, kept apart.
@@ -100,9 +103,15 @@ def explain(
     """
     if frames < 1:
         raise ArgumentError(f"frames: expected at least 1, got {frames}")
+    source = as_source(video, allow_remote)
     results = None
     if output is not None:
-        if Path(path).is_dir() and Path(output).exists() and Path(output).samefile(path):
+        if (
+            isinstance(source, LocalFile)
+            and source.is_folder
+            and Path(output).exists()
+            and Path(output).samefile(source.path)
+        ):
             raise ArgumentError(
                 f"{output}: the folder of images that is explained; overlay.png would be taken for "
                 "one of them. Give another --output"
@@ -112,7 +121,7 @@ def explain(
     loaded = (
         models.load(checkpoint, device=device) if isinstance(checkpoint, str | Path) else checkpoint
     )
-    with open_video(path, decoder=decoder, salvage=salvage) as film:
+    with open_video(source, decoder, salvage=salvage) as film:
         reader = ReaderSpan(film, start_seconds, end_seconds)
         attention = _look(loaded, reader, progress)
         found = _explanation(attention, loaded, reader)
@@ -238,7 +247,7 @@ def _write_video(path: Path, reader: ReaderSpan, painter: Painter, progress: boo
     # Shown at the video's own times, where it has such as can be shown.
     timed = bool((np.diff(seconds) > 1e-3).all())
     end = math.inf if reader.reaches_the_end else seconds[0] + reader.duration_seconds
-    sound, word = kept_sound(reader.path, path.suffix, start_seconds=seconds[0], end_seconds=end)
+    sound, word = kept_sound(reader.source, path.suffix, start_seconds=seconds[0], end_seconds=end)
     with ExitStack() as stack:
         if sound is not None:
             stack.enter_context(sound)

@@ -13,6 +13,7 @@ from vidattn.files import written_whole
 from vidattn.inference.features import FeatureExtractor, FeatureRun, WindowFeatures
 from vidattn.inference.reading_ahead import begun_ahead
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -34,6 +35,8 @@ from vidattn.runs.video_lists import list_digest, listed_videos
 from vidattn.runs.work import Group, Record
 from vidattn.video import open_video
 from vidattn.video.opening import check_decoder
+from vidattn.video.sources.addresses import AllowRemote
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,12 @@ def write_features(
     hop: int | None = None,
     batch_size: int = 8,
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     threads: int | None = None,
     device: str = "cpu",
     decoder: str = "pyav",
+    allow_remote: AllowRemote = (),
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
     maximum_failures: str | int | None = None,
@@ -91,12 +97,13 @@ def write_features(
 
     Args:
         checkpoint: a file, or what `vidattn.models.load` returned.
-        videos: videos, folders (searched for videos, with what lies below), or `.txt` files
-            with one path a line, relative to the list.
+        videos: videos, folders (searched for videos, with what lies below), tar files, or lists;
+            see `vidattn.runs.video_lists`.
         output: folder; below it files are named like the videos below the folder they share.
         stage, hop, batch_size: see `vidattn.inference.features.FeatureExtractor`.
-        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        allow_remote: see `vidattn.open_video`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the features of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -107,8 +114,8 @@ def write_features(
         CheckpointError, AnnotationError, ArgumentError: an argument cannot be used, or the run
             would overwrite a file in `output`.
     """
-    given = list(videos)
-    paths = list(listed_videos(given))
+    given, remote = list(videos), permission_of(allow_remote)
+    paths = list(map(str, listed_videos(given, remote)))
     if not paths:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     check_decoder(decoder)
@@ -133,12 +140,13 @@ def write_features(
         },
     )
     records = work_through(
-        _FeatureWork(model, paths, names, results.folder, own, device, decoder),
+        _FeatureWork(model, paths, names, results.folder, own, device, decoder, remote),
         SingleVideos(len(paths)),
         paths,
         output=results,
         settings=settings | {"videos": list_digest(paths)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         imports=NETWORK_MODULES,
         description="extracting",
@@ -149,12 +157,12 @@ def write_features(
     found = RunResult(
         tuple(
             FeatureFile(
-                str(path), names[number], *(records[number][key] for key in FeatureFile.measured)
+                path, names[number], *(records[number][key] for key in FeatureFile.measured)
             )
             for number, path in enumerate(paths)
             if not is_failure(records[number])
         ),
-        failures_of(list(map(str, paths)), records),
+        failures_of(paths, records),
         settings,
     )
     files = [record.get("files", {}) for record in records.values()]
@@ -178,19 +186,21 @@ class _FeatureWork:
     """The work of a feature run; see `vidattn.runs.work.Work`."""
 
     model: str | LoadedRecogniser
-    paths: Sequence[Path]
+    paths: Sequence[str]
     names: Sequence[str]
     folder: Path
     settings: Mapping[str, Any]
     device: str
     decoder: str
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = loaded_in(shard, self.model, self.device)
         extractor = FeatureExtractor(loaded, **self.settings)
 
         def begin(number: int, stack: ExitStack) -> FeatureRun:
-            reader = stack.enter_context(open_video(self.paths[number], decoder=self.decoder))
+            opened = open_video(self.paths[number], self.decoder, allow_remote=self.remote)
+            reader = stack.enter_context(opened)
             return stack.enter_context(closing(extractor.begin(reader)))
 
         ahead = extractor.runner.reads_ahead

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.arrays import at_least
-from vidattn.errors import AnnotationError, VideoError
+from vidattn.errors import AnnotationError, ArgumentError, VideoError
 from vidattn.jobs.index_report import COMMAND, IndexReport, report_of
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -17,6 +18,8 @@ from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import list_digest, listed_videos
 from vidattn.runs.work import Group, Record
 from vidattn.video import VideoMetadata, VideoReader, open_video
+from vidattn.video.sources.addresses import AllowRemote, VideoLike
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,13 @@ def index_videos(
     *,
     report: str | Path | None = None,
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
     maximum_failures: str | int | None = None,
     salvage: bool = False,
+    allow_remote: AllowRemote = (),
     overwrite: bool = False,
     retry_failed: bool = False,
     progress: bool = True,
@@ -80,14 +86,15 @@ def index_videos(
     the videos. Until the report is written, a folder beside it holds the records.
 
     Args:
-        paths: videos, folders (searched for videos, with what lies below), or `.txt` files with
-            one path a line, relative to the list.
+        paths: videos, folders (searched for videos, with what lies below), tar files, or lists; see
+            `vidattn.runs.video_lists`.
         report: JSON file for the records; videos that it already holds, unchanged since, are
             not looked at again. Nothing is written if None. A file that is no report of this
             command is never written over.
-        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         salvage: decode every video once, and report which frames are damaged.
+        allow_remote: see `vidattn.open_video`.
         overwrite: remove other videos from the report, and try failed videos again.
 
     Returns:
@@ -101,8 +108,8 @@ def index_videos(
     """
     limits = RunLimits(video_seconds, video_memory, maximum_failures)
     at_least("processes", processes, 0)
-    given = list(paths)
-    videos = list(map(str, listed_videos(given)))
+    given, remote = list(paths), permission_of(allow_remote)
+    videos = list(map(str, listed_videos(given, remote)))
     if not videos:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     settings = {
@@ -117,12 +124,13 @@ def index_videos(
             report, videos, salvage=salvage, overwrite=overwrite, retry_failed=retry_failed
         )
     records = work_through(
-        _Indexing(videos, salvage),
+        _Indexing(videos, salvage, remote),
         SingleVideos(len(videos)),
         videos,
         output=file,
         settings=settings,
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         known={} if file is None else file.known,
         description="indexing",
@@ -163,13 +171,15 @@ class _Indexing:
 
     videos: Sequence[str]
     salvage: bool
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         for [number] in groups:
-            yield {number: examine(self.videos[number], salvage=self.salvage)}
+            video = self.videos[number]
+            yield {number: examine(video, salvage=self.salvage, allow_remote=self.remote)}
 
 
-def examine(path: str | Path, *, salvage: bool = False) -> Record:
+def examine(video: VideoLike, *, salvage: bool = False, allow_remote: AllowRemote = ()) -> Record:
     """What one video is, and what is wrong with it; its packet table is kept.
 
     Returns:
@@ -181,13 +191,13 @@ def examine(path: str | Path, *, salvage: bool = False) -> Record:
     """
     record: Record = {}
     try:
-        with open_video(path) as reader:
+        with open_video(video, allow_remote=allow_remote) as reader:
             record = reader.metadata.to_json() | {"pictures_decoded": salvage}
             record["table_not_kept"] = _keep_table(reader)
     except VideoError as error:
         record = failed(error)
     if salvage:
-        record["salvage"] = _salvaged(path)
+        record["salvage"] = _salvaged(video, allow_remote)
     return record
 
 
@@ -197,12 +207,14 @@ def _keep_table(reader: VideoReader) -> str | None:
         reader.keep_packet_table()
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
+    except ArgumentError as error:  # nothing tells when it changes
+        return str(error)
     return None
 
 
-def _salvaged(path: str | Path) -> Record:
+def _salvaged(video: VideoLike, allow_remote: AllowRemote) -> Record:
     try:
-        with open_video(path, salvage=True) as reader:
+        with open_video(video, salvage=True, allow_remote=allow_remote) as reader:
             metadata = reader.metadata
             return {
                 "frame_count": metadata.frame_count,

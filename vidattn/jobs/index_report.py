@@ -16,6 +16,7 @@ from vidattn.runs.ledger import file_state
 from vidattn.runs.parts import MANY_PARTS
 from vidattn.runs.result_files import JOURNAL_FOLDER
 from vidattn.runs.work import Record
+from vidattn.video.sources.addresses import is_remote, local_part
 
 COMMAND = "index"
 
@@ -60,6 +61,7 @@ class IndexReport:
             number: self._held[video]
             for number, video in enumerate(videos)
             if video in self._held
+            and not is_remote(video)  # nothing tells whether it has changed
             and file_state(video) == self._held[video]["state"]
             and (not salvage or "salvage" in self._held[video])
             and (is_failure(self._held[video]) or "intra_frame_count" in self._held[video])
@@ -112,12 +114,16 @@ class IndexReport:
     def _check_kept(self) -> None:
         """Refuse to drop records of videos that are still there but were not given this time."""
         others = self._held.keys() - set(self._videos)
-        lost = sorted(name for name in others if os.path.exists(name))
+        lost = sorted(name for name in others if _may_be_there(name))
         if lost:
             raise ArgumentError(
                 f"report: {self._path} holds {len(lost)} videos that are not given now, such as "
                 f"{lost[0]}; give them too, or another file; {OVERWRITE} drops them"
             )
+
+
+def _may_be_there(video: str) -> bool:
+    return is_remote(video) or os.path.exists(video) or os.path.exists(local_part(video))
 
 
 def report_of(records: Mapping[str, Record]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from vidattn.files import write_bytes, write_csv
 from vidattn.inference.keyframe_results import KeyFrames
 from vidattn.inference.keyframes import full_frames
 from vidattn.naming import choose
+from vidattn.video.sources.addresses import VideoLike
 
 SHEET_TILE_WIDTH = 320
 SHEET_FILE = "contact_sheet.jpg"
@@ -87,11 +88,19 @@ def write_images(
     found: KeyFrames,
     folder: Path,
     *,
+    video: VideoLike,
     settings: PictureSettings,
     decoder: str,
     salvage: bool = False,
 ) -> list[Path]:
-    """The key frames as files, with a contact sheet and perhaps a poster beside them."""
+    """The key frames as files, with a contact sheet and perhaps a poster beside them.
+
+    Args:
+        found: in the video.
+        folder: for the files.
+        video: that they are in, to be opened once more.
+        settings, decoder, salvage: see `vidattn.write_keyframes`.
+    """
     paths = [
         folder / picture_name(frame.frame_index, frame.seconds, settings.ending)
         for frame in found.frames
@@ -100,7 +109,7 @@ def write_images(
     on_sheet = sheet_places(len(paths))
     small: list[NDArray[np.uint8]] = []
     indices = [frame.frame_index for frame in found.frames]
-    pictures = full_frames(found.path, indices, decoder=decoder, salvage=salvage)
+    pictures = full_frames(video, indices, decoder=decoder, salvage=salvage)
     for place, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
         shown = picture if settings.width is None else report.shrink(picture, settings.width)
         encoded = report.encode_image(shown, settings.picture_format, quality=settings.quality)

@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from vidattn.errors import AnnotationError, ArgumentError, VideoError
 from vidattn.files import write_csv, written_together
+from vidattn.inference.keyframe_options import KeyFrameOptions
 from vidattn.inference.keyframe_results import KeyFrame
 from vidattn.inference.keyframe_settings import KeyFrameSettings
 from vidattn.inference.keyframes import extract_keyframes
@@ -24,6 +25,7 @@ from vidattn.jobs.keyframe_pictures import (
 )
 from vidattn.jobs.player_page import FILMS_SHOWN
 from vidattn.naming import choose
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, failure, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -46,6 +48,8 @@ from vidattn.runs.stored import StoredResult, finish_stored
 from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable
+from vidattn.video.sources.addresses import AllowRemote, as_source
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
@@ -109,8 +113,11 @@ def write_keyframes(
     checkpoint: str | Path | LoadedRecogniser | None = None,
     decoder: str = "pyav",
     salvage: bool = False,
+    allow_remote: AllowRemote = (),
     device: str = "cpu",
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     threads: int | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
@@ -125,24 +132,24 @@ def write_keyframes(
     results: str = "json",
     pictures: str = "tar",
     score_table: bool = False,
-    **settings: Any,
+    **settings: Unpack[KeyFrameOptions],
 ) -> KeyFrameResult | StoredResult | None:
     """Extract the key frames of videos and write them to files.
 
-    In `output`: a folder for each video with its frames and `contact_sheet.jpg`;
-    `keyframes.json` and `keyframes.csv` over all; and `keyframes.html`, which plays the first 100
-    videos above their key frames, scores and shots; below `output` folders are named like the
-    videos below the folder they share. Videos that cannot be read are recorded
-    there and the others go on; if none can be read, nothing is written. A run that was
-    interrupted goes on when called again with the same arguments; a launcher's processes share it.
+    In `output`: a folder for each video with its frames and `contact_sheet.jpg`
+    (`vidattn.runs.result_names`), `keyframes.json` and `keyframes.csv` over all, and
+    `keyframes.html`, which plays the first 100 videos above their key frames. Videos that cannot be
+    read are recorded there, and the others go on; if none can be read, nothing is written. The same
+    call resumes a run that was interrupted, and several processes share it.
 
     Args:
-        videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
-            path a line, relative to the list.
+        videos: videos, folders of frame images, folders with videos below, tar files, or lists; see
+            `vidattn.runs.video_lists`.
         checkpoint: a file, or what `vidattn.models.load` returned.
         salvage: read damaged videos too; not with folders of images.
-        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        allow_remote: see `vidattn.open_video`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the pictures of an earlier run; see `vidattn.runs.results`.
         picture_format, quality, width, poster, explain, score_table: see
             `vidattn.jobs.keyframe_pictures.PictureSettings`.
@@ -166,8 +173,8 @@ def write_keyframes(
     score = wishes.score_of(with_model=checkpoint is not None)
     limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
-    given = list(videos)
-    names = list(map(str, videos_and_folders(given)))
+    given, remote = list(videos), permission_of(allow_remote)
+    names = list(map(str, videos_and_folders(given, remote)))
     if not names:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
@@ -208,7 +215,9 @@ def write_keyframes(
         )
     scorer_here = scorer if processes == 0 else None
     shown = 0 if results == "parquet" else FILMS_SHOWN
-    work = _KeyFrameWork(names, folders, place, model, device, own, looks, scorer_here, shown)
+    work = _KeyFrameWork(
+        names, folders, place, model, device, own, looks, scorer_here, shown, remote
+    )
     software = versions(decoder)
     records = work_through(
         work,
@@ -229,6 +238,7 @@ def write_keyframes(
             "videos": list_digest(names),
         },
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         imports=NETWORK_MODULES if checkpoint is not None or scorer is not None else (),
         description="extracting",
@@ -284,6 +294,7 @@ class _KeyFrameWork:
     pictures: PictureSettings
     scorer: Scorer | None
     shown: int  # so many videos are on the page
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         loaded = None if self.model is None else loaded_in(shard, self.model, self.device)
@@ -302,11 +313,13 @@ class _KeyFrameWork:
         folder = self.folders[number]
         target = self.results.pictures_folder / folder
         try:
-            found = extract_keyframes(self.videos[number], checkpoint=loaded, **settings)
+            source = as_source(self.videos[number], self.remote)
+            found = extract_keyframes(source, checkpoint=loaded, **settings)
             with written_together(target, beside=self.results.journal_folder) as temporary:
                 images = write_images(
                     found,
                     temporary,
+                    video=source,
                     settings=self.pictures,
                     decoder=self.settings["decoder"],
                     salvage=self.settings["salvage"],

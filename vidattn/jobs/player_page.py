@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +66,12 @@ class PlayerPage:
 
 
 def source_of(video: str, page: Path) -> str:
-    """The address of a video for a browser, seen from a page; "" for a folder of images."""
-    return "" if Path(video).is_dir() else report.relative_address(video, page)
+    """The address of a video for a browser, seen from a page.
+
+    "" if it is not a file: a folder of images, a member of a tar file, or a remote video, which a
+    page must not fetch.
+    """
+    return report.relative_address(video, page) if os.path.isfile(video) else ""
 
 
 def installed(versions: Mapping[str, str | None]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from vidattn.inference.predictor import PredictionRun, PredictionSettings, begin
 from vidattn.inference.reading_ahead import begun_ahead, is_worth_it
 from vidattn.inference.windows import check_window
 from vidattn.models import LoadedRecogniser
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -32,6 +33,8 @@ from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable, open_video_or_picture
+from vidattn.video.sources.addresses import AllowRemote
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 RECORD, TABLE, PAGE = "predictions.json", "predictions.csv", "predictions.html"
 _DEFAULTS = PredictionSettings()
@@ -70,8 +73,11 @@ def write_predictions(
     batch_size: int = _DEFAULTS.batch_size,
     decoder: str = "pyav",
     salvage: bool = False,
+    allow_remote: AllowRemote = (),
     device: str = "cpu",
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     threads: int | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
@@ -88,14 +94,15 @@ def write_predictions(
     a run with an output. The processes of a launcher divide the videos.
 
     Args:
-        videos: videos, folders of frame images, folders with videos below, single pictures, or
-            `.txt` files with one path a line, relative to the list.
+        videos: videos, folders of frame images, folders with videos below, single pictures, tar
+            files, or lists; see `vidattn.runs.video_lists`.
         output: a folder; nothing is written if None.
         checkpoint: a file, or what `vidattn.load` returned.
         every_seconds, top, window_seconds, batch_size, salvage: see
             `RecognitionPredictor.predict`.
-        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        allow_remote: see `vidattn.open_video`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -109,8 +116,8 @@ def write_predictions(
     own = PredictionSettings(every_seconds, top, window_seconds, batch_size)
     limits = RunLimits(video_seconds, video_memory, maximum_failures)
     processes = processes_for(checkpoint, processes)
-    given = list(videos)
-    names = list(map(str, videos_and_folders(given)))
+    given, remote = list(videos), permission_of(allow_remote)
+    names = list(map(str, videos_and_folders(given, remote)))
     if not names:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
@@ -137,12 +144,13 @@ def write_predictions(
             output, "predict", RECORD, [TABLE, PAGE], overwrite=overwrite, retry_failed=retry_failed
         )
     records = work_through(
-        _Prediction(names, model, device, decoder, salvage, own),
+        _Prediction(names, model, device, decoder, salvage, own, remote),
         SingleVideos(len(names)),
         names,
         output=results,
         settings=settings | {"videos": list_digest(names)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=limits,
         imports=NETWORK_MODULES,
         description="predicting",
@@ -192,6 +200,7 @@ class _Prediction:
     decoder: str
     salvage: bool
     settings: PredictionSettings
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(
         self, groups: Iterable[Group], shard: Shard
@@ -200,7 +209,12 @@ class _Prediction:
 
         def begin(number: int, stack: ExitStack) -> PredictionRun:
             reader = stack.enter_context(
-                open_video_or_picture(self.videos[number], self.decoder, salvage=self.salvage)
+                open_video_or_picture(
+                    self.videos[number],
+                    self.decoder,
+                    salvage=self.salvage,
+                    allow_remote=self.remote,
+                )
             )
             return stack.enter_context(closing(begin_prediction(loaded, reader, self.settings)))
 

@@ -11,6 +11,7 @@ from vidattn.inference.shots import BUILT_IN, Shots, find_shots, loaded_detector
 from vidattn.jobs.shot_page import write_shot_page
 from vidattn.naming import choose
 from vidattn.report.timelines import TimelineClip, chapters, check_forms, final_cut, timeline
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -25,6 +26,9 @@ from vidattn.runs.work import Group, Record
 from vidattn.video import open_video
 from vidattn.video.excerpts import frame_edges, laid_out, write_excerpts
 from vidattn.video.opening import check_decoder, check_salvageable
+from vidattn.video.sources.addresses import AllowRemote, as_source
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
+from vidattn.video.sources.source import VideoSource
 
 if TYPE_CHECKING:
     from vidattn.inference.transnetv2 import TransNetDetector
@@ -68,7 +72,10 @@ def write_shots(
     device: str = "cpu",
     decoder: str = "pyav",
     salvage: bool = False,
+    allow_remote: AllowRemote = (),
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
     maximum_failures: str | int | None = None,
@@ -85,16 +92,17 @@ def write_shots(
     the run. The processes of a launcher divide the videos.
 
     Args:
-        videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
-            path a line, relative to the list.
+        videos: videos, folders of frame images, folders with videos below, tar files, or lists; see
+            `vidattn.runs.video_lists`.
         output: a folder; nothing is written if None.
         formats: of `FORMATS`.
         split: write each shot as a film of its own, with its sound: `shot_0001.mp4` and so on.
             Frames are exact, so they are encoded anew. Needs `output`.
         detector, device: see `vidattn.find_shots`; the name of a detector.
         salvage: read damaged videos too; not with folders of images.
-        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        allow_remote: see `vidattn.open_video`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -113,8 +121,8 @@ def write_shots(
     check_forms(formats)
     if split and output is None:
         raise ArgumentError("split: expected an output folder for the films, got none")
-    given = list(videos)
-    names = list(dict.fromkeys(map(str, videos_and_folders(given))))
+    given, remote = list(videos), permission_of(allow_remote)
+    names = list(dict.fromkeys(map(str, videos_and_folders(given, remote))))
     if not names:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
@@ -139,12 +147,15 @@ def write_shots(
     software = versions(decoder)
     network = _NetworkOfWork(detector, device, loaded if processes == 0 else None)
     records = work_through(
-        _ShotWork(names, folders, results, tuple(formats), split, network, decoder, salvage),
+        _ShotWork(
+            names, folders, results, tuple(formats), split, network, decoder, salvage, remote
+        ),
         SingleVideos(len(names)),
         names,
         output=results,
         settings=own | {"threads": 1, "versions": software, "videos": list_digest(names)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=RunLimits(video_seconds, video_memory, maximum_failures),
         description="finding shots",
         progress=progress and len(names) > 1,
@@ -189,38 +200,42 @@ class _ShotWork:
     network: _NetworkOfWork
     decoder: str
     salvage: bool
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         detector = self.network.in_process(shard)
         for [number] in groups:
             try:
+                source = as_source(self.videos[number], self.remote)
                 found = find_shots(
-                    self.videos[number],
+                    source,
                     detector=detector,
                     decoder=self.decoder,
                     salvage=self.salvage,
                 )
                 record = found.to_json()
                 if self.results is not None:
-                    record["files"] = self._write(self.results, self.folders[number], found)
+                    record["files"] = self._write(self.results, self.folders[number], source, found)
             except VideoError as error:
                 record = failed(error)
             yield {number: record}
 
-    def _write(self, results: ResultFolder, folder: str, found: Shots) -> dict[str, int]:
+    def _write(
+        self, results: ResultFolder, folder: str, source: VideoSource, found: Shots
+    ) -> dict[str, int]:
         target = results.folder / folder
         with written_together(target, beside=results.journal_folder) as temporary:
             for form in self.formats:
                 write_form(temporary / f"shots{FORMATS[form]}", form, found)
             if self.split:
-                self._write_clips(temporary, found)
+                self._write_clips(temporary, source, found)
             files = sorted(temporary.iterdir())
             sizes = {f"{folder}/{file.name}": file.stat().st_size for file in files}
             results.remove_replaced(folder)
         return sizes
 
-    def _write_clips(self, folder: Path, found: Shots) -> None:
-        with open_video(found.video, decoder=self.decoder, salvage=self.salvage) as reader:
+    def _write_clips(self, folder: Path, source: VideoSource, found: Shots) -> None:
+        with open_video(source, self.decoder, salvage=self.salvage) as reader:
             edges = frame_edges(reader.frame_times)
             for each in found:
                 parts = laid_out([(each.start_frame, each.end_frame)], edges)
@@ -254,9 +269,9 @@ def write_form(path: Path, form: str, found: Shots) -> None:
         )
         for each in found
     ]
-    video = Path(found.video)
+    video = found.video
     if form == "chapters":
-        write_text(path, chapters(video.name, segments))
+        write_text(path, chapters(Path(video).name, segments))
     elif form == "fcpxml":
         write_text(path, final_cut(video, found.fps, found.size, segments))
     else:

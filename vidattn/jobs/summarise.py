@@ -8,6 +8,7 @@ from typing import Any
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_csv, write_json, written_together
 from vidattn.inference.summaries import Summary, budget_seconds, choose_summary
+from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
 from vidattn.runs.outcome import RunResult, failures_of
@@ -22,6 +23,8 @@ from vidattn.runs.work import Group, Record
 from vidattn.video import open_video
 from vidattn.video.excerpts import frame_edges, laid_out, write_excerpts
 from vidattn.video.opening import check_decoder, check_salvageable
+from vidattn.video.sources.addresses import AllowRemote
+from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 RECORD, FILM, TABLE, FRAMES = "summaries.json", "summary.mp4", "parts.csv", "frames.json"
 FILES = r"summary\.mp4|parts\.csv|frames\.json"
@@ -67,7 +70,10 @@ def write_summaries(
     budget: str | float = "15%",
     decoder: str = "pyav",
     salvage: bool = False,
+    allow_remote: AllowRemote = (),
     processes: int = 1,
+    engine: str = "local",
+    address: str | None = None,
     video_seconds: float = VIDEO_SECONDS,
     video_memory: str | int = VIDEO_MEMORY,
     maximum_failures: str | int | None = None,
@@ -82,12 +88,13 @@ def write_summaries(
     recorded and the others are processed. After an interruption, the same call resumes the run.
 
     Args:
-        videos: videos, folders of frame images, folders with videos below, or `.txt` files with one
-            path a line, relative to the list.
+        videos: videos, folders of frame images, folders with videos below, tar files, or lists; see
+            `vidattn.runs.video_lists`.
         budget: see `vidattn.inference.summaries.budget_seconds`.
         salvage: read damaged videos too; not with folders of images.
-        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
-            `vidattn.evaluate`.
+        allow_remote: see `vidattn.open_video`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed,
+            engine, address: see `vidattn.evaluate`.
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:
@@ -99,8 +106,8 @@ def write_summaries(
     """
     check_decoder(decoder, salvage=salvage)
     budget_seconds(budget, 1.0)
-    given = list(videos)
-    names = list(dict.fromkeys(map(str, videos_and_folders(given))))
+    given, remote = list(videos), permission_of(allow_remote)
+    names = list(dict.fromkeys(map(str, videos_and_folders(given, remote))))
     if not names:
         raise AnnotationError(" ".join(map(str, given)), 0, "no video found")
     if salvage:
@@ -117,12 +124,13 @@ def write_summaries(
     )
     own = {"budget": str(budget), "decoder": decoder, "salvage": salvage}
     records = work_through(
-        _SummaryWork(names, folders, results, budget, decoder, salvage),
+        _SummaryWork(names, folders, results, budget, decoder, salvage, remote),
         SingleVideos(len(names)),
         names,
         output=results,
         settings=own | {"threads": 1, "versions": versions(decoder), "videos": list_digest(names)},
         processes=processes,
+        engine=Engine(engine, address),
         limits=RunLimits(video_seconds, video_memory, maximum_failures),
         description="summarising",
         progress=progress and len(names) > 1,
@@ -154,6 +162,7 @@ class _SummaryWork:
     budget: str | float
     decoder: str
     salvage: bool
+    remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
         for [number] in groups:
@@ -166,7 +175,9 @@ class _SummaryWork:
         folder, path = self.folders[number], self.videos[number]
         target = self.results.folder / folder
         with (
-            open_video(path, decoder=self.decoder, salvage=self.salvage) as reader,
+            open_video(
+                path, self.decoder, salvage=self.salvage, allow_remote=self.remote
+            ) as reader,
             written_together(target, beside=self.results.journal_folder) as temporary,
         ):
             found = choose_summary(reader, self.budget)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from vidattn.errors import ArgumentError
+from vidattn.video.sources.addresses import is_remote
 
 EXTRA = "pip install 'vidattn[timelines]'"
 # Frame rates that edit lists know, and names of the formats in OpenTimelineIO.
@@ -45,12 +46,12 @@ def chapters(title: str, segments: Sequence[TimelineClip]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def timeline(form: str, video: Path, fps: float, segments: Sequence[TimelineClip]) -> str:
+def timeline(form: str, video: str | Path, fps: float, segments: Sequence[TimelineClip]) -> str:
     """Parts of a film as clips of one track, written by OpenTimelineIO.
 
     Args:
         form: "edl" (CMX 3600) or "otio".
-        video: the film that the clips are parts of.
+        video: path or address of the film that the clips are parts of.
         fps: its frame rate; programs count frames, so times of films of varying rate are rounded.
         segments: at least one.
 
@@ -65,28 +66,28 @@ def timeline(form: str, video: Path, fps: float, segments: Sequence[TimelineClip
     track = otio.schema.Track(name="shots", kind=otio.schema.TrackKind.Video)
     for each in segments:
         start, end = round(each.start_seconds * rate), round(each.end_seconds * rate)
-        media = otio.schema.ExternalReference(video.absolute().as_uri(), available_range=whole)
-        media.name = video.name
+        media = otio.schema.ExternalReference(_address(video), available_range=whole)
+        media.name = Path(video).name
         track.append(
             otio.schema.Clip(
                 each.name, media_reference=media, source_range=_range(otio, start, end, rate)
             )
         )
-    film = otio.schema.Timeline(name=video.stem)
+    film = otio.schema.Timeline(name=Path(video).stem)
     film.tracks.append(track)
     text: str = otio.adapters.write_to_string(film, adapter_name=_ADAPTERS[form])
     return text
 
 
 def final_cut(
-    video: Path, fps: float, size: tuple[int, int], segments: Sequence[TimelineClip]
+    video: str | Path, fps: float, size: tuple[int, int], segments: Sequence[TimelineClip]
 ) -> str:
     """Parts of a film as clips of one project in the XML of Final Cut Pro, version 1.10.
 
     Written here: OpenTimelineIO's adapter loses the frame rates of NTSC.
 
     Args:
-        video: the film that the clips are parts of.
+        video: path or address of the film that the clips are parts of.
         fps: its frame rate; see `timeline`.
         size: (height, width) of its frames.
         segments: at least one.
@@ -105,11 +106,11 @@ def final_cut(
     ElementTree.SubElement(
         resources, "format", id="r1", frameDuration=duration, width=width, height=height
     )
-    about = {"id": "r2", "name": video.name, "start": "0s", "duration": time(end)}
+    about = {"id": "r2", "name": Path(video).name, "start": "0s", "duration": time(end)}
     asset = ElementTree.SubElement(resources, "asset", about, format="r1", hasVideo="1")
-    ElementTree.SubElement(asset, "media-rep", kind="original-media", src=video.absolute().as_uri())
+    ElementTree.SubElement(asset, "media-rep", kind="original-media", src=_address(video))
     event = ElementTree.SubElement(ElementTree.SubElement(root, "library"), "event", name="vidattn")
-    project = ElementTree.SubElement(event, "project", name=video.stem)
+    project = ElementTree.SubElement(event, "project", name=Path(video).stem)
     sequence = ElementTree.SubElement(project, "sequence", format="r1")
     spine = ElementTree.SubElement(sequence, "spine")
     offset = Fraction(0)
@@ -122,6 +123,10 @@ def final_cut(
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>\n{text}\n'
+
+
+def _address(video: str | Path) -> str:
+    return str(video) if is_remote(video) else Path(video).absolute().as_uri()
 
 
 def check_forms(forms: Sequence[str]) -> None:

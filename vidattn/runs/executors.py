@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from vidattn.errors import ArgumentError
 from vidattn.files import is_trouble
+from vidattn.naming import choose
 from vidattn.runs.isolation import Supervisor
 from vidattn.runs.limits import RunLimits
 from vidattn.runs.schedule import Schedule, Stream
@@ -15,6 +17,7 @@ from vidattn.runs.shards import Shard
 from vidattn.runs.work import Record, Work
 from vidattn.threads import limited_threads
 
+ENGINES = ("local", "ray")
 PartDone = Callable[[float], None]
 
 
@@ -38,18 +41,67 @@ class Executor(Protocol):
         """
 
 
-def local_executor(
-    shard: Shard, processes: int, *, limits: RunLimits, threads: int, imports: Sequence[str]
+@dataclass(frozen=True)
+class Engine:
+    """Where the processes of a run are.
+
+    Attributes:
+        name: one of `ENGINES`.
+        address: of a cluster; None starts one on this machine.
+
+    Raises:
+        ArgumentError, UnknownNameError: there is no such engine, or it has no address.
+    """
+
+    name: str = "local"
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        choose("engine", self.name, ENGINES)
+        if self.address is not None and self.name == "local":
+            raise ArgumentError("address: expected --engine ray, for the address of its cluster")
+
+    def check(self, shard: Shard, processes: int, device: str) -> None:
+        """Refuse what this engine does not do.
+
+        Raises:
+            ArgumentError: the message says what.
+        """
+        if self.name == "local":
+            return
+        if shard.count > 1:
+            raise ArgumentError("engine: a launcher started several processes already")
+        if processes == 0:
+            raise ArgumentError(
+                "engine: ray needs --processes 1 or more, and the checkpoint as a file"
+            )
+        if device != "cpu":
+            raise ArgumentError(f"device: --engine ray works on CPUs only, got {device}")
+
+
+def executor_of(
+    engine: Engine,
+    shard: Shard,
+    processes: int,
+    *,
+    limits: RunLimits,
+    threads: int,
+    imports: Sequence[str],
 ) -> Executor:
-    """The one that works on this machine.
+    """The one that works where the engine says.
 
     Args:
+        engine: already checked.
         shard: of this process among those of a launcher.
         processes: children; 0 for none.
         limits: what a video may take of its process.
         threads: of torch in each process.
         imports: modules that children need, besides that of the work.
     """
+    if engine.name == "ray":
+        from vidattn.runs.ray_executor import RayCluster
+
+        return RayCluster(engine.address, processes, limits, threads, imports)
     if processes == 0:
         return ThisProcess(shard, threads)
     # Where a launcher started this process, its only child takes its place.

@@ -17,6 +17,7 @@ from vidattn.runs.limits import RunLimits
 from vidattn.runs.parts import Parts
 from vidattn.runs.waiting import Tick
 from vidattn.runs.work import Group, Record
+from vidattn.video.sources.addresses import local_part
 
 State = list[int]
 
@@ -216,9 +217,11 @@ def groups_left(groups: Sequence[Group], found: Mapping[int, Record]) -> Iterato
 
 
 def file_state(path: str | Path) -> State:
-    """What tells that a file changed; nothing where there is none."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return []
-    return [status.st_size, status.st_mtime_ns]
+    """What tells that a file of this machine changed; nothing where there is none."""
+    for place in (path, local_part(path)):
+        try:
+            status = os.stat(place)
+        except (OSError, ValueError):
+            continue
+        return [status.st_size, status.st_mtime_ns]
+    return []

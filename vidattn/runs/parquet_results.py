@@ -174,8 +174,11 @@ def member_names(record: Record) -> dict[str, str]:
     return found
 
 
-def pyarrow() -> Any:
+def pyarrow(what: str = "Parquet results") -> Any:
     """The library that reads and writes Parquet.
+
+    Args:
+        what: needs it, for the message.
 
     Raises:
         MissingLibraryError: it is not installed.
@@ -185,7 +188,7 @@ def pyarrow() -> Any:
         return import_module("pyarrow")
     except ImportError as error:
         raise MissingLibraryError(
-            f"Parquet results need pyarrow, which cannot be imported here ({error}); install it "
+            f"{what} need pyarrow, which cannot be imported here ({error}); install it "
             "with `pip install 'vidattn[parquet]'`"
         ) from error
 

@@ -9,6 +9,10 @@ import unicodedata
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
+from vidattn.runs.list_files import LIST_SUFFIXES
+from vidattn.video.sources.addresses import MEMBER, is_remote, local_part
+from vidattn.video.sources.remote import address_parts
+
 # A whole name may have 255 bytes; this leaves room for an ending and a number.
 LONGEST_BYTES = 200
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
@@ -26,7 +30,9 @@ def result_names(videos: Sequence[str | Path], given: Iterable[str | Path] = ())
     """A name for the results of each video, with `/`: its path below the folder that was given.
 
     Without its suffix. A video of a list has its path below the folder of the list; a video that
-    was given itself, or lies elsewhere, has its file name. What some file system does not take
+    was given itself, or lies elsewhere, has its file name. A video on a server that a list names
+    has the server and the path there, one in a tar file the name of that and its own path in it.
+    What some file system does not take
     (`con`, `a:b`, `a.`, names of 250 bytes) is replaced.
 
     If an earlier video of the list has the same name, or one that some file system takes for the
@@ -38,11 +44,12 @@ def result_names(videos: Sequence[str | Path], given: Iterable[str | Path] = ())
         videos: as the list named them.
         given: what the person gave: videos, folders and lists.
     """
-    roots = list(dict.fromkeys(_roots(given)))
+    own = [os.fspath(each) for each in given]
+    roots, alone = list(dict.fromkeys(_roots(own))), frozenset(own)
     names: list[str] = []
     taken: dict[str, str] = {}  # what is the same for names that are -> file name
     for video in videos:
-        *folders, file = _parts(video, roots)
+        *folders, file = _parts(os.fspath(video), roots, alone)
         folder = "".join(f"{safe_name(part)}/" for part in folders)
         name = folder + safe_name(_stem(file)) if file else "video"
         if _key(name) in taken and taken[_key(name)] != _key(file):
@@ -54,18 +61,36 @@ def result_names(videos: Sequence[str | Path], given: Iterable[str | Path] = ())
     return names
 
 
-def _roots(given: Iterable[str | Path]) -> Iterator[str]:
+def _roots(given: Iterable[str]) -> Iterator[str]:
     """Folders that videos were looked for in."""
     for each in given:
         path = os.path.abspath(each)
         if os.path.isdir(path):
             yield path
-        elif path.lower().endswith(".txt"):
+        elif is_remote(each):
+            if each.endswith("/"):
+                yield each
+        elif path.lower().endswith(tuple(LIST_SUFFIXES)):
             yield os.path.dirname(path)
 
 
-def _parts(video: str | Path, roots: Sequence[str]) -> tuple[str, ...]:
-    """The path of a video below the first folder that holds it, else its file name."""
+def _parts(video: str, roots: Sequence[str], alone: Container[str]) -> Sequence[str]:
+    """The path of a video below the first folder that holds it, else its file name.
+
+    Args:
+        roots: folders that videos were looked for in.
+        alone: what was given itself.
+    """
+    archive = local_part(video)
+    if archive != video:
+        *folders, file = _parts(archive, roots, alone)
+        return [*folders, _stem(file), *video.removeprefix(archive + MEMBER).split("/")]
+    if is_remote(video):
+        below = next((root for root in roots if video.startswith(root)), None)
+        parts = address_parts(video)
+        if below is not None:
+            return parts[len(address_parts(below)) :]
+        return parts[-1:] if video in alone else parts
     path = os.path.abspath(video)
     for root in roots:
         if path.startswith(os.path.join(root, "")):

@@ -12,7 +12,7 @@ from typing import Any
 
 from vidattn.arrays import at_least
 from vidattn.errors import ArgumentError, UndoneError
-from vidattn.runs.executors import Executor, local_executor
+from vidattn.runs.executors import Engine, Executor, executor_of
 from vidattn.runs.journal import FinishedElsewhereError, Journal
 from vidattn.runs.leases import LOOK_SECONDS, Leases
 from vidattn.runs.ledger import JournalPlace, Ledger
@@ -27,6 +27,8 @@ from vidattn.runs.work import Group, Record, Work
 from vidattn.runs.worker import Worker
 from vidattn.threads import threads_in_use
 
+LOCAL = Engine()
+
 
 def work_through(
     work: Work,
@@ -36,6 +38,7 @@ def work_through(
     output: JournalPlace | None,
     settings: Mapping[str, Any],
     processes: int = 1,
+    engine: Engine = LOCAL,
     limits: RunLimits | None = None,
     imports: Sequence[str] = (),
     known: Mapping[int, Record] | None = None,
@@ -60,6 +63,7 @@ def work_through(
         settings: all that the records depend on, and "threads": PyTorch threads in each process.
         processes: children that divide the work; 0 works in this process, without isolation. Each
             process of a launcher has one child.
+        engine: where the children are: on this machine, or on a cluster.
         limits: what a video may take of its process, and how many may fail.
         imports: modules that the work needs besides its own, imported once for all children.
         known: records that need not be made again, by numbers.
@@ -79,11 +83,12 @@ def work_through(
         raise ArgumentError(
             "processes: a launcher started several already; they need an output folder to share"
         )
+    engine.check(shard, processes, settings.get("device", "cpu"))
     if output is not None and not output.begin(settings, shared=shard.count > 1):
         return None
     limits = limits or RunLimits()
-    executor = local_executor(
-        shard, processes, limits=limits, threads=settings["threads"], imports=imports
+    executor = executor_of(
+        engine, shard, processes, limits=limits, threads=settings["threads"], imports=imports
     )
     try:
         with _journal_folder(output) as folder:

@@ -75,7 +75,7 @@ class Schedule:
         self.record = record
         self.waiting: deque[Group] = deque()
         self._source = source
-        self._names = names
+        self.names = names
         self._losses: Counter[int] = Counter()
         self._trials: deque[_Trial] = deque()
         self._paused: list[tuple[float, Group, int]] = []
@@ -94,6 +94,10 @@ class Schedule:
         if not self.waiting:
             self.waiting.extend(self._source.more())
         return bool(self.waiting)
+
+    def take(self, count: int) -> list[Group]:
+        """Up to so many waiting groups; whoever takes them calls `record` or `wait_again`."""
+        return [self.waiting.popleft() for _ in range(count) if self.fill()]
 
     def seconds_to_wait(self) -> float | None:
         """Until there may be groups again; None if none will come.
@@ -114,7 +118,7 @@ class Schedule:
         """
         numbers = [number for group in groups for number in group]
         self._losses.update(numbers)
-        first = {each for each in numbers if self._names and str(self._names[each]) in videos}
+        first = {each for each in numbers if self.names and str(self.names[each]) in videos}
         self._trials.append(_Trial(self, groups, first))
 
     def go_on(self, trial: _Trial) -> None:

@@ -46,8 +46,10 @@ class VideoDataModule(LightningDataModule):
     test folds are named and no fraction) the test folds.
 
     Args:
-        annotations: folder of class folders, `.txt` list or `.csv` file.
+        annotations: folder of class folders, tar file or folder of some, `.txt` list or `.csv`
+            file; see `vidattn.data.read_annotations`.
         root: folder that the videos lie under; by default that of the annotations.
+        allow_remote: see `vidattn.open_video`; None for nothing.
         validation: annotations of videos to validate on.
         validation_fraction: share of the training videos to validate on; groups stay whole.
         test_folds: folds to leave out of training and to test on.
@@ -78,6 +80,7 @@ class VideoDataModule(LightningDataModule):
         annotations: str,
         *,
         root: str | None = None,
+        allow_remote: list[str] | None = None,
         validation: str | None = None,
         validation_fraction: float | None = None,
         test_folds: list[int] | None = None,
@@ -108,6 +111,7 @@ class VideoDataModule(LightningDataModule):
             raise ArgumentError(f"workers: expected 0 or more, got {workers}")
         self.annotations = annotations
         self.root = root
+        self.allow_remote = allow_remote
         self.validation = validation
         self.validation_fraction = validation_fraction
         self.test_folds = test_folds
@@ -233,7 +237,12 @@ class VideoDataModule(LightningDataModule):
 
     def _read(self, annotations: str) -> list[Sample]:
         separator = "," if self.multi_label else None
-        return read_annotations(annotations, root=self.root, label_separator=separator)
+        return read_annotations(
+            annotations,
+            root=self.root,
+            label_separator=separator,
+            allow_remote=self.allow_remote or (),
+        )
 
     def _dataset(self, samples: list[Sample], *, training: bool) -> ClipDataset:
         return ClipDataset(

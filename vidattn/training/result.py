@@ -201,18 +201,29 @@ def _next_commands(checkpoint: Path | None, data: VideoDataModule, output: Path)
         return
     path = str(shown(checkpoint))
     root = [] if data.root is None else ["--root", data.root]
+    allowed = [word for name in data.allow_remote or () for word in ("--allow-remote", name)]
     held_out: list[str] = []
     if data.validation is not None:
-        held_out = ["--data", data.validation, *root]
+        held_out = ["--data", data.validation, *root, *allowed]
     elif data.test_folds is not None:
-        held_out = ["--data", data.annotations, *root, "--folds", *map(str, data.test_folds)]
+        held_out = [
+            "--data",
+            data.annotations,
+            *root,
+            *allowed,
+            "--folds",
+            *map(str, data.test_folds),
+        ]
     if held_out:
         folder = str(shown(output / "evaluation"))
         yield shlex.join(["vidattn", "evaluate", path, *held_out, "--output", folder])
-    video = str(shown((data.splits.validation or data.splits.training)[0].path))
-    yield shlex.join(["vidattn", "predict", video, "--checkpoint", path])
+    first = (data.splits.validation or data.splits.training)[0].path
+    video = str(shown(first) if isinstance(first, Path) else first)
+    yield shlex.join(["vidattn", "predict", video, "--checkpoint", path, *allowed])
     folder = str(shown(output / "keyframes"))
-    yield shlex.join(["vidattn", "keyframes", video, "--checkpoint", path, "--output", folder])
+    yield shlex.join(
+        ["vidattn", "keyframes", video, "--checkpoint", path, "--output", folder, *allowed]
+    )
 
 
 def _say(line: str) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from types import TracebackType
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from vidattn.errors import VideoError
 from vidattn.video.limits import DEFAULT_LIMITS
 from vidattn.video.packets.demuxer import open_container, typed_errors
-from vidattn.video.packets.paths import checked_path
+from vidattn.video.sources.addresses import VideoLike, as_source
 
 # What FFmpeg's AAC encoder takes.
 _RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -32,7 +31,7 @@ class CutSound:
     A part without sound is silent, so that sound and pictures stay in step.
 
     Args:
-        path: a video file, checked as `vidattn.open_video` does.
+        video: see `vidattn.open_video`; it is checked as there.
         spans: (start, end) seconds on the film's own clock, and where each begins in the new film.
 
     Attributes:
@@ -42,12 +41,16 @@ class CutSound:
         VideoError: the file cannot be read.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], spans: Sequence[tuple[float, float, float]]
-    ) -> None:
-        self.path = os.fspath(path)
+    def __init__(self, video: VideoLike, spans: Sequence[tuple[float, float, float]]) -> None:
+        source = as_source(video)
+        self.path = str(source)
         self._spans = list(spans)
-        self._container, _ = open_container(self.path, checked_path(path), DEFAULT_LIMITS)
+        self._content = source.find(DEFAULT_LIMITS)
+        try:
+            self._container, _ = open_container(self._content, DEFAULT_LIMITS)
+        except BaseException:
+            self._content.close()
+            raise
         sounds = self._container.streams.audio
         self._source: Any = sounds[0] if sounds else None
         self.damage: str | None = None
@@ -155,6 +158,7 @@ class CutSound:
     def close(self) -> None:
         """Release the file. Closing twice is harmless."""
         self._container.close()
+        self._content.close()
 
     def __enter__(self) -> Self:
         return self

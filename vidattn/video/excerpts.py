@@ -15,6 +15,7 @@ from vidattn.errors import ArgumentError, VideoError
 from vidattn.sampling.times import FrameTimes
 from vidattn.video.cut_sound import CutSound
 from vidattn.video.reader import VideoReader
+from vidattn.video.sources.local import LocalFile
 from vidattn.video.writer import VideoWriter
 
 # Pixels held at once, in bytes, and frames.
@@ -132,11 +133,11 @@ def _pictures(reader: VideoReader, part: Part) -> Iterator[tuple[int, NDArray[np
 
 
 def _sound(reader: VideoReader, parts: Sequence[Part]) -> tuple[CutSound | None, str]:
-    if Path(reader.path).is_dir():
+    if isinstance(reader.source, LocalFile) and reader.source.is_folder:
         return None, "none"
     spans = [(each.start_seconds, each.end_seconds, each.place_seconds) for each in parts]
     try:
-        sound = CutSound(reader.path, spans)
+        sound = CutSound(reader.source, spans)
     except (VideoError, ArgumentError) as error:
         return None, f"left out: {error}"
     if sound.is_there:

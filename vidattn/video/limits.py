@@ -13,11 +13,14 @@ class Limits:
         maximum_pixels: of one frame, height times width.
         maximum_packets: compressed frames in the file.
         maximum_seconds: from the first timestamp to the last.
+        maximum_copied_bytes: of a source that cannot be read in parts, such as a pipe; it is
+            copied to memory, or to a temporary file, before it is opened.
     """
 
     maximum_pixels: int = 8192 * 8192
     maximum_packets: int = 5_000_000
     maximum_seconds: float = 48 * 3600.0
+    maximum_copied_bytes: int = 2**30
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -43,6 +46,15 @@ class Limits:
         if seconds > self.maximum_seconds:
             raise LimitError(
                 path, f"lasts {seconds:.0f} s; at most {self.maximum_seconds:.0f} s are allowed"
+            )
+
+    def check_copied(self, path: str, size: int) -> None:
+        """Raise LimitError where more would be copied than allowed."""
+        if size > self.maximum_copied_bytes:
+            raise LimitError(
+                path,
+                "cannot be read in parts, and is larger than the "
+                f"{self.maximum_copied_bytes} bytes that may be copied",
             )
 
 

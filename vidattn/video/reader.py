@@ -15,6 +15,7 @@ from vidattn.sampling.times import FrameTimes
 from vidattn.video.frames import Frames
 from vidattn.video.metadata import VideoMetadata
 from vidattn.video.notebook import SHOWN_FRAMES, STRIP_HEIGHT, shown_places, strip_html
+from vidattn.video.sources.source import VideoSource
 
 # What an iteration holds at once, in bytes of pixels and in frames.
 _ITERATION_BYTES, _ITERATION_FRAMES = 2**26, 32
@@ -29,7 +30,8 @@ class VideoReader(ABC):
     `for frame in reader`, which holds a few at a time. A notebook shows facts and some frames.
 
     Attributes:
-        path: as the caller gave it.
+        path: the address of the video, as the caller gave it.
+        source: where it comes from, to open it once more.
         decoder: name and version of what decodes, such as "pyav 18.1.0".
         fps: average frames per second; never 0.
         duration_seconds: from the first frame's start to the last one's end.
@@ -37,6 +39,7 @@ class VideoReader(ABC):
     """
 
     path: str
+    source: VideoSource
     decoder: str
     fps: float
     duration_seconds: float

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -11,14 +10,15 @@ import av
 from vidattn.errors import ArgumentError, VideoError
 from vidattn.video.limits import DEFAULT_LIMITS
 from vidattn.video.packets.demuxer import open_container, typed_errors
-from vidattn.video.packets.paths import checked_path
+from vidattn.video.sources.addresses import VideoLike, as_source
+from vidattn.video.sources.local import LocalFile
 
 
 class SoundTrack:
     """The first sound of a file as it is stored, for another file: nothing is encoded anew.
 
     Args:
-        path: a video file, checked as `vidattn.open_video` does.
+        video: see `vidattn.open_video`; it is checked as there.
         start_seconds: what lies before is left out; packets count from there.
         end_seconds: what begins there or later is left out.
 
@@ -33,14 +33,20 @@ class SoundTrack:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        video: VideoLike,
         *,
         start_seconds: float = 0.0,
         end_seconds: float = float("inf"),
     ) -> None:
-        self.path = os.fspath(path)
+        source = as_source(video)
+        self.path = str(source)
         self._start, self._end = start_seconds, end_seconds
-        self._container, _ = open_container(self.path, checked_path(path), DEFAULT_LIMITS)
+        self._content = source.find(DEFAULT_LIMITS)
+        try:
+            self._container, _ = open_container(self._content, DEFAULT_LIMITS)
+        except BaseException:
+            self._content.close()
+            raise
         sounds = self._container.streams.audio
         self.stream: Any = sounds[0] if sounds else None
         # A codec that FFmpeg has no decoder of has no context.
@@ -95,6 +101,7 @@ class SoundTrack:
     def close(self) -> None:
         """Release the file. Closing twice is harmless."""
         self._container.close()
+        self._content.close()
 
     def __enter__(self) -> Self:
         return self
@@ -109,22 +116,23 @@ class SoundTrack:
 
 
 def kept_sound(
-    path: str | os.PathLike[str], suffix: str, *, start_seconds: float, end_seconds: float
+    video: VideoLike, suffix: str, *, start_seconds: float, end_seconds: float
 ) -> tuple[SoundTrack | None, str]:
     """The sound of a file that another can take over, and a word on what becomes of it.
 
     Args:
-        path: a video file, or a folder of images, which has none.
+        video: see `vidattn.open_video`; a folder of images has none.
         suffix: ending of the other file's name, such as ".mp4".
         start_seconds, end_seconds: see `SoundTrack`.
 
     Returns:
         the track, which the caller closes, or None; and "copied", "none", or why it is left out.
     """
-    if os.path.isdir(path):
+    source = as_source(video)
+    if isinstance(source, LocalFile) and source.is_folder:
         return None, "none"
     try:
-        sound = SoundTrack(path, start_seconds=start_seconds, end_seconds=end_seconds)
+        sound = SoundTrack(source, start_seconds=start_seconds, end_seconds=end_seconds)
     except (VideoError, ArgumentError) as error:
         return None, f"left out: {error}"
     if sound.stream is not None and sound.fits(suffix):

@@ -46,7 +46,8 @@ class ReaderSpan(VideoReader):
                 f"its frames lie from {seconds[0]:.2f} to {seconds[-1]:.2f}"
             )
         self.reader = reader
-        self.path, self.decoder, self.fps = reader.path, reader.decoder, reader.fps
+        self.path, self.source = reader.path, reader.source
+        self.decoder, self.fps = reader.decoder, reader.fps
         self.timestamps_made_up = reader.timestamps_made_up
         self._count = end - self.first
         self.reaches_the_end = end == len(seconds)

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from vidattn.errors import ArgumentError, DecodeError
+from vidattn.errors import ArgumentError, DecodeError, NotAVideoError
 from vidattn.heartbeat import beat
 from vidattn.video.decoding.forks import outlive_forks
 from vidattn.video.limits import Limits
-from vidattn.video.packets.demuxer import open_container, typed_errors
+from vidattn.video.packets.demuxer import open_container
 from vidattn.video.packets.index import PacketTable
 from vidattn.video.packets.index_cache import load_table
 from vidattn.video.packets.mp4_table import read_mp4_table
+from vidattn.video.sources.source import SourceContent
 
 
 class PacketSource:
@@ -22,25 +22,24 @@ class PacketSource:
     is refused.
 
     Args:
-        path: as the caller named it, for messages.
-        file: absolute.
+        content: of the file.
         limits: what the file may ask for.
 
     Attributes:
-        path, limits: see above.
+        content, limits: see above.
+        path: as the caller named it, for messages.
         container: the open PyAV container; None where none is open.
         stream: its video stream; None before the first opening and once it is closed for good.
     """
 
-    def __init__(self, path: str, file: Path, limits: Limits) -> None:
+    def __init__(self, content: SourceContent, limits: Limits) -> None:
         self.container: Any = None
         self.stream: Any = None
-        self.path, self._file, self.limits = path, file, limits
+        self.content, self.path, self.limits = content, content.name, limits
         self._hasty = True
         self._demuxer: Any = None
         self._packets: Iterator[Any] = iter(())
         self._returned: Any = None
-        self._identity: tuple[int, ...] | None = None
         self._process, self._closed = os.getpid(), False
         outlive_forks(self)
 
@@ -70,26 +69,28 @@ class PacketSource:
         """
         self.release()
         self._hasty = self._hasty and not thorough
-        self.container, self.stream = open_container(
-            self.path, self._file, self.limits, hasty=self._hasty
-        )
         try:
-            self._check_identity()
+            self.container, self.stream = open_container(
+                self.content, self.limits, hasty=self._hasty
+            )
+        except NotAVideoError:
+            self.content.check_unchanged()  # it was a video when it was opened first
+            raise
+        try:
+            self.content.check_unchanged()
         except DecodeError:
             self.release()  # nothing of the other file may be read
             raise
 
     def twin(self) -> PacketSource:
-        """Another source of the same file, which must not have changed; not yet open."""
-        other = PacketSource(self.path, self._file, self.limits)
-        other._identity = self._identity
-        return other
+        """Another opening of the same file, which must not have changed; not yet open."""
+        return PacketSource(self.content, self.limits)
 
     def kept_table(self) -> PacketTable | None:
         """The table of all packets where it was kept, or is in the file itself; else None."""
-        table = load_table(self._file)
+        table = load_table(self.content)
         if table is None and self.container.format.name.startswith("mov"):
-            table = read_mp4_table(self._file, self.stream, self.limits)
+            table = read_mp4_table(self.content, self.stream, self.limits)
         if table is not None:
             self.limits.check_packets(self.path, len(table))
         return table
@@ -142,11 +143,3 @@ class PacketSource:
         if self._demuxer is not None:
             self._demuxer.close()
             self._demuxer = None
-
-    def _check_identity(self) -> None:
-        with typed_errors(self.path, "cannot be found again"):
-            status = self._file.stat()
-        found = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        self._identity = self._identity or found
-        if self._identity != found:
-            raise DecodeError(self.path, "the file has changed since it was opened")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -49,3 +50,8 @@ def duration_seconds(seconds: np.ndarray, tail: float, fps: float) -> float:
 
 def _ascending(seconds: np.ndarray) -> bool:
     return bool((np.diff(seconds) > 0).all())
+
+
+def in_seconds(timestamps: np.ndarray, time_base: Fraction) -> np.ndarray:
+    """Timestamps in units of a time base as seconds, float64."""
+    return timestamps.astype(np.float64) * time_base.numerator / time_base.denominator

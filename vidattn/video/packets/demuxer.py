@@ -4,7 +4,6 @@ import errno
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import av
@@ -13,7 +12,8 @@ from vidattn.errors import DecodeError, LimitError, NotAVideoError, VideoError
 from vidattn.video.containers import CONTAINERS
 from vidattn.video.limits import Limits
 from vidattn.video.packets.h264_parameters import tells_reordering
-from vidattn.video.packets.paths import failing_storage
+from vidattn.video.sources.paths import failing_storage
+from vidattn.video.sources.source import BUFFER_BYTES, SourceContent
 
 # To complete what a header says, FFmpeg reads packets and decodes them, for longer than all else
 # takes. In haste it reads few, and decodes only where that is quick or tells what we rely on.
@@ -65,13 +65,12 @@ def typed_errors(
 
 
 def open_container(
-    path: str, file: Path, limits: Limits, *, hasty: bool = False
+    content: SourceContent, limits: Limits, *, hasty: bool = False
 ) -> tuple[Any, Any]:
     """Open a file for reading: (container, its first video stream that is not a cover picture).
 
     Args:
-        path: as the caller named it, for messages.
-        file: absolute, so that FFmpeg sees no protocol.
+        content: of the file.
         limits: what it may ask for.
         hasty: believe what the header of an MP4 or Matroska file says of its packets. The pixel
             format is then not known before the first frame, nor the shape of pixels where the
@@ -80,27 +79,32 @@ def open_container(
     Raises:
         NotAVideoError: not a media file, not an allowed container, or without a video stream.
         LimitError: the header asks for too much.
+        InputOutputError: the disk or the network failed.
     """
-    if hasty and _is_plain(file):
-        container, stream = _open(path, file, limits, _HASTE)
+    if hasty and _is_plain(content):
+        container, stream = _open(content, limits, _HASTE)
         if _tells_reordering(container, stream):
             return container, stream
         container.close()
-    return _open(path, file, limits, {})
+    return _open(content, limits, {})
 
 
-def _open(path: str, file: Path, limits: Limits, haste: dict[str, str]) -> tuple[Any, Any]:
+def _open(content: SourceContent, limits: Limits, haste: dict[str, str]) -> tuple[Any, Any]:
+    path, given = content.name, content.for_ffmpeg()
     # Options reach the demuxer and, while it probes, the decoders. Decoders count the pixels
     # they allocate, which may be some more than are shown; what is shown is checked later.
     most = str(2 * limits.maximum_pixels + 2**16)
     options = {
         "format_whitelist": ",".join(CONTAINERS),
-        "protocol_whitelist": "file",
+        # A stream needs no protocol, and must not lead to one.
+        "protocol_whitelist": "file" if isinstance(given, str) else "none",
         "max_pixels": most,
         **haste,
     }
     with typed_errors(path, "not a video file that can be read", NotAVideoError):
-        container = av.open(str(file), metadata_errors="ignore", options=options)
+        container = av.open(
+            given, metadata_errors="ignore", options=options, buffer_size=BUFFER_BYTES
+        )
     try:
         with typed_errors(path, "cannot read the header", NotAVideoError):
             stream = _first_video(path, container)
@@ -115,12 +119,11 @@ def _open(path: str, file: Path, limits: Limits, haste: dict[str, str]) -> tuple
     return container, stream
 
 
-def _is_plain(file: Path) -> bool:
+def _is_plain(content: SourceContent) -> bool:
     """Whether it is an MP4 or Matroska file, whose headers are complete."""
     try:
-        with open(file, "rb") as opened:
-            head = opened.read(8)
-    except OSError:  # opening it in earnest says why
+        head = content.read_at(0, 8)
+    except VideoError:  # opening it in earnest says why
         return False
     return head[4:] == b"ftyp" or head[:4] == _MATROSKA
 

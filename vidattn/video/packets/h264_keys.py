@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import numpy as np
 
 from vidattn.video.packets.mp4_boxes import sure
+from vidattn.video.sources.source import ReadAt
 
 _SLICE, _IDR, _SEI = 1, 5, 6
 _NO_PICTURE = {_SEI, 7, 8, 9, 12}  # also parameter sets, delimiters, filler
@@ -18,7 +18,7 @@ _HEAD = np.dtype([("size", ">u4"), ("header", "u1")])
 
 
 def h264_keys(
-    descriptor: int, offsets: np.ndarray, sizes: np.ndarray, configuration: bytes
+    read_at: ReadAt, offsets: np.ndarray, sizes: np.ndarray, configuration: bytes
 ) -> np.ndarray:
     """bool, one a sample: the picture is an IDR picture, or a recovery point message precedes it.
 
@@ -26,7 +26,7 @@ def h264_keys(
     What is not plain raises `UnsureError`.
 
     Args:
-        descriptor: of the open file.
+        read_at: reads the file.
         offsets: int64 (n,), where samples begin; they lie inside the file.
         sizes: int64 (n,), bytes.
         configuration: the track's `avcC` record.
@@ -36,7 +36,7 @@ def h264_keys(
     # Units with four bytes of length: what everybody writes.
     sure(len(configuration) > 6 and configuration[0] == 1 and configuration[4] & 3 == 3)
     sure((sizes > _HEAD.itemsize).all())
-    heads = b"".join([os.pread(descriptor, _HEAD.itemsize, offset) for offset in offsets.tolist()])
+    heads = b"".join([read_at(offset, _HEAD.itemsize) for offset in offsets.tolist()])
     sure(len(heads) == _HEAD.itemsize * len(offsets))
     units = np.frombuffer(heads, _HEAD)
     lengths, kinds = units["size"].astype(np.int64), units["header"] & 31
@@ -44,7 +44,7 @@ def h264_keys(
     keys = kinds == _IDR
     others = np.flatnonzero(~keys & (kinds != _SLICE))
     for index, offset, size in np.stack([others, offsets[others], sizes[others]], 1).tolist():
-        keys[index] = _is_key(os.pread(descriptor, min(size, _WINDOW), offset), size)
+        keys[index] = _is_key(read_at(offset, min(size, _WINDOW)), size)
     return keys
 
 

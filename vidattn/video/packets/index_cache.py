@@ -1,8 +1,9 @@
 """Packet tables kept between runs, so that opening a long video need not read all of it.
 
-One small file for each video in the cache folder, named by the video's size, time of change, first
-and last bytes: a renamed video keeps its table, a changed one loses it. The folder is
-`$VIDATTN_CACHE`, or `vidattn` in `$XDG_CACHE_HOME` or `~/.cache`; it can be deleted at any time.
+One small file for each video in the cache folder, named by the video's size, version (the time of
+change of a file), first and last bytes: a renamed video keeps its table, a changed one loses it.
+The folder is `$VIDATTN_CACHE`, or `vidattn` in `$XDG_CACHE_HOME` or `~/.cache`; it can be deleted
+at any time.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vidattn.errors import ArgumentError, VideoError
 from vidattn.files import write_bytes
 from vidattn.video.packets.index import PacketTable
+from vidattn.video.sources.source import SourceContent
 
 _MAGIC = b"vidattn packets 1\n"
 _DIGEST_BYTES = 16
@@ -40,15 +43,15 @@ def cache_folder() -> Path:
         ) from error
 
 
-def load_table(file: Path) -> PacketTable | None:
+def load_table(content: SourceContent) -> PacketTable | None:
     """The table of a video, or None where there is none, or none that can be used."""
     try:
         if not cache_folder().is_dir():
             return None
-        content = _place(file).read_bytes()
-    except OSError:
+        kept = _place(content).read_bytes()
+    except (OSError, VideoError, ArgumentError):
         return None
-    body, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    body, digest = kept[:-_DIGEST_BYTES], kept[-_DIGEST_BYTES:]
     if not body.startswith(_MAGIC) or _digest(body) != digest:
         return None
     data = np.frombuffer(body, np.uint8, offset=len(_MAGIC))
@@ -58,25 +61,27 @@ def load_table(file: Path) -> PacketTable | None:
     return PacketTable(*numbers, *flags)
 
 
-def store_table(file: Path, table: PacketTable) -> None:
+def store_table(content: SourceContent, table: PacketTable) -> None:
     """Keep the table of a video.
 
     Raises:
-        OSError: the video cannot be read, or the folder cannot be written.
+        OSError: the folder cannot be written.
+        VideoError: the video cannot be read.
+        ArgumentError: nothing would tell the video from a changed one.
     """
     numbers = np.stack([table.presentation, table.decoding, table.durations, table.sizes])
     flags = np.stack([table.keys, table.discarded, table.damaged])
     body = _MAGIC + numbers.astype("<i8").tobytes() + flags.astype(np.uint8).tobytes()
-    write_bytes(_place(file), body + _digest(body))
+    write_bytes(_place(content), body + _digest(body))
 
 
-def _place(file: Path) -> Path:
-    status = file.stat()
-    key = hashlib.blake2b(f"{status.st_size} {status.st_mtime_ns}".encode(), digest_size=16)
-    with open(file, "rb") as opened:
-        key.update(opened.read(_SAMPLE_BYTES))
-        opened.seek(max(status.st_size - _SAMPLE_BYTES, 0))
-        key.update(opened.read(_SAMPLE_BYTES))
+def _place(content: SourceContent) -> Path:
+    if content.version is None:
+        raise ArgumentError(f"{content.name}: its source does not tell when it changes")
+    key = hashlib.blake2b(f"{content.size} {content.version}".encode(), digest_size=16)
+    with content.reading() as read_at:
+        key.update(read_at(0, _SAMPLE_BYTES))
+        key.update(read_at(max(content.size - _SAMPLE_BYTES, 0), _SAMPLE_BYTES))
     name = key.hexdigest()
     return cache_folder() / name[:2] / f"{name[2:]}.packets"
 

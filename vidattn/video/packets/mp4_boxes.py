@@ -8,12 +8,13 @@ Source: ISO/IEC 14496-12, sections 4.2 (boxes) and 6 (which box lies in which).
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 from itertools import count
 
 import numpy as np
+
+from vidattn.video.sources.source import ReadAt
 
 _MOST_BYTES = 2**25  # of the moov box
 _MOST_BOXES = 1024  # side by side
@@ -43,11 +44,11 @@ def sure(claim: object) -> None:
         raise UnsureError
 
 
-def read_moov(descriptor: int, file_bytes: int) -> memoryview:
+def read_moov(read_at: ReadAt, file_bytes: int) -> memoryview:
     """The content of the only `moov` box of an unfragmented file (section 8.2.1)."""
     place, found, moov = 0, set(), None
     for boxes in count():
-        head = os.pread(descriptor, 16, place)
+        head = read_at(place, 16)
         if not head:
             break
         sure(boxes < _MOST_BOXES and len(head) >= 8)
@@ -59,7 +60,7 @@ def read_moov(descriptor: int, file_bytes: int) -> memoryview:
         sure(start <= size <= file_bytes - place and not (name == b"wide" and size > 8))
         if name == b"moov":
             sure(moov is None and size <= _MOST_BYTES)
-            moov = memoryview(os.pread(descriptor, size - start, place + start))
+            moov = memoryview(read_at(place + start, size - start))
             sure(len(moov) == size - start)
         found.add(name)
         place += size

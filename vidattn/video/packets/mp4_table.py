@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vidattn.errors import InputOutputError, VideoError
 from vidattn.video.limits import Limits
 from vidattn.video.packets.h264_keys import h264_keys
 from vidattn.video.packets.index import PacketTable
@@ -24,6 +21,7 @@ from vidattn.video.packets.mp4_boxes import (
     table_in,
 )
 from vidattn.video.packets.mp4_tracks import Track, read_track, timescale_of
+from vidattn.video.sources.source import ReadAt, SourceContent
 
 # Codecs whose key packets FFmpeg takes from the table of sync samples, and those of which it takes
 # all packets for key packets. Of others it parses the packets to tell.
@@ -51,7 +49,7 @@ class _Times:
     lead: int
 
 
-def read_mp4_table(file: Path, stream: Any, limits: Limits) -> PacketTable | None:
+def read_mp4_table(content: SourceContent, stream: Any, limits: Limits) -> PacketTable | None:
     """What `PacketTable.scan` would give, or None wherever that is not certain.
 
     Fragments, edits that hide or move frames, packets beyond the end of the file, several sample
@@ -59,34 +57,25 @@ def read_mp4_table(file: Path, stream: Any, limits: Limits) -> PacketTable | Non
     parses (AV1, VP9, …). Of H.264 packets the first bytes are read, of others none.
 
     Args:
-        file: an MP4 or MOV file that FFmpeg took for one.
+        content: of an MP4 or MOV file that FFmpeg took for one.
         stream: PyAV's stream of it whose packets are wanted.
         limits: how many packets are allowed, of all tracks together; of more nothing is said here.
 
     Source: ISO/IEC 14496-12, section 8, which the functions below cite by number.
     """
     try:
-        with _opened(file) as descriptor:
-            return _read(descriptor, stream, limits)
-    except (UnsureError, OSError):
+        with content.reading() as read_at:
+            return _read(read_at, content.size, stream, limits)
+    except InputOutputError:
+        raise
+    except (UnsureError, VideoError):
         return None
     except (ValueError, LookupError, ArithmeticError):  # the long way is there for any file
         return None
 
 
-@contextmanager
-def _opened(file: Path) -> Iterator[int]:
-    sure(hasattr(os, "pread"))  # not on Windows
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _read(descriptor: int, stream: Any, limits: Limits) -> PacketTable:
-    file_bytes = os.fstat(descriptor).st_size
-    moov = boxes_in(read_moov(descriptor, file_bytes), (b"mvhd", b"trak"))
+def _read(read_at: ReadAt, file_bytes: int, stream: Any, limits: Limits) -> PacketTable:
+    moov = boxes_in(read_moov(read_at, file_bytes), (b"mvhd", b"trak"))
     headers, boxes = moov.get(b"mvhd", []), moov.get(b"trak", [])
     sure(next(iter(moov), b"") == b"mvhd" and len(headers) == 1 and len(boxes) <= _MOST_TRACKS)
     # The demuxer reads all tracks in turn: one that ends early would end the others too.
@@ -97,10 +86,10 @@ def _read(descriptor: int, stream: Any, limits: Limits) -> PacketTable:
         room -= len(track.sizes)
         sure(tracks.setdefault(track.number, track) is track)
     sure(stream.id in tracks)
-    return _table(descriptor, stream, tracks[stream.id], timescale_of(headers[0]))
+    return _table(read_at, stream, tracks[stream.id], timescale_of(headers[0]))
 
 
-def _table(descriptor: int, stream: Any, track: Track, movie_timescale: int) -> PacketTable:
+def _table(read_at: ReadAt, stream: Any, track: Track, movie_timescale: int) -> PacketTable:
     count = len(track.sizes)
     sure(stream.time_base == Fraction(1, track.timescale) and stream.frames == count)
     times, synced = _times(track.tables, count), _synced(track.tables, count)
@@ -110,7 +99,7 @@ def _table(descriptor: int, stream: Any, track: Track, movie_timescale: int) -> 
     delay = _delay(track.edits, Fraction(track.timescale, movie_timescale), times, synced)
     decoding = times.decoding + (delay - times.lead)
     _compare(stream, track, decoding, synced)
-    keys = _keys(descriptor, stream.codec_context, track, synced)
+    keys = _keys(read_at, stream.codec_context, track, synced)
     discarded, damaged = np.zeros((2, count), np.bool_)
     presentation = times.composition + delay
     return PacketTable(
@@ -188,11 +177,11 @@ def _delay(edits: memoryview | None, rate: Fraction, times: _Times, synced: np.n
     return empty - first
 
 
-def _keys(descriptor: int, context: Any, track: Track, synced: np.ndarray) -> np.ndarray:
+def _keys(read_at: ReadAt, context: Any, track: Track, synced: np.ndarray) -> np.ndarray:
     """bool (n,): packets that FFmpeg takes for key packets."""
     if context.name == "h264":
         # Else it has not understood the configuration, and then finds no key packets at all.
         sure(getattr(context, "field_order", None))  # old releases of PyAV do not tell
-        return h264_keys(descriptor, track.offsets, track.sizes, bytes(context.extradata or b""))
+        return h264_keys(read_at, track.offsets, track.sizes, bytes(context.extradata or b""))
     sure(context.name in _BY_TABLE or (context.name in _ALL_KEYS and synced.all()))
     return synced

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from dataclasses import replace
 
 import numpy as np
 
-from vidattn.errors import DecodeError
+from vidattn.errors import ArgumentError, DecodeError
 from vidattn.heartbeat import beat
 from vidattn.video.decoding.resize import resize_area, resized_size
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.metadata import VideoMetadata
 from vidattn.video.readers.indexed_reader import IndexedReader
 from vidattn.video.readers.pyav_reader import PyavReader
+from vidattn.video.sources.addresses import VideoLike, as_source
+from vidattn.video.sources.local import LocalFile
+from vidattn.video.sources.paths import checked_path
 
 # Timestamps of two decoders are the same within this; a frame lasts at least eight times longer.
 SECONDS_TOLERANCE = 1e-3
@@ -25,6 +27,10 @@ class CheckedReader(IndexedReader):
     for there this decoder may give other frames, or never return; so is one where its count of
     frames, their times or their size are others.
 
+    Args:
+        video: the path of a file; other sources are refused.
+        limits: what the file may ask for.
+
     Attributes:
         stream_index: which of the file's streams this is.
     """
@@ -32,9 +38,13 @@ class CheckedReader(IndexedReader):
     name: str
     refused_containers: tuple[str, ...] = ()  # known to give wrong frames without a sign
 
-    def __init__(self, path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> None:
-        self.path = os.fspath(path)
-        with PyavReader(path, limits=limits) as index:
+    def __init__(self, video: VideoLike, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.source = as_source(video)
+        self.path = str(self.source)
+        if not isinstance(self.source, LocalFile):
+            raise ArgumentError(f"{self.path}: {self.name} reads files of this machine; use pyav")
+        self._file = str(checked_path(self.source.path))
+        with PyavReader(self.source, limits=limits) as index:
             if index.full_decode_reason is not None:
                 self._refuse(index.full_decode_reason)
             self._seconds = np.array(index.seconds_of(range(len(index))))

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
 from vidattn.errors import DecodeError, DecoderUnavailableError
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
-from vidattn.video.packets.paths import checked_path
 from vidattn.video.readers.checked_reader import CheckedReader
+from vidattn.video.sources.addresses import VideoLike
 
 
 class DecordReader(CheckedReader):
@@ -18,7 +17,7 @@ class DecordReader(CheckedReader):
     holes stay open.
 
     Args:
-        path: a video file.
+        video: the path of a video file.
         limits: what the file may ask for.
 
     Raises:
@@ -29,12 +28,12 @@ class DecordReader(CheckedReader):
     name = "decord"
     refused_containers = ("mpegts",)  # it returns other frames than were asked for
 
-    def __init__(self, path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, video: VideoLike, *, limits: Limits = DEFAULT_LIMITS) -> None:
         library = _library()
-        super().__init__(path, limits=limits)
+        super().__init__(video, limits=limits)
         self.decoder = f"decord {library.__version__}"
         try:
-            self._video: Any = library.VideoReader(str(checked_path(path)), num_threads=1)
+            self._video: Any = library.VideoReader(self._file, num_threads=1)
             count = len(self._video)
             times = self._video.get_frame_timestamp(range(count))[:, 0]
         except (library.DECORDError, RuntimeError, IndexError) as error:

@@ -14,8 +14,9 @@ from vidattn.heartbeat import beat
 from vidattn.video.containers import IMAGE_SUFFIXES
 from vidattn.video.decoding.resize import resize_area, resized_size
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
-from vidattn.video.packets.paths import checked_path, failing_storage
 from vidattn.video.readers.indexed_reader import IndexedReader
+from vidattn.video.sources.local import LocalFile
+from vidattn.video.sources.paths import checked_path, failing_storage
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 # Orientations of EXIF by which a picture is shown on its side.
@@ -43,7 +44,7 @@ class ImageFolderReader(IndexedReader):
     ) -> None:
         if not 0 < fps < float("inf"):
             raise ArgumentError(f"fps: expected a number above 0, got {fps}")
-        self.path = os.fspath(path)
+        self.path, self.source = os.fspath(path), LocalFile(path)
         self.decoder = f"pillow {PIL.__version__}"
         self.fps = float(fps)
         self._limits = limits

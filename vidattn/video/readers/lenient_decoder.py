@@ -2,18 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import av
 import av.logging
 
-from vidattn.errors import LimitError
+from vidattn.errors import InputOutputError, LimitError
 from vidattn.heartbeat import beat
 from vidattn.video.decoding.complaints import errors_of
 from vidattn.video.limits import Limits
 from vidattn.video.packets.demuxer import open_container
 from vidattn.video.packets.index import PacketRow, packet_row
+from vidattn.video.sources.source import SourceContent
 
 # What decoders are asked to check besides; none of it refuses a stream that is whole.
 _CHECKS = "crccheck+bitstream+buffer+careful"
@@ -32,8 +32,7 @@ class LenientDecoder:
     nothing of the damage is carried on: `restarts` are those packets.
 
     Args:
-        path: as the caller named it, for messages.
-        file: absolute.
+        content: of the file.
         limits: what the file may ask for.
         restarts: of an earlier pass over the same file, to decode the same again without
             looking for damage; None to look for it.
@@ -49,14 +48,13 @@ class LenientDecoder:
 
     def __init__(
         self,
-        path: str,
-        file: Path,
+        content: SourceContent,
         limits: Limits,
         *,
         restarts: Container[int] | None = None,
     ) -> None:
-        self._path, self._limits = path, limits
-        self._container, self._stream = open_container(path, file, limits)
+        self._path, self._limits = content.name, limits
+        self._container, self._stream = open_container(content, limits)
         context = self._stream.codec_context
         context.copy_opaque = True  # frames then name their packets
         context.options = {**context.options, "err_detect": _CHECKS}
@@ -112,6 +110,8 @@ class LenientDecoder:
             try:
                 with self._captured() as messages:
                     packet = next(self._packets, None)
+            except InputOutputError:
+                raise
             except Exception as error:  # PyAV raises what it likes on damaged files
                 self._lose(f"cannot be read: {error}")
                 self._packets.close()

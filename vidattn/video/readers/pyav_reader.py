@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import repeat
 from typing import Any
@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from vidattn.errors import ArgumentError, DecodeError
+from vidattn.video.decoding import timing
 from vidattn.video.decoding.cursor import DecodingCursor
 from vidattn.video.decoding.frame_count import FrameCount
 from vidattn.video.decoding.frame_search import DoubtError, FrameSearch
@@ -20,14 +21,13 @@ from vidattn.video.decoding.picture import RgbConverter, RgbRows, ShownSize
 from vidattn.video.decoding.picture_kinds import evidence_of_frames
 from vidattn.video.decoding.plan import fair_shares
 from vidattn.video.decoding.threads import available_threads
-from vidattn.video.decoding.timing import duration_seconds, filled, frame_rate, in_shown_order
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.metadata import VideoMetadata
 from vidattn.video.packets.evidence import PacketEvidence
 from vidattn.video.packets.index import FrameIndex, PacketTable, suspicion
 from vidattn.video.packets.index_cache import store_table
-from vidattn.video.packets.paths import checked_path
 from vidattn.video.readers.indexed_reader import IndexedReader
+from vidattn.video.sources.addresses import VideoLike, as_source
 
 # Frames whose conversion takes longer than starting a thread for it.
 _WORTH_A_THREAD = 8
@@ -48,7 +48,7 @@ class PyavReader(IndexedReader):
     are left as stored; more than 8 bits are rounded to 8 without tone mapping.
 
     Args:
-        path: a video file.
+        video: see `vidattn.open_video`.
         limits: what the file may ask for.
         threads: how many decoder threads there is work for at a time; None for
             `available_threads`. Groups of pictures that lie apart are decoded side by side, frames
@@ -71,12 +71,13 @@ class PyavReader(IndexedReader):
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        video: VideoLike,
         *,
         limits: Limits = DEFAULT_LIMITS,
         threads: int | None = None,
     ) -> None:
-        self.path = os.fspath(path)
+        self.source = as_source(video)
+        self.path = str(self.source)
         self.decoder = f"pyav {av.__version__}"
         self._limits = limits
         self._threads = available_threads() if threads is None else threads
@@ -87,9 +88,13 @@ class PyavReader(IndexedReader):
         self.damage: str | None = None
         self._promised = 0  # frames that its packets promise, and no decoder gives
         self._previous: int | None = None
-        self._cursor = DecodingCursor(PacketSource(self.path, checked_path(path), limits))
         self._helpers: dict[int, FrameSearch] = {}
+        self._content = self.source.find(limits)
+        self._held = ExitStack()
+        self._held.callback(self._content.close)
         try:
+            self._cursor = DecodingCursor(PacketSource(self._content, limits))
+            self._held.callback(self._cursor.close)
             self._read_index()
         except BaseException:
             self.close()
@@ -143,7 +148,7 @@ class PyavReader(IndexedReader):
 
     def keep_packet_table(self) -> None:
         """As the interface says."""
-        store_table(checked_path(self.path), self.packet_table)
+        store_table(self._content, self.packet_table)
 
     def packet_evidence(self) -> PacketEvidence:
         """See `vidattn.video.packet_evidence`."""
@@ -154,9 +159,7 @@ class PyavReader(IndexedReader):
     def close(self) -> None:
         """Release the file; asking for frames afterwards is an error."""
         self._closed = True
-        self._cursor.close()
-        for helper in self._helpers.values():
-            helper.cursor.close()
+        self._held.close()
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -176,14 +179,14 @@ class PyavReader(IndexedReader):
         else:
             last = self._count_frames(cursor, table, 1 / (declared_rate or 25.0))
         tail = float(int(table.durations[last]) * time_base)
-        self.fps = frame_rate(self._seconds, declared_rate)
-        self.duration_seconds = duration_seconds(self._seconds, tail, self.fps)
+        self.fps = timing.frame_rate(self._seconds, declared_rate)
+        self.duration_seconds = timing.duration_seconds(self._seconds, tail, self.fps)
         self._limits.check_seconds(self.path, self.duration_seconds)
 
     def _trust_packets(self, cursor: DecodingCursor, table: PacketTable) -> int:
         """Frames are what the packets say; position of the packet that is shown last."""
         self._index: FrameIndex | None = FrameIndex.build(table)
-        self._seconds = _seconds(self._index.timestamps, cursor.source.stream.time_base)
+        self._seconds = timing.in_seconds(self._index.timestamps, cursor.source.stream.time_base)
         self._keys = np.flatnonzero(table.keys[self._index.packets])
         if len(table) >= _LONG_GROUPS * len(self._keys):
             cursor.use_threads(self._threads)
@@ -200,8 +203,8 @@ class PyavReader(IndexedReader):
         # the file cuts off promises none.
         if counted.damage is not None and not table.damaged.any():
             self._promised = max(int((~table.discarded).sum()) - len(counted.times), 0)
-        seconds = filled(counted.times, step, self._promised)
-        self._seconds = in_shown_order(seconds, self.container_format)
+        seconds = timing.filled(counted.times, step, self._promised)
+        self._seconds = timing.in_shown_order(seconds, self.container_format)
         self._keys = np.array(counted.keys, np.int64)
         self._source = counted
         return int(table.presentation.argmax())
@@ -272,6 +275,7 @@ class PyavReader(IndexedReader):
         if number not in self._helpers:
             assert self._index is not None
             self._helpers[number] = FrameSearch(self._cursor.twin(), self._index)
+            self._held.callback(self._helpers[number].cursor.close)
         return self._helpers[number]
 
     def _shares(self, positions: Sequence[int]) -> list[list[int]]:
@@ -294,7 +298,3 @@ class PyavReader(IndexedReader):
             return bool(starts[positions[0]] == starts[before])
         step = (positions[-1] - positions[0]) / (len(positions) - 1)
         return positions[0] - before <= 2 * step + 1
-
-
-def _seconds(timestamps: np.ndarray, time_base: Any) -> np.ndarray:
-    return timestamps.astype(np.float64) * time_base.numerator / time_base.denominator

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
@@ -14,10 +13,10 @@ from vidattn.video.decoding.picture import RgbConverter
 from vidattn.video.decoding.resize import resized_size
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
 from vidattn.video.metadata import VideoMetadata
-from vidattn.video.packets.paths import checked_path
 from vidattn.video.readers.indexed_reader import IndexedReader
 from vidattn.video.readers.lenient_decoder import LenientDecoder
 from vidattn.video.readers.survey import NOTHING, Survey
+from vidattn.video.sources.addresses import VideoLike, as_source
 
 
 class SalvagingReader(IndexedReader):
@@ -33,7 +32,7 @@ class SalvagingReader(IndexedReader):
     Requests decode from the beginning of the file, or go on from the last frame given.
 
     Args:
-        path: a video file.
+        video: see `vidattn.open_video`.
         limits: what the file may ask for.
 
     Attributes:
@@ -45,13 +44,18 @@ class SalvagingReader(IndexedReader):
         DecodeError: no frame can be decoded at all.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> None:
-        self.path = os.fspath(path)
+    def __init__(self, video: VideoLike, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.source = as_source(video)
+        self.path = str(self.source)
         self.decoder = f"pyav {av.__version__}"
         self._limits = limits
-        self._file = checked_path(path)
+        self._content = self.source.find(limits)
         self._converter = RgbConverter()
-        self._survey = survey = Survey.make(self.path, self._file, limits)
+        try:
+            self._survey = survey = Survey.make(self._content, limits)
+        except BaseException:
+            self._content.close()
+            raise
         self._seconds, self._valid = survey.seconds, survey.valid
         self._keys = np.flatnonzero(survey.keys)
         self._pass: LenientDecoder | None = None
@@ -108,6 +112,7 @@ class SalvagingReader(IndexedReader):
         """Release the file; asking for frames afterwards is an error."""
         self._closed = True
         self._stop()
+        self._content.close()
 
     def _decode(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
         size = resized_size(self.size, short_side)
@@ -142,9 +147,7 @@ class SalvagingReader(IndexedReader):
 
     def _start(self) -> None:
         self._stop()
-        self._pass = LenientDecoder(
-            self.path, self._file, self._limits, restarts=self._survey.restarts
-        )
+        self._pass = LenientDecoder(self._content, self._limits, restarts=self._survey.restarts)
         self._frames = self._pass.frames()
 
     def _stop(self) -> None:

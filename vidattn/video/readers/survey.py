@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from vidattn.video.decoding.timing import duration_seconds, filled, frame_rate, 
 from vidattn.video.limits import Limits
 from vidattn.video.packets.index import MISSING, PacketTable, packets_are_frames
 from vidattn.video.readers.lenient_decoder import LenientDecoder
+from vidattn.video.sources.source import SourceContent
 
 # Stands for the picture of a place from whose packet none came.
 NOTHING = -1
@@ -68,7 +68,7 @@ class Survey:
     stream_index: int
 
     @classmethod
-    def make(cls, path: str, file: Path, limits: Limits) -> Survey:
+    def make(cls, content: SourceContent, limits: Limits) -> Survey:
         """Decode the whole file once.
 
         Raises:
@@ -76,9 +76,9 @@ class Survey:
             DecodeError: no frame comes out at all.
         """
         with listening():
-            decoder = LenientDecoder(path, file, limits)
+            decoder = LenientDecoder(content, limits)
             try:
-                return cls._of(path, decoder, limits)
+                return cls._of(content.name, decoder, limits)
             finally:
                 decoder.close()
 

@@ -1,21 +1,20 @@
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
 from vidattn.errors import DecodeError, DecoderUnavailableError
 from vidattn.video.limits import DEFAULT_LIMITS, Limits
-from vidattn.video.packets.paths import checked_path
 from vidattn.video.readers.checked_reader import CheckedReader
+from vidattn.video.sources.addresses import VideoLike
 
 
 class TorchcodecReader(CheckedReader):
     """Frames decoded by torchcodec (exact seeking, one thread); times checked for each frame.
 
     Args:
-        path: a video file.
+        video: the path of a video file.
         limits: what the file may ask for.
 
     Raises:
@@ -25,13 +24,13 @@ class TorchcodecReader(CheckedReader):
 
     name = "torchcodec"
 
-    def __init__(self, path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, video: VideoLike, *, limits: Limits = DEFAULT_LIMITS) -> None:
         decoders, version = _library()
-        super().__init__(path, limits=limits)
+        super().__init__(video, limits=limits)
         self.decoder = f"torchcodec {version}"
         try:
             self._video: Any = decoders.VideoDecoder(
-                str(checked_path(path)),
+                self._file,
                 stream_index=self.stream_index,
                 dimension_order="NHWC",
                 num_ffmpeg_threads=1,

@@ -56,16 +56,22 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
         raise NotAVideoError(name, "neither a file nor a folder")
     if status.st_size == 0:
         raise NotAVideoError(name, "the file is empty (zero bytes)")
-    _refuse_playlist(name, absolute)
-    return absolute
-
-
-def _refuse_playlist(name: str, absolute: Path) -> None:
     try:
         with absolute.open("rb") as file:
             head = file.read(4096)
     except OSError as error:
         raise _unreachable(name, f"cannot be read: {error.strerror}", error) from None
+    refuse_playlist(name, head)
+    return absolute
+
+
+def refuse_playlist(name: str, head: bytes) -> None:
+    """Raise `UnsafePathError` where a file only names others, which a demuxer would go and read.
+
+    Args:
+        name: of the file, for messages.
+        head: its first 4096 bytes.
+    """
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     is_manifest = text.startswith(b"<") and any(mark in text for mark in _MANIFESTS)
     if text.startswith(_PLAYLISTS) or is_manifest:

@@ -4,7 +4,7 @@ A process of its own works on the list, is killed half-way, is started again, an
 the seconds until the first video has its record (start and restart), the time that each video
 takes, and the largest memory of the process that has the list.
 
-    python tools/bench_runs.py --videos 1000000 --processes 1
+    python tools/bench/runs_overhead.py --videos 1000000 --processes 1 --engine local
 """
 
 from __future__ import annotations
@@ -23,12 +23,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidattn.runs.parts import Parts, SingleVideos
+from vidattn.runs.executors import ENGINES, Engine
+from vidattn.runs.parquet_results import MANY_PARTS as MANY_STORED
+from vidattn.runs.parquet_results import ParquetFolder
+from vidattn.runs.parts import MANY_PARTS, Parts, SingleVideos
+from vidattn.runs.reading import read_results
 from vidattn.runs.results import ResultFolder
 from vidattn.runs.run import work_through
 from vidattn.runs.shards import Shard
+from vidattn.runs.stored import finish_stored
 from vidattn.runs.video_lists import list_digest
 from vidattn.runs.work import Group, Record
+
+# A file of records has a line before the first of them, with no more bytes.
+LONGEST_HEAD = 60
 
 
 @dataclass(frozen=True)
@@ -55,38 +63,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--videos", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--engine", choices=ENGINES, default="local")
+    parser.add_argument("--results", choices=("json", "parquet"), default="json")
     parser.add_argument("--folder", type=Path, help="for the run (default: a temporary one)")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
-        print(json.dumps(work(given.folder, given.videos, given.processes)))
+        print(json.dumps(work(given)))
         return
     with tempfile.TemporaryDirectory() as temporary:
-        measure(given.folder or Path(temporary), given.videos, given.processes)
+        given.folder = given.folder or Path(temporary)
+        print(json.dumps(measure(given), indent=2))
 
 
-def work(folder: Path, videos: int, processes: int) -> dict[str, Any]:
+def work(given: argparse.Namespace) -> dict[str, Any]:
     """The run in this process; what it took."""
     started = time.perf_counter()
+    folder, videos = given.folder, given.videos
     names = [f"/data/films/{number // 1000:05}/film-{number:09}.mp4" for number in range(videos)]
     output = ResultFolder(folder, "simulate", "simulated.json")
+    if given.results == "parquet":
+        output = ParquetFolder(folder, "simulate", "simulated.json", videos=videos)
     records = work_through(
         NoWork(),
         SingleVideos(videos),
         names,
         output=output,
         settings={"threads": 1, "videos": list_digest(names)},
-        processes=processes,
+        processes=given.processes,
+        engine=Engine(given.engine),
         description="simulating",
         progress=False,
     )
     worked = time.perf_counter()
     assert records is not None
-    wrong = sum(
-        records[number].get("frames") != record_of(number)["frames"] for number in range(videos)
-    )
+    if isinstance(output, ParquetFolder):
+        finish_stored(output, records, {})
+        found: Iterable[Any] = (each.record for each in read_results(folder))
+    else:
+        found = (records[number] for number in range(videos))
+    wrong = sum(record["frames"] != record_of(n)["frames"] for n, record in enumerate(found))
     read = time.perf_counter()
-    output.finish({"videos": videos, "wrong": wrong}, [])
+    if not isinstance(output, ParquetFolder):
+        output.finish({"videos": videos}, [])
     return {
         "seconds": worked - started,
         "reading_seconds": read - worked,
@@ -95,41 +114,40 @@ def work(folder: Path, videos: int, processes: int) -> dict[str, Any]:
     }
 
 
-def measure(folder: Path, videos: int, processes: int) -> None:
+def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Start, kill half-way, start again."""
-    # Children import the work by its name, which it has not in a script.
-    start = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import bench_runs"
-    command = [sys.executable, "-c", f"{start}; bench_runs.main()", "--work"]
-    command += ["--folder", folder / "out"]
-    command += ["--videos", videos, "--processes", processes]
+    # Children and actors import the work by its name, which it has not in a script.
+    code = "import runs_overhead; runs_overhead.main()"
+    command = [sys.executable, "-c", code, "--work", "--folder", given.folder / "out"]
+    command += ["--videos", given.videos, "--processes", given.processes]
+    command += ["--engine", given.engine, "--results", given.results]
     words = list(map(str, command))
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.abspath(__file__))}
     began = time.perf_counter()
-    running = subprocess.Popen(words, start_new_session=True)
-    journal, size = folder / "out" / ".vidattn-run", Parts(SingleVideos(videos)).size
-    first = wait_for(lambda: size_of(journal) > 0, running)
-    half = wait_for(lambda: done_parts(journal) * size * 2 >= videos, running)
+    running = subprocess.Popen(words, start_new_session=True, env=environment)
+    many = MANY_STORED if given.results == "parquet" else MANY_PARTS
+    journal = given.folder / "out" / ".vidattn-run"
+    size = Parts(SingleVideos(given.videos), many).size
+    first = wait_for(lambda: written(journal), running)
+    half = wait_for(lambda: done_parts(journal) * size * 2 >= given.videos, running)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    recorded, before = done_parts(journal), size_of(journal)
+    recorded, before = done_parts(journal), written(journal)
     again = time.perf_counter()
-    running = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    restart = wait_for(lambda: size_of(journal) > before, running)
+    running = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
+    restart = wait_for(lambda: written(journal) - before, running)
     said, _ = running.communicate()
     found = json.loads(said)
-    first_half = recorded * size
-    print(
-        json.dumps(
-            {
-                "videos": videos,
-                "processes": processes,
-                "start_seconds": round(first - began, 2),
-                "restart_seconds": round(restart - again, 2),
-                "milliseconds_a_video": round((half - first) / max(first_half, 1) * 1000, 4),
-                **{key: round(value, 2) for key, value in found.items()},
-            },
-            indent=2,
-        )
-    )
+    return {
+        "videos": given.videos,
+        "processes": given.processes,
+        "engine": given.engine,
+        "results": given.results,
+        "start_seconds": round(first - began, 2),
+        "restart_seconds": round(restart - again, 2),
+        "milliseconds_a_video": round((half - first) / max(recorded * size, 1) * 1000, 4),
+        **{key: round(value, 2) for key, value in found.items()},
+    }
 
 
 def wait_for(is_so: Any, running: subprocess.Popen[Any]) -> float:
@@ -138,14 +156,14 @@ def wait_for(is_so: Any, running: subprocess.Popen[Any]) -> float:
     return time.perf_counter()
 
 
-def size_of(journal: Path) -> int:
-    """Bytes of records; only the newest files are looked at."""
+def written(journal: Path) -> set[tuple[str, int]]:
+    """The newest files that have records, and their sizes in bytes."""
     try:
         names = sorted(name for name in os.listdir(journal) if name.endswith(".jsonl"))
-        sizes = [(journal / name).stat().st_size for name in names[-2:]]
-        return len(names) * 10**9 + sum(size - 40 for size in sizes if size > 60)
+        sizes = [(name, (journal / name).stat().st_size) for name in names[-4:]]
+        return {(name, size) for name, size in sizes if size > LONGEST_HEAD}
     except FileNotFoundError:
-        return 0
+        return set()
 
 
 def done_parts(journal: Path) -> int:

@@ -1,0 +1,1 @@
+"""Where the bytes of videos are: files, memory, members of shards, rows of tables, servers."""
