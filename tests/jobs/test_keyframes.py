@@ -107,7 +107,7 @@ def test_files_hold_full_frames_and_the_record(
     assert (failure["video"], failure["error"]) == (str(broken), "NotAVideoError")
     other = f"one~{sha256(str(videos[1]).encode()).hexdigest()[:8]}"
     assert sorted(path.name for path in output.iterdir()) == [
-        KEPT_FOLDER, "keyframes.csv", "keyframes.json", "one", other
+        KEPT_FOLDER, "keyframes.csv", "keyframes.html", "keyframes.json", "one", other
     ]  # fmt: skip
     for video, source in zip(record["videos"], videos, strict=True):
         assert {"method", "decoder", "vidattn", "checkpoint_sha256"} <= set(video)
@@ -233,7 +233,8 @@ def test_processes_share_the_videos(
     given = [*map(str, videos), "--checkpoint", str(checkpoint), "--threads", "1", "--count", "3"]
     output = tmp_path / "shared"
     assert main(["keyframes", *given, "--processes", "2", "--output", str(output)]) == 0
-    assert capsys.readouterr().out == f"3 of 3 videos, 9 key frames in {output}\n"
+    written = f"{output}/keyframes.html, .csv and .json"
+    assert capsys.readouterr().out == f"3 of 3 videos, 9 key frames: {written}\n"
     record = json.loads((output / "keyframes.json").read_text())
     assert record.items() >= json.loads(json.dumps(whole.to_json())).items()
     assert len(list(output.rglob("frame_*.jpg"))) == 9

@@ -100,7 +100,8 @@ def test_pictures_of_an_earlier_run_never_lie_among_the_new(film: Path, tmp_path
     names = set(found[0].images)
     assert len(names) == 2
     assert set(tree(output)) == {
-        *names, "match/contact_sheet.jpg", "match/notes.txt", "keyframes.json", "keyframes.csv"
+        *names, "match/contact_sheet.jpg", "match/notes.txt",
+        "keyframes.json", "keyframes.csv", "keyframes.html",
     }  # fmt: skip
     assert notes.read_text() == MINE
 
@@ -114,7 +115,7 @@ def test_folders_of_videos_that_are_not_there_any_more_go_when_they_are_empty(
     mine = put(output / "third" / "notes.txt")
     vidattn.write_keyframes([film], output, count=1, overwrite=True)
     assert sorted(path.name for path in output.iterdir()) == [
-        "keyframes.csv", "keyframes.json", "match", "third"
+        "keyframes.csv", "keyframes.html", "keyframes.json", "match", "third"
     ]  # fmt: skip
     assert os.listdir(output / "third") == [mine.name]
 

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 HELP = "extract key frames, and with a model also key regions"
 
 EPILOG = """\
-Writes to the output folder: keyframes.json and keyframes.csv, and a folder for each video with the
-key frames, named after their times, and contact_sheet.jpg. The JSON says why each frame was kept;
-with --explain also why others were dropped. After an interruption, the same command resumes the
-run. If a video cannot be read, it is listed under "failures", the others are still processed, and
-the exit code is 1.
+Writes to the output folder: keyframes.json and keyframes.csv; keyframes.html, a page that plays
+each film above its key frames, scores and shots (the first 100 films of a long list); and a folder
+for each video with the key frames, named after their times, and contact_sheet.jpg. The JSON and the
+page say why each frame was kept; with --explain also why others were dropped. After an
+interruption, the same command resumes the run. If a video cannot be read, it is listed under
+"failures", the others are still processed, and the exit code is 1.
 
 examples:
   vidattn keyframes match.mp4 --output keyframes
@@ -142,7 +143,9 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
         "--poster", action="store_true", help="write the best frame of each video as poster, too"
     )
     group.add_argument(
-        "--explain", action="store_true", help="list dropped candidates in keyframes.json, and why"
+        "--explain",
+        action="store_true",
+        help="list dropped candidates in keyframes.json and on the page, and why",
     )
     group.add_argument(
         "--score-table", action="store_true", help="write scores.csv, the scores over time"
@@ -155,7 +158,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         "--results",
         choices=("json", "parquet"),
         default="json",
-        help="parquet: a row a video in videos/*.parquet, and no single files (default: json)",
+        help="parquet: a row a video in videos/*.parquet, no single files, no page (default: json)",
     )
     group.add_argument(
         "--pictures",
@@ -223,7 +226,7 @@ def run(parsed: argparse.Namespace) -> int:
 def _print(found: RunResult[WrittenKeyFrames], output: Path) -> None:
     if len(found):
         frames = sum(len(video.frames) for video in found)
-        print(f"{_count(found)}, {frames} key frames in {output}")
+        print(f"{_count(found)}, {frames} key frames: {output}/keyframes.html, .csv and .json")
 
 
 def _print_stored(found: RunResult[VideoResult], output: Path) -> None:

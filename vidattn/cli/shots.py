@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 HELP = "find cuts, dissolves, fades and wipes"
 
 EPILOG = """\
-Prints the shots. With --output, it also writes shots.json, which `vidattn score shots` reads, and
+Prints the shots. With --output, it also writes shots.json, which `vidattn score shots` reads,
+shots.html, a page that plays each film above its shots (the first 100 films of a long list), and
 a folder for each video. --formats selects the files in it: csv (one row for each shot), edl (CMX
 3600), fcpxml (Final Cut Pro), otio (OpenTimelineIO) and chapters (FFmpeg metadata). edl and otio
 need `pip install 'vidattn[timelines]'`. Frames of a gradual transition belong to no shot. If a
@@ -167,4 +168,4 @@ def _print(found: ShotResult, output: Path | None) -> None:
             frames = f"frames {shot.start_frame} – {shot.end_frame - 1}"
             print(f"  {shot.number:4d}  {times}  {frames}  {shot.begins_with or ''}".rstrip())
     if output is not None and len(found):
-        print(f"written: {output / 'shots.json'}")
+        print(f"written: {output / 'shots.html'} and shots.json")

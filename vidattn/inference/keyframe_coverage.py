@@ -43,12 +43,14 @@ class Choice:
         scores: (T,) of every frame of the reader.
         method: in words.
         remarks: on what is not as asked for.
+        shots: first and last frame of each; none where shots were not looked for.
     """
 
     picks: Picks
     scores: NDArray[np.float64]
     method: str
     remarks: tuple[str, ...]
+    shots: tuple[tuple[int, int], ...] = ()
 
 
 def choose_by_coverage(
@@ -70,12 +72,14 @@ def choose_by_coverage(
         remarks = (
             f"every frame was looked at: {len(intra)} intra frames are too few for a fast choice",
         )
-    picks, whole = _among_most_frames(reader, usable, wanted, settings, least=2 * (wanted or 0))
+    least = 2 * (wanted or 0)
+    picks, shots, whole = _among_most_frames(reader, usable, wanted, settings, least=least)
     if not whole and any(each.flaw for each in picks.kept):
         # Among the frames that were left out there may be better ones.
-        picks, _ = _among_most_frames(reader, usable, wanted, settings, least=len(usable))
+        least = len(usable)
+        picks, shots, _ = _among_most_frames(reader, usable, wanted, settings, least=least)
     method = "coverage: sharp frames that together stand best for the video, without a network"
-    return _choice(reader, picks, method, remarks)
+    return replace(_choice(reader, picks, method, remarks), shots=shots)
 
 
 def _among_most_frames(
@@ -85,8 +89,11 @@ def _among_most_frames(
     settings: KeyFrameSettings,
     *,
     least: int,
-) -> tuple[Picks, bool]:
-    """Picks among the frames that one looks at, at least so many, and whether these are all."""
+) -> tuple[Picks, tuple[tuple[int, int], ...], bool]:
+    """Picks among the frames that one looks at, at least so many, and whether these are all.
+
+    Between the two: the first and the last frame of each shot.
+    """
     sizes = {"frames_at_once": SKETCHED_FRAMES, "short_side": SKETCH_SHORT_SIDE}
     with glance_at(reader, usable, least=least, **sizes) as (pictures, glance):
         frames = usable if glance is None else glance.numbers
@@ -97,7 +104,9 @@ def _among_most_frames(
     if glance is not None:
         transitions = glance.among_those_looked_at(transitions)
     picks = _pick(reader, frames, sketcher.sketch(), transitions, wanted, settings)
-    return picks, glance is None
+    firsts = frames[[0, *(each.first_new for each in transitions)]].tolist()
+    lasts = frames[[*(each.last_old for each in transitions), -1]].tolist()
+    return picks, tuple(zip(firsts, lasts, strict=True)), glance is None
 
 
 def _quick(

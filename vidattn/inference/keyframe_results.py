@@ -69,6 +69,8 @@ class KeyFrames:
         dropped: candidates that were not selected, each for a stretch of frames; only with the
             score "coverage".
         curve: the scores of the frames that were looked at.
+        start_seconds: of the first frame of the part that was looked at.
+        shots: start and end of each, in seconds; none where shots were not looked for.
     """
 
     path: str
@@ -78,6 +80,8 @@ class KeyFrames:
     details: dict[str, Any]
     dropped: tuple[KeyFrame, ...] = ()
     curve: ScoreCurve | None = None
+    start_seconds: float = 0.0
+    shots: tuple[tuple[float, float], ...] = ()
 
     def to_json(self, *, explain: bool = False) -> dict[str, Any]:
         """What `keyframes.json` holds for one video; `explain` adds what was dropped, and why."""

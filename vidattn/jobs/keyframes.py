@@ -13,6 +13,7 @@ from vidattn.inference.keyframe_settings import KeyFrameSettings
 from vidattn.inference.keyframes import extract_keyframes
 from vidattn.inference.scorers.named import named_scorer
 from vidattn.inference.scorers.scorer import Scorer
+from vidattn.jobs.keyframe_page import DRAWN, drawn, write_keyframe_page
 from vidattn.jobs.keyframe_pictures import (
     COLUMNS,
     PICTURES,
@@ -22,6 +23,7 @@ from vidattn.jobs.keyframe_pictures import (
     table_rows,
     write_images,
 )
+from vidattn.jobs.player_page import FILMS_SHOWN
 from vidattn.naming import choose
 from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, failure, is_failure
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
 
 WISHES = fields(KeyFrameSettings)
-RECORD, TABLE = "keyframes.json", "keyframes.csv"
+RECORD, TABLE, PAGE = "keyframes.json", "keyframes.csv", "keyframes.html"
 RESULTS = ("json", "parquet")
 
 
@@ -78,7 +80,7 @@ class WrittenKeyFrames:
     @classmethod
     def from_record(cls, record: Record) -> Self:
         """From what a run notes of a video."""
-        own = {key: value for key, value in record.items() if key not in ("state", "files")}
+        own = {key: value for key, value in record.items() if key not in ("state", "files", DRAWN)}
         names = [each.name for each in fields(KeyFrame)]
         frames = tuple(
             KeyFrame(**{name: frame[name] for name in names} | {"regions": _boxes(frame)})
@@ -135,9 +137,10 @@ def write_keyframes(
     """Extract the key frames of videos and write them to files.
 
     In `output`: a folder for each video with its frames and `contact_sheet.jpg`
-    (`vidattn.runs.result_names`), and `keyframes.json` and `keyframes.csv` over all. Videos that
-    cannot be read are recorded there, and the others go on; if none can be read, nothing is
-    written. The same call resumes a run that was interrupted, and several processes share it.
+    (`vidattn.runs.result_names`), `keyframes.json` and `keyframes.csv` over all, and
+    `keyframes.html`, which plays the first 100 videos above their key frames. Videos that cannot be
+    read are recorded there, and the others go on; if none can be read, nothing is written. The same
+    call resumes a run that was interrupted, and several processes share it.
 
     Args:
         videos: videos, folders of frame images, folders with videos below, tar files, or lists; see
@@ -151,7 +154,7 @@ def write_keyframes(
         picture_format, quality, width, poster, explain, score_table: see
             `vidattn.jobs.keyframe_pictures.PictureSettings`.
         results: "json", or "parquet" for long lists: a row a video in `videos/part-*.parquet`,
-            which `vidattn.read_results` reads, and no `keyframes.csv`. It needs pyarrow.
+            which `vidattn.read_results` reads, and neither table nor page. It needs pyarrow.
         pictures: of Parquet results: "tar" for all pictures in `pictures/part-*.tar`, or "rows"
             for the key frames in the column `pictures`.
         settings: of `extract_keyframes`.
@@ -204,14 +207,18 @@ def write_keyframes(
             output,
             "keyframes",
             RECORD,
-            [TABLE],
+            [TABLE, PAGE],
             folders=folders,
             pattern=PICTURES,
             overwrite=overwrite,
             retry_failed=retry_failed,
         )
     scorer_here = scorer if processes == 0 else None
-    work = _KeyFrameWork(names, folders, place, model, device, own, looks, scorer_here, remote)
+    shown = 0 if results == "parquet" else FILMS_SHOWN
+    work = _KeyFrameWork(
+        names, folders, place, model, device, own, looks, scorer_here, shown, remote
+    )
+    software = versions(decoder)
     records = work_through(
         work,
         SingleVideos(len(names)),
@@ -227,7 +234,7 @@ def write_keyframes(
             "query_model_sha256": getattr(scorer, "weights_sha256", None),
             "device": device_kind(model, device),
             "threads": thread_count(threads, processes),
-            "versions": versions(decoder),
+            "versions": software,
             "videos": list_digest(names),
         },
         processes=processes,
@@ -248,8 +255,9 @@ def write_keyframes(
         place.abandon()
         return found
     write_csv(place.folder / TABLE, COLUMNS, table_rows([each.record for each in found]))
+    write_keyframe_page(place.folder / PAGE, RECORD, found, done, software)
     sizes = {name: size for record in done for name, size in record["files"].items()}
-    sizes[TABLE] = (place.folder / TABLE).stat().st_size
+    sizes |= {name: (place.folder / name).stat().st_size for name in (TABLE, PAGE)}
     place.finish(found.to_json(), sizes)
     return found
 
@@ -285,6 +293,7 @@ class _KeyFrameWork:
     settings: Mapping[str, Any]
     pictures: PictureSettings
     scorer: Scorer | None
+    shown: int  # so many videos are on the page
     remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
@@ -335,4 +344,6 @@ class _KeyFrameWork:
             }
         if self.pictures.score_table:
             record["scores"] = f"{folder}/{SCORE_FILE}"
+        if number < self.shown:
+            record[DRAWN] = drawn(found)
         return record | {"files": files}

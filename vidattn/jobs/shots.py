@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vidattn.errors import AnnotationError, ArgumentError, VideoError
 from vidattn.files import write_csv, write_text, written_together
 from vidattn.inference.shots import BUILT_IN, Shots, find_shots, loaded_detector
+from vidattn.jobs.shot_page import write_shot_page
 from vidattn.naming import choose
 from vidattn.report.timelines import TimelineClip, chapters, check_forms, final_cut, timeline
 from vidattn.runs.executors import Engine
@@ -32,7 +33,7 @@ from vidattn.video.sources.source import VideoSource
 if TYPE_CHECKING:
     from vidattn.inference.transnetv2 import TransNetDetector
 
-RECORD = "shots.json"
+RECORD, PAGE = "shots.json", "shots.html"
 COLUMNS = ("shot", "start_frame", "end_frame", "start_seconds", "end_seconds", "begins_with")
 # Name of a format -> ending of its files.
 FORMATS = {
@@ -84,8 +85,9 @@ def write_shots(
 ) -> ShotResult | None:
     """Find the shots of videos and write them to files.
 
-    In `output`: `shots.json`, which `vidattn score shots` reads as predictions, and a folder for
-    each video with its shots in every format that was asked for. If a video cannot be read, the
+    In `output`: `shots.json`, which `vidattn score shots` reads as predictions; `shots.html`, which
+    plays the first 100 videos above their shots; and a folder for each video with its shots in
+    every format that was asked for. If a video cannot be read, the
     failure is recorded and the others are processed. After an interruption, the same call resumes
     the run. The processes of a launcher divide the videos.
 
@@ -132,6 +134,7 @@ def write_shots(
             output,
             "shots",
             RECORD,
+            [PAGE],
             folders=folders,
             pattern=FILES,
             overwrite=overwrite,
@@ -141,6 +144,7 @@ def write_shots(
     own |= {"split": True} if split else {}
     if loaded is not None:
         own |= {"detector": detector, "device": device.partition(":")[0]}
+    software = versions(decoder)
     network = _NetworkOfWork(detector, device, loaded if processes == 0 else None)
     records = work_through(
         _ShotWork(
@@ -149,7 +153,7 @@ def write_shots(
         SingleVideos(len(names)),
         names,
         output=results,
-        settings=own | {"threads": 1, "versions": versions(decoder), "videos": list_digest(names)},
+        settings=own | {"threads": 1, "versions": software, "videos": list_digest(names)},
         processes=processes,
         engine=Engine(engine, address),
         limits=RunLimits(video_seconds, video_memory, maximum_failures),
@@ -163,9 +167,10 @@ def write_shots(
     if results is not None and not done:
         results.abandon()
     elif results is not None:
-        files = [record["files"] for record in done]
-        written = {name: size for each in files for name, size in each.items()}
-        results.finish(found.to_json(), written)
+        write_shot_page(results.folder / PAGE, RECORD, found, software)
+        sizes = {name: size for record in done for name, size in record["files"].items()}
+        sizes[PAGE] = (results.folder / PAGE).stat().st_size
+        results.finish(found.to_json(), sizes)
     return found
 
 

@@ -7,6 +7,15 @@ from .page import render_page as render_page
 from .pictures import encode_image as encode_image
 from .pictures import heat_colours as heat_colours
 from .pictures import shrink as shrink
+from .player import Curve as Curve
+from .player import Film as Film
+from .player import Player as Player
+from .player import Point as Point
+from .player import Points as Points
+from .player import Span as Span
+from .player import Spans as Spans
+from .player import relative_address as relative_address
+from .player import thin_curve as thin_curve
 from .reliability import Reliability as Reliability
 from .sections import Bar as Bar
 from .sections import Bars as Bars

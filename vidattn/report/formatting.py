@@ -8,6 +8,26 @@ import numpy as np
 
 from vidattn.evaluation.metrics.intervals import Interval
 
+# Seconds.
+_CLOCK_STEPS = (
+    1.0,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    14400,
+    28800,
+    86400,
+)
 Cell = str | int | float | Interval | None
 
 

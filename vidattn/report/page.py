@@ -18,7 +18,8 @@ def render_page(
 ) -> str:
     """One HTML page that needs nothing beside itself: no script, no link, images inside.
 
-    All text is escaped, whatever it holds. Write it with `vidattn.files.write_text`.
+    Only a page with a `Player` has a script, and refers to the films and their pictures. All text
+    is escaped, whatever it holds. Write it with `vidattn.files.write_text`.
 
     Args:
         title: heading of the page.

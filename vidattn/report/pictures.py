@@ -90,15 +90,15 @@ def shortened(text: str, size: int, width: float) -> str:
     return ""
 
 
-def clock(seconds: float) -> str:
-    """Seconds -> "m:ss.mmm", with hours in front where there are any.
+def clock(seconds: float, *, hours: bool = False) -> str:
+    """Seconds -> "m:ss.mmm", with hours in front where there are any, or always if `hours`.
 
-    >>> clock(83.5), clock(3600), clock(-0.25)
-    ('1:23.500', '1:00:00.000', '-0:00.250')
+    >>> clock(83.5), clock(3600), clock(-0.25), clock(83.5, hours=True)
+    ('1:23.500', '1:00:00.000', '-0:00.250', '0:01:23.500')
     """
     total = round(abs(seconds) * 1000)
     minutes, milliseconds = divmod(total, 60_000)
-    hours, minutes = divmod(minutes, 60)
+    whole_hours, minutes = divmod(minutes, 60)
     sign = "-" if seconds < 0 and total else ""
-    front = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    front = f"{whole_hours}:{minutes:02}" if whole_hours or hours else f"{minutes}"
     return f"{sign}{front}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"

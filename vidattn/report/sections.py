@@ -14,6 +14,7 @@ from vidattn.errors import ArgumentError
 from vidattn.evaluation.metrics.intervals import Interval
 from vidattn.report.formatting import Cell, format_cell, nice_ticks
 from vidattn.report.pictures import Pixels, encode_image
+from vidattn.report.player import Player
 from vidattn.report.reliability import Reliability
 from vidattn.report.segments import SegmentRows
 
@@ -265,7 +266,9 @@ class Gallery:
     note: str = ""
 
 
-Section = Text | Figures | Table | Bars | Lines | Confusion | Gallery | Reliability | SegmentRows
+Section = (
+    Text | Figures | Table | Bars | Lines | Confusion | Gallery | Reliability | SegmentRows | Player
+)
 
 
 def _share(value: float, top: float) -> float:

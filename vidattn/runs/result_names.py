@@ -20,7 +20,7 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 _DEVICES = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(?=\.|$)", re.I)
 # What is written beside and below these names, so that no video's name can be one of them.
 _OWN = re.compile(
-    r"keyframes\.(json|csv)|features\.json|contact_sheet\.(jpg|png)|"
+    r"keyframes\.(json|csv|html)|shots\.(json|html)|features\.json|contact_sheet\.(jpg|png)|"
     r"(frame_\d+.*|poster)\.(png|jpg|webp)|.*\.npz",
     re.I,
 )
