@@ -39,6 +39,7 @@ the budget; with one, those that score highest. If a video cannot be read, it is
 examples:
   vidattn summarise match.mp4 --output summaries
   vidattn summarise match.mp4 --output moving --score difference --budget 10s
+  vidattn summarise match.mp4 --output summaries --storyboard
   vidattn summarise videos/ --output summaries --budget 60s --processes 2
 """
 
@@ -70,6 +71,26 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "score", "Keep the parts of the highest scores, in place of parts that cover the video."
     )
     add_scores(group, default="what --query, --class or --checkpoint says, else none")
+    group = parser.add_argument_group("storyboard")
+    group.add_argument(
+        "--storyboard",
+        action="store_true",
+        help="write sheets of small pictures of the whole video and storyboard.vtt, which tells "
+        "players when to show which, too",
+    )
+    group.add_argument(
+        "--storyboard-seconds",
+        type=float,
+        metavar="SECONDS",
+        help="a picture of each so many seconds (default: 1 to 10, by the length of the video)",
+    )
+    group.add_argument(
+        "--storyboard-width",
+        type=int,
+        default=160,
+        metavar="PIXELS",
+        help="of each picture (default: 160)",
+    )
     add_device(parser)
     add_overwrite(parser)
     add_processes(parser)
@@ -98,6 +119,9 @@ def run(parsed: argparse.Namespace) -> int:
         query_seconds=parsed.query_seconds,
         class_name=parsed.class_name,
         device=parsed.device,
+        storyboard=parsed.storyboard,
+        storyboard_seconds=parsed.storyboard_seconds,
+        storyboard_width=parsed.storyboard_width,
         decoder=parsed.decoder,
         salvage=parsed.salvage,
         allow_remote=parsed.allow_remote,

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vidattn.errors import AnnotationError, VideoError
+from vidattn.errors import AnnotationError, ArgumentError, VideoError
 from vidattn.files import write_csv, write_json, written_together
 from vidattn.inference.scorers.scorer import Scorer
 from vidattn.inference.summaries import Summary, budget_seconds, choose_summary
 from vidattn.jobs.score_choice import ScoreChoice
+from vidattn.jobs.storyboard import CUES, WIDTH, StoryboardSettings, write_storyboard
+from vidattn.jobs.storyboard import FILES as STORYBOARD_FILES
 from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
@@ -30,7 +32,7 @@ from vidattn.video.sources.addresses import AllowRemote
 from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
 
 RECORD, FILM, TABLE, FRAMES = "summaries.json", "summary.mp4", "parts.csv", "frames.json"
-FILES = r"summary\.mp4|parts\.csv|frames\.json"
+FILES = r"summary\.mp4|parts\.csv|frames\.json|" + STORYBOARD_FILES
 COLUMNS = ("start_frame", "end_frame", "start_seconds", "end_seconds", "summary_seconds", "shot",
            "score", "reason")  # fmt: skip
 
@@ -78,6 +80,9 @@ def write_summaries(
     query_seconds: float = 0.5,
     class_name: str | None = None,
     device: str = "cpu",
+    storyboard: bool = False,
+    storyboard_seconds: float | None = None,
+    storyboard_width: int = WIDTH,
     decoder: str = "pyav",
     salvage: bool = False,
     allow_remote: AllowRemote = (),
@@ -95,8 +100,9 @@ def write_summaries(
     """Write a short film of each video, with its sound.
 
     In `output`: `summaries.json`, and a folder for each video with `summary.mp4`, `parts.csv` and
-    `frames.json`, which `vidattn score summaries` reads. If a video cannot be read, the failure is
-    recorded and the others are processed. After an interruption, the same call resumes the run.
+    `frames.json`, which `vidattn score summaries` reads, and perhaps a storyboard. If a video
+    cannot be read, the failure is recorded and the others are processed. After an interruption,
+    the same call resumes the run.
 
     Args:
         videos: videos, folders of frame images, folders with videos below, tar files, or lists; see
@@ -105,6 +111,9 @@ def write_summaries(
         scorer: name of a score, whose best parts are kept; see `vidattn.inference.summarise`.
         checkpoint, query, query_model, query_seconds, class_name, device: what the score needs; see
             `vidattn.extract_keyframes`.
+        storyboard: write `storyboard.vtt` and the sheets of small pictures that it names, too: of
+            the whole video, for players that show them while a person scrubs.
+        storyboard_seconds, storyboard_width: see `vidattn.jobs.storyboard.StoryboardSettings`.
         salvage: read damaged videos too; not with folders of images.
         allow_remote: see `vidattn.open_video`.
         processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
@@ -129,6 +138,9 @@ def write_summaries(
         class_name,
         device,
     )
+    board = StoryboardSettings(storyboard_seconds, storyboard_width)
+    if not storyboard and board != StoryboardSettings():
+        raise ArgumentError("storyboard: expected it with its settings (--storyboard)")
     facts = choice.facts(processes)
     given, remote = list(videos), permission_of(allow_remote)
     names = list(dict.fromkeys(map(str, videos_and_folders(given, remote))))
@@ -147,13 +159,25 @@ def write_summaries(
         retry_failed=retry_failed,
     )
     own = {"budget": str(budget), "decoder": decoder, "salvage": salvage} | facts
+    if storyboard:
+        own["storyboard"] = asdict(board)
     settings = {
         "threads": thread_count(threads, processes),
         "versions": versions(decoder),
         "videos": list_digest(names),
     }
     records = work_through(
-        _SummaryWork(names, folders, results, budget, choice, decoder, salvage, remote),
+        _SummaryWork(
+            names,
+            folders,
+            results,
+            budget,
+            choice,
+            board if storyboard else None,
+            decoder,
+            salvage,
+            remote,
+        ),
         SingleVideos(len(names)),
         names,
         output=results,
@@ -191,6 +215,7 @@ class _SummaryWork:
     results: ResultFolder
     budget: str | float
     score: ScoreChoice
+    storyboard: StoryboardSettings | None
     decoder: str
     salvage: bool
     remote: RemotePermission = NOTHING_REMOTE
@@ -217,9 +242,13 @@ class _SummaryWork:
             parts = laid_out(spans, frame_edges(reader.frame_times))
             sound = write_excerpts(temporary / FILM, reader, parts)
             _write_lists(temporary, found)
+            if self.storyboard is not None:
+                write_storyboard(temporary, reader, self.storyboard)
             files = {f"{folder}/{each.name}": each.stat().st_size for each in temporary.iterdir()}
             self.results.remove_replaced(folder)
-        about = {"film": f"{folder}/{FILM}", "sound": sound, "files": files}
+        about: Record = {"film": f"{folder}/{FILM}", "sound": sound, "files": files}
+        if self.storyboard is not None:
+            about["storyboard"] = f"{folder}/{CUES}"
         return found.to_json() | about
 
 
