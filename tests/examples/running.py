@@ -32,6 +32,7 @@ INSTEAD = {
     "vidattn demo": "trains for minutes, and CI runs it: its options are read",
     "--device cuda": "where there is no such device, the options are read",
     "--allow-remote": "the servers are not there: the options are read",
+    "--engine ray": "Ray is optional, and the clusters are not there: the options are read",
     "torchrun": "the command behind it runs in one process; other tests start several",
     "srun": "as torchrun",
 }
@@ -79,7 +80,8 @@ def _run_own(words: list[str], folder: Path) -> None:
         if option in WRITTEN_BY and "--overwrite" not in arguments:
             remove(folder / value)
     wants_gpu = "cuda" in arguments and not torch.cuda.is_available()
-    if arguments[0] == "demo" or "--allow-remote" in arguments or wants_gpu:
+    elsewhere = "--allow-remote" in arguments or "--engine" in arguments
+    if arguments[0] == "demo" or wants_gpu or elsewhere:
         with parsing_only():
             run_and_expect(arguments)
     else:

@@ -92,3 +92,5 @@ def test_shots_are_printed_while_they_are_found(
     assert lines == expected
     assert main(["shots", str(film), "--stream", "--output", str(tmp_path / "out")]) == 1
     assert "expected no --output" in capsys.readouterr().err
+    assert main(["shots", str(film), "--stream", "--split"]) == 1
+    assert "expected no --split" in capsys.readouterr().err

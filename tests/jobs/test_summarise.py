@@ -14,7 +14,7 @@ from vidattn.cli.entry import main
 from vidattn.errors import ArgumentError
 from vidattn.evaluation.files.summary_files import read_answers
 from vidattn.selection.summaries import choose_parts
-from vidattn.video import VideoWriter
+from vidattn.video import VideoReader, VideoWriter
 
 RATE = 16000
 # More frames than are held at once.
@@ -191,3 +191,90 @@ def test_each_shot_as_a_film_has_no_frame_of_another(film: Path, tmp_path: Path)
         np.testing.assert_allclose(seconds, [shown[i] - shown[own.start] for i in own], atol=2e-3)
     with pytest.raises(ArgumentError, match="split"):
         write_shots([film], split=True)
+
+
+def test_parts_of_the_highest_scores_are_kept(film: Path, tmp_path: Path) -> None:
+    """The third scene alone is red."""
+
+    def redness(video: VideoReader) -> np.ndarray:
+        return (np.arange(len(video)) // SCENE == 2).astype(float)
+
+    found = summarise(film, "20%", scorer=redness)
+    kept = found.frames_kept.reshape(-1, SCENE).sum(axis=1)
+    assert kept.argmax() == 2
+    assert kept[2] > kept.sum() / 2
+    best = max(found.parts, key=lambda each: each.score)
+    assert best.score == pytest.approx(0.875)  # the middle of the highest quarter
+    assert found.method == "redness"
+
+
+def test_each_scene_is_kept_before_any_is_kept_twice(film: Path) -> None:
+    """There is time for half of each of the four."""
+    found = summarise(film, "55%")
+    assert {each.start_frame // SCENE for each in found.parts} == {0, 1, 2, 3}
+    assert sum(each.score for each in found.parts) <= 1
+
+
+def test_equal_scores_are_spread_over_the_film(film: Path) -> None:
+    found = summarise(film, "30%", scorer=lambda video: np.ones(len(video)))
+    starts = [each.start_frame / COUNT for each in found.parts]
+    assert len(starts) >= 2
+    assert min(starts) < 0.4
+    assert max(starts) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [
+        (["--score", "difference"], "difference"),
+        (["--score", "random"], "random"),
+        (["--checkpoint", "CHECKPOINT"], "attention"),
+        (["--checkpoint", "CHECKPOINT", "--class", "bright"], "class"),
+    ],
+)
+def test_scores_on_the_command_line(
+    options: list[str], method: str, film: Path, untrained: Path, tmp_path: Path
+) -> None:
+    given = [str(untrained) if each == "CHECKPOINT" else each for each in options]
+    command = ["summarise", str(film), "--output", str(tmp_path / "out"), "--processes", "0"]
+    assert main([*command, *given]) == 0
+    record = json.loads((tmp_path / "out" / "summaries.json").read_text())["videos"][0]
+    assert record["method"].startswith(method)
+    assert record["summary_seconds"] <= 0.15 * record["duration_seconds"] + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("--score differences", "did you mean difference"),
+        ("--score attention", "--checkpoint"),
+        ("--class bright", "--checkpoint"),
+        ("--query running", "--query-model"),
+    ],
+)
+def test_wrong_scores_are_refused_first(
+    options: str, named: str, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert main(["summarise", str(film), "--output", str(output), *options.split()]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert named in line
+    assert not output.exists()
+
+
+def test_long_parts_have_every_frame(tmp_path: Path) -> None:
+    """More frames than are decoded or encoded at once."""
+    path = tmp_path / "long.mp4"
+    with VideoWriter(path, fps=30, size=(64, 64)) as writer:
+        for number in range(250):
+            writer.write(numbered(number, number // 125))
+    found = write_summaries([path], tmp_path / "out", budget="60%", progress=False)
+    assert found is not None
+    [own] = found
+    expected = [
+        number
+        for part in own.record["parts"]
+        for number in range(part["start_frame"], part["end_frame"])
+    ]
+    assert max(part["end_frame"] - part["start_frame"] for part in own.record["parts"]) > 100
+    assert read_numbers(tmp_path / "out" / own.film)[0] == expected

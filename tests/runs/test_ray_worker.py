@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from tests.runs.test_leases import wait_until
 from vidattn.errors import ArgumentError
 from vidattn.runs.limits import RunLimits
 from vidattn.runs.provenance import versions
-from vidattn.runs.ray_worker import BatchWorker, Found
+from vidattn.runs.ray_worker import BatchWorker
 
 
 def worker_of(names: list[str], folder: Path) -> BatchWorker:
@@ -29,16 +29,14 @@ def ids_of_children(folder: Path, name: str) -> set[str]:
 def test_one_child_goes_on_from_batch_to_batch(tmp_path: Path) -> None:
     names = ["gate-1", "b", "c", "d"]
     worker = worker_of(names, tmp_path)
-    found: list[Found] = []
-    first = threading.Thread(target=lambda: found.append(worker.work_on([[0], [1]])))
-    second = threading.Thread(target=lambda: found.append(worker.work_on([[2, 3]])))
-    first.start()
-    wait_until(lambda: ids_of_children(tmp_path, "gate-1"))
-    second.start()  # a driver has the next call there while the first one is in work
-    wait_until(lambda: worker._given.qsize() == 1)
-    (tmp_path / "open").touch()
-    first.join(60)
-    second.join(60)
+    with ThreadPoolExecutor(2) as driver:
+        first = driver.submit(worker.work_on, [[0], [1]])
+        wait_until(lambda: ids_of_children(tmp_path, "gate-1"))
+        # A driver has the next call there while the first one is in work.
+        second = driver.submit(worker.work_on, [[2, 3]])
+        wait_until(lambda: worker._given.qsize() == 1)
+        (tmp_path / "open").touch()
+        found = first.result(60), second.result(60)
     assert found[0].records == [{0: {"with": ["gate-1"]}}, {1: {"with": ["b"]}}]
     assert found[1].records == [{2: {"with": ["c", "d"]}, 3: {"with": ["c", "d"]}}]
     assert [each.undone for each in found] == [[], []]

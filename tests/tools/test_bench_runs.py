@@ -37,6 +37,9 @@ def test_the_model_of_a_run_by_hand(tools: dict[str, ModuleType]) -> None:
     bound = model.estimate(3600, work, model.Cluster(100, 10, 1, hourly_price=3.0))
     assert bound.is_bound_by_runner
     assert bound.seconds == pytest.approx(3.6 + 0.5)
+    # Ten lists, each with its tail.
+    many = model.estimate(10_000_000, work, model.Cluster(2, 5, 2, hourly_price=3.0))
+    assert many.seconds == pytest.approx(500_000 + 10 * 0.5)
     lost = model.Work(1.0, lost_share=0.25, lost_seconds=9.0)
     assert lost.mean_seconds == 3.0
 

@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+# Longer lists are given as several, for each process that has a list holds all of it.
+LONGEST_LIST = 1_000_000
+
 
 @dataclass(frozen=True)
 class Work:
@@ -83,14 +86,16 @@ def estimate(videos: int, work: Work, cluster: Cluster) -> Estimate:
     """Time and cost of a run.
 
     The cores divide the work, unless those who have the list are slower. At the end, some cores
-    are done before others: the expected wait is that of half a part, and of the longest video.
+    are done before others: the expected wait is that of half a part, or of half a lost video. Lists
+    longer than `LONGEST_LIST` are several runs, one after the other.
     """
     cores = cluster.machines * cluster.cores
     by_cores = videos * work.mean_seconds / cores
     by_runner = videos * work.runner_seconds / cluster.drivers
     tail = min(work.part_videos, videos / cores) * work.mean_seconds / 2
     tail = max(tail, work.lost_seconds / 2 if work.lost_share else 0.0)
-    seconds = videos * work.list_seconds + max(by_cores, by_runner) + tail
+    runs = -(-videos // LONGEST_LIST)
+    seconds = videos * work.list_seconds + max(by_cores, by_runner) + runs * tail
     hours = seconds * cluster.machines / 3600
     return Estimate(seconds, hours, hours * cluster.hourly_price, by_runner > by_cores)
 

@@ -180,3 +180,34 @@ def start_children_early(parsed: argparse.Namespace, work: str, *, network: bool
 
     if parsed.processes > 0 and parsed.engine == "local":
         start_server(work, *(NETWORK_MODULES if network else ()))
+
+
+def add_scores(
+    group: argparse._ArgumentGroup,
+    default: str = "what --query, --class or --checkpoint says, else coverage",
+) -> None:
+    """What a frame is worth: the options of `vidattn.inference.scorers.named`."""
+    group.add_argument(
+        "--score",
+        metavar="NAME",
+        help="attention or class (with --checkpoint), coverage, difference, packets, query, random "
+        f"or uniform (default: {default})",
+    )
+    group.add_argument(
+        "--query", metavar="TEXT", help="frames that go with a sentence; needs --query-model"
+    )
+    group.add_argument(
+        "--query-model",
+        metavar="MODEL",
+        help="folder of a CLIP or SigLIP model, or its name on the Hugging Face hub",
+    )
+    group.add_argument(
+        "--query-seconds",
+        type=float,
+        default=0.5,
+        metavar="SECONDS",
+        help="look at one frame of each so many seconds (default: 0.5)",
+    )
+    group.add_argument(
+        "--class", dest="class_name", metavar="NAME", help="frames where the model sees this class"
+    )

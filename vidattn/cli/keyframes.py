@@ -16,6 +16,7 @@ from vidattn.cli.arguments import (
     add_overwrite,
     add_processes,
     add_salvage,
+    add_scores,
     command,
     start_children_early,
 )
@@ -110,36 +111,13 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "score", "What a frame is worth. --per-shot and the like work with coverage only."
     )
-    group.add_argument(
-        "--score",
-        metavar="NAME",
-        help="attention or class (with --checkpoint), coverage, difference, packets, query, random "
-        "or uniform (default: what --query, --class or --checkpoint says, else coverage)",
-    )
+    add_scores(group)
     group.add_argument(
         "--uniformity",
         type=float,
         metavar="SHARE",
         help="spread the frames by the score: 0 follows it, 1 is evenly spread (default: take the "
         "highest scores; coverage has its own choice)",
-    )
-    group.add_argument(
-        "--query", metavar="TEXT", help="frames that go with a sentence; needs --query-model"
-    )
-    group.add_argument(
-        "--query-model",
-        metavar="MODEL",
-        help="folder of a CLIP or SigLIP model, or its name on the Hugging Face hub",
-    )
-    group.add_argument(
-        "--query-seconds",
-        type=float,
-        default=0.5,
-        metavar="SECONDS",
-        help="look at one frame of each so many seconds (default: 0.5)",
-    )
-    group.add_argument(
-        "--class", dest="class_name", metavar="NAME", help="frames where the model sees this class"
     )
 
 

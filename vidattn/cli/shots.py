@@ -131,8 +131,11 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _stream(parsed: argparse.Namespace) -> int:
     """Print shots while they are found, in this process."""
-    if parsed.output is not None:
-        raise ArgumentError("--stream writes no files: expected no --output; leave one of them out")
+    for name, given in (("output", parsed.output is not None), ("split", parsed.split)):
+        if given:
+            raise ArgumentError(
+                f"--stream writes no files: expected no --{name}; leave one of them out"
+            )
     from vidattn.inference.shots import loaded_detector, stream_shots
     from vidattn.runs.video_lists import videos_and_folders
 

@@ -9,12 +9,14 @@ from vidattn.cli.arguments import (
     LISTS,
     add_allow_remote,
     add_decoder,
+    add_device,
     add_failures,
     add_json,
     add_output,
     add_overwrite,
     add_processes,
     add_salvage,
+    add_scores,
     command,
     start_children_early,
 )
@@ -30,11 +32,13 @@ EPILOG = """\
 Writes to the output folder: summaries.json, and a folder for each video with summary.mp4 (H.264,
 with AAC sound where the video has sound), parts.csv (which parts were kept, and why) and
 frames.json, which `vidattn score summaries` reads. Shots are divided into parts of at most five
-seconds; those that stand best for the video and fit into the budget are kept. If a video cannot be
-read, it is listed under "failures", and the exit code is 1.
+seconds. Without a score, those are kept that together stand for as much of the video as fits into
+the budget; with one, those that score highest. If a video cannot be read, it is listed under
+"failures", and the exit code is 1.
 
 examples:
   vidattn summarise match.mp4 --output summaries
+  vidattn summarise match.mp4 --output moving --score difference --budget 10s
   vidattn summarise videos/ --output summaries --budget 60s --processes 2
 """
 
@@ -56,8 +60,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="most that is kept: a share of the video such as 15%%, or seconds such as 60s "
         "(default: 15%%)",
     )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="keep the parts with the highest attention of this model (another score with --score)",
+    )
+    group = parser.add_argument_group(
+        "score", "Keep the parts of the highest scores, in place of parts that cover the video."
+    )
+    add_scores(group, default="what --query, --class or --checkpoint says, else none")
+    add_device(parser)
     add_overwrite(parser)
-    add_processes(parser, threads=False)
+    add_processes(parser)
     add_failures(parser)
     add_decoder(parser)
     add_salvage(parser)
@@ -68,17 +83,26 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Write the films, and say how long they are and which videos cannot be read."""
-    start_children_early(parsed, "vidattn.jobs.summarise", network=False)
+    network = parsed.checkpoint is not None or parsed.query is not None
+    start_children_early(parsed, "vidattn.jobs.summarise", network=network)
     from vidattn.jobs import write_summaries
 
     found = write_summaries(
         parsed.videos,
         parsed.output,
         budget=parsed.budget,
+        scorer=parsed.score,
+        checkpoint=parsed.checkpoint,
+        query=parsed.query,
+        query_model=parsed.query_model,
+        query_seconds=parsed.query_seconds,
+        class_name=parsed.class_name,
+        device=parsed.device,
         decoder=parsed.decoder,
         salvage=parsed.salvage,
         allow_remote=parsed.allow_remote,
         processes=parsed.processes,
+        threads=parsed.threads,
         engine=parsed.engine,
         address=parsed.address,
         video_seconds=parsed.video_seconds,

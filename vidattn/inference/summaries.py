@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,23 @@ from numpy.typing import NDArray
 
 from vidattn import selection
 from vidattn.errors import ArgumentError
-from vidattn.selection.sketch import Sketcher
-from vidattn.selection.summaries import LONGEST_PART_SECONDS, choose_parts, shot_parts
+from vidattn.inference.scorers.scorer import Scorer, score_frames, score_name
+from vidattn.selection.part_coverage import cover_by_parts
+from vidattn.selection.sketch import Sketch, Sketcher
+from vidattn.selection.summaries import (
+    LONGEST_PART_SECONDS,
+    choose_parts,
+    shot_parts,
+    spread_parts,
+)
 from vidattn.threads import one_thread_for_numpy
 from vidattn.video import VideoReader, open_video
 from vidattn.video.excerpts import frame_edges
 from vidattn.video.sources.addresses import AllowRemote, VideoLike
 
 _SHORT_SIDE, _FRAMES_AT_ONCE = 64, 64
-METHOD = "coverage: parts of shots whose frames alone stand best for the film, without a network"
+_ADDS = "adds most for its length to the parts that stand for the film"
+METHOD = "coverage: parts of shots that together stand best for the film, without a network"
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,8 @@ class SummaryPart:
         start_seconds, end_seconds: on the film's own clock; the end is when the next frame begins.
         summary_seconds: when it begins in the summary.
         shot: from 1; a gradual transition belongs to none.
-        score: mean over its frames, in [0, 1].
+        score: in [0, 1]. Without a scorer: the share of the film that it stands for, and no part
+            that was taken before it. With one: the mean rank of its frames among all.
         reason: why it was kept.
     """
 
@@ -52,7 +61,8 @@ class Summary:
     Attributes:
         video: as it was given.
         parts: in time order, at least one.
-        scores: (T,) of every frame, in [0, 1].
+        scores: (T,) of every frame: of the scorer, or else how well each alone stands for the film.
+        method: in words, beginning with the name of the score.
         duration_seconds: of the film.
         budget_seconds: what was asked for.
         remarks: sentences on what is not as asked for.
@@ -61,6 +71,7 @@ class Summary:
     video: str
     parts: tuple[SummaryPart, ...]
     scores: NDArray[np.float64]
+    method: str
     duration_seconds: float
     budget_seconds: float
     remarks: tuple[str, ...]
@@ -92,7 +103,7 @@ class Summary:
             "duration_seconds": self.duration_seconds,
             "budget_seconds": self.budget_seconds,
             "summary_seconds": self.summary_seconds,
-            "method": METHOD,
+            "method": self.method,
             "parts": [asdict(each) for each in self.parts],
             "remarks": list(self.remarks),
         }
@@ -124,75 +135,135 @@ def summarise(
     video: VideoLike,
     budget: str | float = "15%",
     *,
+    scorer: Scorer | None = None,
     decoder: str = "pyav",
     salvage: bool = False,
     allow_remote: AllowRemote = (),
 ) -> Summary:
-    """Choose the parts of a film of any length that make its summary, in bounded memory.
+    """Choose the parts of a film that make its summary, in bounded memory.
 
-    Shots are divided into equal parts of at most 5 s, or of the budget where that is less; the
-    knapsack of `selection.summaries.choose_parts` then takes parts by the mean coverage score of
-    their frames.
+    Without a scorer, the parts together stand for as much of the film as the budget allows (see
+    `vidattn.selection.part_coverage`). With one, the parts of the highest scores are kept (see
+    `vidattn.selection.summaries.choose_parts`); a part counts with the mean rank of its frames.
 
     Args:
-        video, allow_remote: see `vidattn.open_video`.
+        video: see `vidattn.open_video`.
         budget: see `budget_seconds`.
-        decoder: see `vidattn.open_video`.
+        scorer: says how much each frame is worth; see `vidattn.extract_keyframes`.
+        decoder, allow_remote: see `vidattn.open_video`.
         salvage: read a damaged film too. Damaged frames are used like others.
 
     Raises:
-        ArgumentError: of the budget.
+        ArgumentError: of the budget, or the scorer returned other than a number for each frame.
         VideoError: the film cannot be used.
     """
     budget_seconds(budget, 1.0)  # before the film is read
     opened = open_video(video, decoder, salvage=salvage, allow_remote=allow_remote)
     with opened as reader, one_thread_for_numpy():
-        return choose_summary(reader, budget)
+        return choose_summary(reader, budget, scorer)
 
 
-def choose_summary(reader: VideoReader, budget: str | float) -> Summary:
+def choose_summary(
+    reader: VideoReader, budget: str | float, scorer: Scorer | None = None
+) -> Summary:
     """See `summarise`; the film is open already."""
     chunks = reader.chunks(frames_at_once=_FRAMES_AT_ONCE, short_side=_SHORT_SIDE)
     sketcher = Sketcher()
     found = list(selection.find_transitions(sketcher.watch(each.array for each in chunks)))
     edges = frame_edges(reader.frame_times)
-    scores = selection.coverage_scores(sketcher.sketch(), positions=edges[:-1])
     length = float(edges[-1] - edges[0])
     wanted = budget_seconds(budget, length)
     pairs = [[each.last_old, each.first_new] for each in found]
     bounds = selection.shot_bounds(pairs, len(reader))
-    whole = wanted >= length * (1 - 1e-9)
-    if whole:  # also the frames of gradual transitions, which belong to no shot
+    if wanted >= length * (1 - 1e-9):  # also the frames of gradual transitions, which have no shot
         rows = np.array([[0, 0, len(reader)]])
     else:
         rows = shot_parts(bounds, edges, min(LONGEST_PART_SECONDS, wanted))
-    means = np.array([scores[start:end].mean() for _, start, end in rows.tolist()])
-    chosen = choose_parts(means, edges[rows[:, 2]] - edges[rows[:, 1]], wanted)
+    film = _Film(reader, sketcher.sketch(), edges, rows)
+    choice = film.by_coverage(wanted) if scorer is None else film.by_scores(wanted, scorer)
     remarks = []
-    if not len(chosen):
-        rows, means = _best_frame(rows, scores)
-        chosen = np.array([0])
+    if not len(choice.numbers):
+        rows, choice = film.best_frame(choice)
         remarks.append(f"the budget of {wanted:.3g} s is shorter than any frame: one is kept")
-    if whole and wanted > length * (1 + 1e-9):
+    if wanted > length * (1 + 1e-9):
         remarks.append(f"the budget of {wanted:g} s is longer than the film: all of it is kept")
-    reason = "the whole film fits into the budget" if whole else "high mean score for its length"
     parts, place = [], 0.0
-    for number in chosen.tolist():
+    for number, score in zip(choice.numbers.tolist(), choice.worth.tolist(), strict=True):
         shot, start, end = rows[number].tolist()
         first, behind = float(edges[start]), float(edges[end])
-        parts.append(
-            SummaryPart(start, end, first, behind, place, shot + 1, float(means[number]), reason)
-        )
+        parts.append(SummaryPart(start, end, first, behind, place, shot + 1, score, choice.reason))
         place += behind - first
-    return Summary(reader.path, tuple(parts), scores, length, wanted, tuple(remarks))
-
-
-def _best_frame(
-    rows: NDArray[np.int64], scores: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The single frame that scores best, as a part of its own."""
-    best = max(
-        ((int(start + np.argmax(scores[start:end])), shot) for shot, start, end in rows.tolist()),
-        key=lambda each: scores[each[0]],
+    return Summary(
+        reader.path, tuple(parts), choice.scores, choice.method, length, wanted, tuple(remarks)
     )
-    return np.array([[best[1], best[0], best[0] + 1]]), scores[[best[0]]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """Numbers of the parts that are kept, what each is worth, and the scores of all frames."""
+
+    numbers: NDArray[np.int64]
+    worth: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Film:
+    """A film that was looked at, and the parts (P, 3) of it that may be kept."""
+
+    reader: VideoReader
+    sketch: Sketch
+    edges: NDArray[np.float64]
+    rows: NDArray[np.int64]
+
+    @property
+    def lengths(self) -> NDArray[np.float64]:
+        """(P,) seconds."""
+        return self.edges[self.rows[:, 2]] - self.edges[self.rows[:, 1]]
+
+    def by_coverage(self, budget: float) -> _Choice:
+        positions = self.edges[:-1]
+        scores = selection.coverage_scores(self.sketch, positions=positions)
+        numbers, worth = cover_by_parts(
+            self.sketch, self.rows[:, 1:], self.lengths, budget, positions=positions
+        )
+        return _Choice(
+            numbers, worth, scores, METHOD, self._reason("stands for what others do not")
+        )
+
+    def by_scores(self, budget: float, scorer: Scorer) -> _Choice:
+        scores, _ = score_frames(scorer, self.reader)
+        ranks = _ranks(scores)
+        means = np.array([ranks[start:end].mean() for _, start, end in self.rows.tolist()])
+        method = getattr(scorer, "method", score_name(scorer))
+        if np.ptp(scores) == 0:
+            numbers = spread_parts(self.lengths, budget)
+            reason = self._reason("spread evenly, as all scores are equal")
+        else:
+            numbers = choose_parts(means, self.lengths, budget)
+            reason = self._reason("high scores for its length")
+        return _Choice(numbers, means[numbers], scores, method, reason)
+
+    def best_frame(self, choice: _Choice) -> tuple[NDArray[np.int64], _Choice]:
+        """The single frame that scores best, as a part of its own."""
+        best = max(
+            ((int(start + np.argmax(choice.scores[start:end])), shot)
+             for shot, start, end in self.rows.tolist()),
+            key=lambda each: choice.scores[each[0]],
+        )  # fmt: skip
+        alone = np.array([[best[1], best[0], best[0] + 1]])
+        return alone, replace(choice, numbers=np.array([0]), worth=np.ones(1))
+
+    def _reason(self, usual: str) -> str:
+        whole = len(self.rows) == 1 and self.rows[0, 2] == len(self.reader)
+        return "the whole film fits into the budget" if whole else usual
+
+
+def _ranks(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(T,) in (0, 1): the share of the frames that score less; equal scores have equal ranks."""
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    behind = np.cumsum(counts)
+    ranks: NDArray[np.float64] = ((behind - counts / 2) / len(scores))[places]
+    return ranks

@@ -7,7 +7,9 @@ from typing import Any
 
 from vidattn.errors import AnnotationError, VideoError
 from vidattn.files import write_csv, write_json, written_together
+from vidattn.inference.scorers.scorer import Scorer
 from vidattn.inference.summaries import Summary, budget_seconds, choose_summary
+from vidattn.jobs.score_choice import ScoreChoice
 from vidattn.runs.executors import Engine
 from vidattn.runs.failures import failed, is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
@@ -16,7 +18,8 @@ from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
 from vidattn.runs.result_names import result_names
 from vidattn.runs.results import ResultFolder
-from vidattn.runs.run import work_through
+from vidattn.runs.run import thread_count, work_through
+from vidattn.runs.run_network import NETWORK_MODULES
 from vidattn.runs.shards import Shard
 from vidattn.runs.video_lists import list_digest, videos_and_folders
 from vidattn.runs.work import Group, Record
@@ -68,10 +71,18 @@ def write_summaries(
     output: str | Path,
     *,
     budget: str | float = "15%",
+    scorer: str | None = None,
+    checkpoint: str | Path | None = None,
+    query: str | None = None,
+    query_model: str | Path | None = None,
+    query_seconds: float = 0.5,
+    class_name: str | None = None,
+    device: str = "cpu",
     decoder: str = "pyav",
     salvage: bool = False,
     allow_remote: AllowRemote = (),
     processes: int = 1,
+    threads: int | None = None,
     engine: str = "local",
     address: str | None = None,
     video_seconds: float = VIDEO_SECONDS,
@@ -91,9 +102,12 @@ def write_summaries(
         videos: videos, folders of frame images, folders with videos below, tar files, or lists; see
             `vidattn.runs.video_lists`.
         budget: see `vidattn.inference.summaries.budget_seconds`.
+        scorer: name of a score, whose best parts are kept; see `vidattn.inference.summarise`.
+        checkpoint, query, query_model, query_seconds, class_name, device: what the score needs; see
+            `vidattn.extract_keyframes`.
         salvage: read damaged videos too; not with folders of images.
         allow_remote: see `vidattn.open_video`.
-        processes, video_seconds, video_memory, maximum_failures, retry_failed,
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
             engine, address: see `vidattn.evaluate`.
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
@@ -101,11 +115,21 @@ def write_summaries(
         the summary of each video; None in the processes of a launcher, except for the last one.
 
     Raises:
-        AnnotationError, ArgumentError: an argument cannot be used, or the run would overwrite a
-            file in `output`.
+        CheckpointError, AnnotationError, ArgumentError: an argument cannot be used, or the run
+            would overwrite a file in `output`.
     """
     check_decoder(decoder, salvage=salvage)
     budget_seconds(budget, 1.0)
+    choice = ScoreChoice(
+        scorer,
+        None if checkpoint is None else str(checkpoint),
+        query,
+        None if query_model is None else str(query_model),
+        query_seconds,
+        class_name,
+        device,
+    )
+    facts = choice.facts(processes)
     given, remote = list(videos), permission_of(allow_remote)
     names = list(dict.fromkeys(map(str, videos_and_folders(given, remote))))
     if not names:
@@ -122,16 +146,22 @@ def write_summaries(
         overwrite=overwrite,
         retry_failed=retry_failed,
     )
-    own = {"budget": str(budget), "decoder": decoder, "salvage": salvage}
+    own = {"budget": str(budget), "decoder": decoder, "salvage": salvage} | facts
+    settings = {
+        "threads": thread_count(threads, processes),
+        "versions": versions(decoder),
+        "videos": list_digest(names),
+    }
     records = work_through(
-        _SummaryWork(names, folders, results, budget, decoder, salvage, remote),
+        _SummaryWork(names, folders, results, budget, choice, decoder, salvage, remote),
         SingleVideos(len(names)),
         names,
         output=results,
-        settings=own | {"threads": 1, "versions": versions(decoder), "videos": list_digest(names)},
+        settings=own | settings,
         processes=processes,
         engine=Engine(engine, address),
         limits=RunLimits(video_seconds, video_memory, maximum_failures),
+        imports=NETWORK_MODULES if choice.needs_network else (),
         description="summarising",
         progress=progress and len(names) > 1,
     )
@@ -160,18 +190,20 @@ class _SummaryWork:
     folders: Sequence[str]
     results: ResultFolder
     budget: str | float
+    score: ScoreChoice
     decoder: str
     salvage: bool
     remote: RemotePermission = NOTHING_REMOTE
 
     def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
+        scorer = self.score.loaded(shard)
         for [number] in groups:
             try:
-                yield {number: self._one(number)}
+                yield {number: self._one(scorer, number)}
             except VideoError as error:
                 yield {number: failed(error)}
 
-    def _one(self, number: int) -> Record:
+    def _one(self, scorer: Scorer | None, number: int) -> Record:
         folder, path = self.folders[number], self.videos[number]
         target = self.results.folder / folder
         with (
@@ -180,7 +212,7 @@ class _SummaryWork:
             ) as reader,
             written_together(target, beside=self.results.journal_folder) as temporary,
         ):
-            found = choose_summary(reader, self.budget)
+            found = choose_summary(reader, self.budget, scorer)
             spans = [(each.start_frame, each.end_frame) for each in found.parts]
             parts = laid_out(spans, frame_edges(reader.frame_times))
             sound = write_excerpts(temporary / FILM, reader, parts)

@@ -56,7 +56,6 @@ def child(
     shard: Shard,
     threads: int,
     environment: Mapping[str, str],
-    folder: str,
 ) -> None:
     """Work on groups until there are no more.
 
@@ -66,7 +65,6 @@ def child(
         clock: shared float, the monotonic time at which something moved last.
         threads: of torch, where the work imports it.
         environment: of the parent, now: this process may come from one that was started before.
-        folder: that the parent works in, now.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent that ends children
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -78,7 +76,6 @@ def child(
     multiprocessing.set_start_method(method, force=True)
     os.environ.clear()
     os.environ.update(environment)
-    os.chdir(folder)
     if hasattr(os, "register_at_fork"):
         # A helper that outlives this process must not keep its end open.
         os.register_at_fork(after_in_child=connection.close)

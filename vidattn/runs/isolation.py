@@ -158,7 +158,7 @@ class _Child:
         self._moved = time.monotonic()
         self._clock = context.RawValue("d", 0.0)
         self._connection, theirs = context.Pipe()
-        given = (theirs, self._clock, work, shard, threads, dict(os.environ), os.getcwd())
+        given = (theirs, self._clock, work, shard, threads, dict(os.environ))
         self.process = context.Process(target=child, args=given)
         with interrupts_held(), without_script():
             self.process.start()

@@ -114,6 +114,11 @@ def _loneliest(positions: FloatArray, chosen: list[int], free: NDArray[np.bool_]
     return int(np.argmax(np.where(free, np.abs(positions - around).min(axis=0), -1)))
 
 
+def representation(sketch: Sketch, gaps: Gaps) -> NDArray[np.float32]:
+    """(S, S): how well the frame of a column stands for that of a row; see `_similarities`."""
+    return _similarities(sketch, gaps)[1]
+
+
 def _similarities(sketch: Sketch, gaps: Gaps) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(S, S) each: how alike two frames are, and how well a column's stands for a row's.
 

@@ -95,3 +95,21 @@ def choose_parts(scores: ArrayLike, lengths_seconds: ArrayLike, budget_seconds: 
     # A part that scores nothing is still better than an empty place.
     worth = (values + 1e-9) * shares
     return knapsack(worth, sizes, int(budget_seconds / unit + 1e-6))
+
+
+def spread_parts(lengths_seconds: ArrayLike, budget_seconds: float) -> IntArray:
+    """As many evenly spread parts as fit into a budget, whatever they show.
+
+    Args:
+        lengths_seconds: (P,) above 0.
+        budget_seconds: at least 0.
+
+    >>> spread_parts([2, 2, 2, 2, 2, 2], 4.5).tolist()
+    [1, 4]
+    """
+    lengths = finite_array("lengths_seconds", lengths_seconds, (None,))
+    for count in range(len(lengths), 0, -1):
+        chosen = (np.arange(count) + 0.5) * len(lengths) / count
+        if lengths[numbers := chosen.astype(np.int64)].sum() <= budget_seconds * (1 + 1e-9):
+            return numbers
+    return np.empty(0, np.int64)

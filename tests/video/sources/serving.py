@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from vidattn.video import VideoReader, open_video
+
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 
 
@@ -219,3 +221,8 @@ def later(before: int, trouble: Callable[[Any, int], bool]) -> Callable[[Any, in
 
 def now() -> float:
     return time.monotonic()
+
+
+def opened(server: Server, name: str, **settings: Any) -> VideoReader:
+    """A file of a server, which may be read."""
+    return open_video(server.url(name), allow_remote=(server.address,), **settings)

@@ -50,7 +50,7 @@ def test_frames_are_those_of_the_file(rows: Path, films: Films) -> None:
 def test_lists_have_a_video_a_row(rows: Path, tmp_path: Path) -> None:
     addresses = [f"{rows}::video[{number}]" for number in range(4)]
     assert list(map(str, listed_videos([rows]))) == addresses
-    found = write_keyframes([rows], tmp_path / "out", count=1)
+    found = write_keyframes([rows], tmp_path / "out", count=1, processes=0)
     assert found is not None
     assert [video.video for video in found] == addresses
     assert [video.images[0].rpartition("/")[0] for video in found] == [
