@@ -43,14 +43,14 @@ class Choice:
         scores: (T,) of every frame of the reader.
         method: in words.
         remarks: on what is not as asked for.
-        shots: first and last frame of each; none where shots were not looked for.
+        shots: start and end of each, in seconds; none where shots were not looked for.
     """
 
     picks: Picks
     scores: NDArray[np.float64]
     method: str
     remarks: tuple[str, ...]
-    shots: tuple[tuple[int, int], ...] = ()
+    shots: tuple[tuple[float, float], ...] = ()
 
 
 def choose_by_coverage(
@@ -89,10 +89,10 @@ def _among_most_frames(
     settings: KeyFrameSettings,
     *,
     least: int,
-) -> tuple[Picks, tuple[tuple[int, int], ...], bool]:
+) -> tuple[Picks, tuple[tuple[float, float], ...], bool]:
     """Picks among the frames that one looks at, at least so many, and whether these are all.
 
-    Between the two: the first and the last frame of each shot.
+    Between the two: start and end of each shot, in seconds.
     """
     sizes = {"frames_at_once": SKETCHED_FRAMES, "short_side": SKETCH_SHORT_SIDE}
     with glance_at(reader, usable, least=least, **sizes) as (pictures, glance):
@@ -104,9 +104,20 @@ def _among_most_frames(
     if glance is not None:
         transitions = glance.among_those_looked_at(transitions)
     picks = _pick(reader, frames, sketcher.sketch(), transitions, wanted, settings)
+    return picks, _shots(reader, frames, transitions), glance is None
+
+
+def _shots(
+    reader: VideoReader, frames: NDArray[np.int64], transitions: Sequence[Transition]
+) -> tuple[tuple[float, float], ...]:
+    """When the first frame of each shot appears, and when the last one goes."""
     firsts = frames[[0, *(each.first_new for each in transitions)]].tolist()
     lasts = frames[[*(each.last_old for each in transitions), -1]].tolist()
-    return picks, tuple(zip(firsts, lasts, strict=True)), glance is None
+    seconds = reader.seconds_of(range(len(reader)))
+    seconds.append(max(seconds[-1], seconds[0] + reader.duration_seconds))
+    return tuple(
+        (seconds[first], seconds[last + 1]) for first, last in zip(firsts, lasts, strict=True)
+    )
 
 
 def _quick(

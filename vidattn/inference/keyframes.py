@@ -190,8 +190,8 @@ def _by_coverage(reader: VideoReader, settings: KeyFrameSettings) -> KeyFrames:
         details,
         dropped,
         curve,
-        _start(reader),
-        tuple(_shown(reader, *shot) for shot in choice.shots),
+        reader.seconds_of([0])[0],
+        choice.shots,
     )
 
 
@@ -217,7 +217,7 @@ def _by_scores(reader: VideoReader, scorer: Scorer, settings: KeyFrameSettings) 
         details["query_model_sha256"] = digest
     method = str(getattr(scorer, "method", f"{name}: a scorer of the caller"))
     curve = _curve(reader, choice.scores, choice.looked_at)
-    start = _start(reader)
+    [start] = reader.seconds_of([0])
     return KeyFrames(reader.path, frames, choice.scores, method, details, (), curve, start)
 
 
@@ -239,19 +239,6 @@ def _curve(
 ) -> ScoreCurve:
     seconds = np.array(reader.seconds_of(places.tolist()))
     return ScoreCurve(places + _first_frame(reader), seconds, scores[places])
-
-
-def _start(reader: VideoReader) -> float:
-    return reader.seconds_of([0])[0]
-
-
-def _shown(reader: VideoReader, first: int, last: int) -> tuple[float, float]:
-    """When the first of some frames appears and the last one goes."""
-    if last + 1 < len(reader):
-        start, end = reader.seconds_of([first, last + 1])
-        return start, end
-    [start] = reader.seconds_of([first])
-    return start, max(start, _start(reader) + reader.duration_seconds)
 
 
 def _first_frame(reader: VideoReader) -> int:
