@@ -102,8 +102,9 @@ def write_features(
         output: folder; below it files are named like the videos below the folder they share.
         stage, hop, batch_size: see `vidattn.inference.features.FeatureExtractor`.
         allow_remote: see `vidattn.open_video`.
-        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
-            engine, address: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
+        engine, address: see `vidattn.evaluate`.
         overwrite: replace the features of an earlier run; see `vidattn.runs.results`.
 
     Returns:

@@ -91,8 +91,9 @@ def index_videos(
         report: JSON file for the records; videos that it already holds, unchanged since, are
             not looked at again. Nothing is written if None. A file that is no report of this
             command is never written over.
-        processes, video_seconds, video_memory, maximum_failures, retry_failed,
-            engine, address: see `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
+        engine, address: see `vidattn.evaluate`.
         salvage: decode every video once, and report which frames are damaged.
         allow_remote: see `vidattn.open_video`.
         overwrite: remove other videos from the report, and try failed videos again.

@@ -101,8 +101,9 @@ def write_predictions(
         every_seconds, top, window_seconds, batch_size, salvage: see
             `RecognitionPredictor.predict`.
         allow_remote: see `vidattn.open_video`.
-        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
-            engine, address: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
+        engine, address: see `vidattn.evaluate`.
         overwrite: replace the predictions of an earlier run; see `vidattn.runs.results`.
 
     Returns:

@@ -101,8 +101,9 @@ def write_shots(
         detector, device: see `vidattn.find_shots`; the name of a detector.
         salvage: read damaged videos too; not with folders of images.
         allow_remote: see `vidattn.open_video`.
-        processes, video_seconds, video_memory, maximum_failures, retry_failed,
-            engine, address: see `vidattn.evaluate`.
+        processes, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
+        engine, address: see `vidattn.evaluate`.
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:

@@ -116,8 +116,9 @@ def write_summaries(
         storyboard_seconds, storyboard_width: see `vidattn.jobs.storyboard.StoryboardSettings`.
         salvage: read damaged videos too; not with folders of images.
         allow_remote: see `vidattn.open_video`.
-        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed,
-            engine, address: see `vidattn.evaluate`.
+        processes, threads, video_seconds, video_memory, maximum_failures, retry_failed: see
+            `vidattn.evaluate`.
+        engine, address: see `vidattn.evaluate`.
         overwrite: replace the result of an earlier run; see `vidattn.runs.results`.
 
     Returns:
