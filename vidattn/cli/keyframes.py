@@ -23,7 +23,7 @@ from vidattn.cli.arguments import (
 from vidattn.cli.outcome import end_of_run, print_remarks
 
 if TYPE_CHECKING:
-    from vidattn.jobs.keyframes import WrittenKeyFrames
+    from vidattn.jobs.keyframe_result import WrittenKeyFrames
     from vidattn.runs.outcome import RunResult
     from vidattn.runs.reading import VideoResult
 

@@ -12,7 +12,7 @@ from vidattn.inference.keyframe_results import KeyFrames, ScoreCurve
 from vidattn.jobs.player_page import PlayerPage, installed, source_of
 
 if TYPE_CHECKING:
-    from vidattn.jobs.keyframes import KeyFrameResult
+    from vidattn.jobs.keyframe_result import KeyFrameResult
     from vidattn.runs.work import Record
 
 # Key of a video's record for what only the page shows.

@@ -1,34 +1,30 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from vidattn.errors import AnnotationError, ArgumentError, VideoError
-from vidattn.files import write_csv, written_together
+from vidattn.errors import AnnotationError, ArgumentError
+from vidattn.files import write_csv
 from vidattn.inference.keyframe_options import KeyFrameOptions
-from vidattn.inference.keyframe_results import KeyFrame
 from vidattn.inference.keyframe_settings import KeyFrameSettings
-from vidattn.inference.keyframes import extract_keyframes
 from vidattn.inference.scorers.named import named_scorer
-from vidattn.inference.scorers.scorer import Scorer
-from vidattn.jobs.keyframe_page import DRAWN, drawn, write_keyframe_page
+from vidattn.jobs.keyframe_page import write_keyframe_page
 from vidattn.jobs.keyframe_pictures import (
     COLUMNS,
     PICTURES,
-    SCORE_FILE,
     PictureSettings,
-    poster_place,
     table_rows,
-    write_images,
 )
+from vidattn.jobs.keyframe_result import KeyFrameResult, WrittenKeyFrames
+from vidattn.jobs.keyframe_work import KeyFrameWork
 from vidattn.jobs.player_page import FILMS_SHOWN
 from vidattn.naming import choose
 from vidattn.runs.executors import Engine
-from vidattn.runs.failures import failed, failure, is_failure
+from vidattn.runs.failures import is_failure
 from vidattn.runs.limits import VIDEO_MEMORY, VIDEO_SECONDS, RunLimits
-from vidattn.runs.outcome import RunResult, failures_of
+from vidattn.runs.outcome import failures_of
 from vidattn.runs.parquet_results import PackedNames, ParquetFolder
 from vidattn.runs.parts import SingleVideos
 from vidattn.runs.provenance import versions
@@ -39,71 +35,20 @@ from vidattn.runs.run_network import (
     NETWORK_MODULES,
     device_kind,
     loaded_here,
-    loaded_in,
     processes_for,
     to_share,
 )
-from vidattn.runs.shards import Shard
 from vidattn.runs.stored import StoredResult, finish_stored
 from vidattn.runs.video_lists import list_digest, videos_and_folders
-from vidattn.runs.work import Group, Record
 from vidattn.video.opening import check_decoder, check_salvageable
-from vidattn.video.sources.addresses import AllowRemote, as_source
-from vidattn.video.sources.permission import NOTHING_REMOTE, RemotePermission, permission_of
+from vidattn.video.sources.addresses import AllowRemote
+from vidattn.video.sources.permission import permission_of
 
 if TYPE_CHECKING:
     from vidattn.models import LoadedRecogniser
 
-WISHES = fields(KeyFrameSettings)
 RECORD, TABLE, PAGE = "keyframes.json", "keyframes.csv", "keyframes.html"
 RESULTS = ("json", "parquet")
-
-
-@dataclass(frozen=True, eq=False)
-class WrittenKeyFrames:
-    """The key frames of one video, and their pictures.
-
-    Attributes:
-        video: as the list named it.
-        frames: what was selected, in the order of time.
-        images: the picture of each, below the output folder.
-        remarks: sentences on what is not as asked for.
-        record: its entry in `keyframes.json`, with method, decoder and versions.
-    """
-
-    video: str
-    frames: tuple[KeyFrame, ...]
-    images: tuple[str, ...]
-    remarks: tuple[str, ...]
-    record: Mapping[str, Any]
-
-    @classmethod
-    def from_record(cls, record: Record) -> Self:
-        """From what a run notes of a video."""
-        own = {key: value for key, value in record.items() if key not in ("state", "files", DRAWN)}
-        names = [each.name for each in fields(KeyFrame)]
-        frames = tuple(
-            KeyFrame(**{name: frame[name] for name in names} | {"regions": _boxes(frame)})
-            for frame in own["frames"]
-        )
-        images = tuple(frame["image"] for frame in own["frames"])
-        return cls(own["video"], frames, images, tuple(own["remarks"]), own)
-
-    def to_json(self) -> dict[str, Any]:
-        """Its entry in `keyframes.json`."""
-        return dict(self.record)
-
-    def in_words(self) -> str:
-        """How many, and when."""
-        times = ", ".join(f"{frame.seconds:.2f}" for frame in self.frames)
-        return f"{len(self.frames)} key frames, at {times} s"
-
-
-KeyFrameResult = RunResult[WrittenKeyFrames]
-
-
-def _boxes(frame: Mapping[str, Any]) -> tuple[tuple[float, float, float, float], ...]:
-    return tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in frame["regions"])
 
 
 def write_keyframes(
@@ -216,7 +161,7 @@ def write_keyframes(
         )
     scorer_here = scorer if processes == 0 else None
     shown = 0 if results == "parquet" else FILMS_SHOWN
-    work = _KeyFrameWork(
+    work = KeyFrameWork(
         names, folders, place, model, device, own, looks, scorer_here, shown, remote
     )
     software = versions(decoder)
@@ -280,71 +225,3 @@ def _given(settings: KeyFrameSettings | PictureSettings) -> dict[str, Any]:
         for each in fields(settings)
         if getattr(settings, each.name) != each.default
     }
-
-
-@dataclass(frozen=True, eq=False)
-class _KeyFrameWork:
-    """The work of such a run; see `vidattn.runs.work.Work`."""
-
-    videos: Sequence[str]
-    folders: Sequence[str]
-    results: ResultFolder
-    model: str | LoadedRecogniser | None
-    device: str
-    settings: Mapping[str, Any]
-    pictures: PictureSettings
-    scorer: Scorer | None
-    shown: int  # so many videos are on the page
-    remote: RemotePermission = NOTHING_REMOTE
-
-    def records(self, groups: Iterable[Group], shard: Shard) -> Iterator[Mapping[int, Record]]:
-        loaded = None if self.model is None else loaded_in(shard, self.model, self.device)
-        settings = dict(self.settings)
-        if settings["query"] is not None:
-            wishes = KeyFrameSettings(**{each.name: settings[each.name] for each in WISHES})
-            scorer = self.scorer or named_scorer(wishes, loaded, shard.device(self.device))
-            # It is made of these once, and not for each video.
-            settings |= dict.fromkeys(("query", "query_model")) | {"fast": False, "scorer": scorer}
-        for [number] in groups:
-            yield {number: self._one(loaded, settings, number)}
-
-    def _one(
-        self, loaded: LoadedRecogniser | None, settings: Mapping[str, Any], number: int
-    ) -> Record:
-        folder = self.folders[number]
-        target = self.results.pictures_folder / folder
-        try:
-            source = as_source(self.videos[number], self.remote)
-            found = extract_keyframes(source, checkpoint=loaded, **settings)
-            with written_together(target, beside=self.results.journal_folder) as temporary:
-                images = write_images(
-                    found,
-                    temporary,
-                    video=source,
-                    settings=self.pictures,
-                    decoder=self.settings["decoder"],
-                    salvage=self.settings["salvage"],
-                )
-                files = {
-                    f"{folder}/{file.name}": file.stat().st_size
-                    for file in sorted(temporary.iterdir())
-                }
-                self.results.remove_replaced(folder)
-        except VideoError as error:
-            return failed(error)
-        except ArgumentError as error:  # nothing of this video lies between --from and --to
-            reason = str(error).removeprefix(f"{self.videos[number]}: ")
-            return failure(type(error).__name__, reason)
-        record = found.to_json(explain=self.pictures.explain)
-        for frame, image in zip(record["frames"], images, strict=True):
-            frame["image"] = f"{folder}/{image.name}"
-        if self.pictures.poster:
-            record["poster"] = {
-                "frame_index": found.frames[poster_place(found)].frame_index,
-                "image": f"{folder}/poster{self.pictures.ending}",
-            }
-        if self.pictures.score_table:
-            record["scores"] = f"{folder}/{SCORE_FILE}"
-        if number < self.shown:
-            record[DRAWN] = drawn(found)
-        return record | {"files": files}
