@@ -14,7 +14,7 @@ import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import AnnotationError, ArgumentError, CheckpointError
 from vidattn.inference import KeyFrames
-from vidattn.jobs import keyframes as keyframe_files
+from vidattn.jobs import keyframe_work
 from vidattn.models import LoadedRecogniser, Recogniser, RecogniserSpec, save
 from vidattn.runs import provenance
 from vidattn.runs.result_files import JOURNAL_FOLDER
@@ -194,7 +194,7 @@ def test_a_run_that_was_interrupted_goes_on(
 ) -> None:
     videos = [write_flash(f"{number}.mp4", frame_count=6) for number in range(3)]
     whole = vidattn.write_keyframes(videos, tmp_path / "whole")
-    output, extract, read = tmp_path / "out", keyframe_files.extract_keyframes, []
+    output, extract, read = tmp_path / "out", keyframe_work.extract_keyframes, []
 
     def extract_two(video: VideoSource, **settings: Any) -> KeyFrames:
         if len(read) == 2:
@@ -202,7 +202,7 @@ def test_a_run_that_was_interrupted_goes_on(
         read.append(video.file_name)
         return extract(video, **settings)
 
-    monkeypatch.setattr(keyframe_files, "extract_keyframes", extract_two)
+    monkeypatch.setattr(keyframe_work, "extract_keyframes", extract_two)
     with pytest.raises(KeyboardInterrupt):
         vidattn.write_keyframes(videos, output, processes=0)
     with pytest.raises(ArgumentError, match=r"unfinished run with other settings.*count"):

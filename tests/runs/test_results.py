@@ -14,8 +14,7 @@ from PIL import Image
 import vidattn
 from vidattn.cli.entry import main
 from vidattn.errors import ArgumentError
-from vidattn.jobs import index_videos, write_features
-from vidattn.jobs import keyframes as keyframe_files
+from vidattn.jobs import index_videos, keyframe_work, write_features
 from vidattn.models import LoadedRecogniser
 from vidattn.runs.result_files import JOURNAL_FOLDER
 from vidattn.runs.results import KEPT_FOLDER, ResultFolder
@@ -66,7 +65,7 @@ def test_what_is_in_the_way_is_refused_before_anything_is_done(
 ) -> None:
     output = tmp_path / "out"
     put(output / name)
-    monkeypatch.setattr(keyframe_files, "extract_keyframes", lambda *_, **__: pytest.fail("begun"))
+    monkeypatch.setattr(keyframe_work, "extract_keyframes", lambda *_, **__: pytest.fail("begun"))
     with pytest.raises(ArgumentError, match=r"in the way.*--output") as caught:
         vidattn.write_keyframes([film], output, overwrite=overwrite)
     assert str(output / Path(name).parts[0]) in str(caught.value)
@@ -168,7 +167,7 @@ def test_a_record_of_something_else_is_not_replaced(
 
 def interrupted(output: Path, videos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that ends at the second video."""
-    write, done = keyframe_files.write_images, []
+    write, done = keyframe_work.write_images, []
 
     def write_once(found: Any, folder: Path, **settings: Any) -> list[Path]:
         paths = write(found, folder, **settings)
@@ -178,7 +177,7 @@ def interrupted(output: Path, videos: list[Path], monkeypatch: pytest.MonkeyPatc
         return paths
 
     with monkeypatch.context() as patch:
-        patch.setattr(keyframe_files, "write_images", write_once)
+        patch.setattr(keyframe_work, "write_images", write_once)
         with pytest.raises(KeyboardInterrupt):
             vidattn.write_keyframes(videos, output, count=3, minimum_gap_seconds=0, processes=0)
 
@@ -213,9 +212,9 @@ def test_an_interrupted_replacement_goes_on(
     with pytest.raises(ArgumentError):
         interrupted(output, videos, monkeypatch)
     calls = []
-    write = keyframe_files.write_images
+    write = keyframe_work.write_images
     monkeypatch.setattr(
-        keyframe_files,
+        keyframe_work,
         "write_images",
         lambda *given, **more: (
             write(*given, **more) if not calls and not calls.append(1) else 1 / 0
@@ -223,7 +222,7 @@ def test_an_interrupted_replacement_goes_on(
     )
     with pytest.raises(ZeroDivisionError):
         vidattn.write_keyframes(videos, output, overwrite=True, processes=0, **settings)
-    monkeypatch.setattr(keyframe_files, "write_images", write)
+    monkeypatch.setattr(keyframe_work, "write_images", write)
     assert vidattn.write_keyframes(videos, output, **settings).to_json() == whole.to_json()
     assert tree(output) == tree(tmp_path / "whole")
 
