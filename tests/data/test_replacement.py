@@ -92,3 +92,20 @@ def test_validation_gives_as_many_batches_as_it_says(samples):
     assert [len(batch) for batch in batches] == [0, 2, 2, 2]
     assert len(batches) == len(loader)
     assert [len(failure.path) > 0 for failure in batches[0].failures] == [True, True]
+
+
+def test_parts_that_failed_are_not_tried_again(samples, make_sample, tmp_path: Path):
+    """They are known by path and part."""
+    times = [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0)]
+    parts = [
+        make_sample(
+            tmp_path / "bad0.mp4", start_seconds=start, end_seconds=end, video_id=f"bad#{start}"
+        )
+        for start, end in times
+    ]
+    dataset = dataset_of([*parts, *samples[2:]])
+    for _ in range(2):
+        found = dataset.__getitems__([Draw(0), Draw(1), Draw(2)])
+    failures = [item.path for item in found if isinstance(item, Failure)]
+    assert sorted(failures) == sorted(part.name for part in parts)
+    assert len(found) == 2 * len(parts)

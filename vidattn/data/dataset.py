@@ -221,7 +221,7 @@ class ClipDataset(Dataset[list[ClipWithTarget] | Failure]):
         for other in stand_ins(self.samples, draw, self.seed):
             if len(self.failures) > self._allowed_failures:
                 return  # `record` ends the training
-            if str(self.samples[other.index].path) not in self.failures:
+            if self.samples[other.index].name not in self.failures:
                 yield (item := self[other])
                 if not isinstance(item, Failure):
                     return
