@@ -90,7 +90,9 @@ def once(name: str, film: Path, count: int, peers: Path | None) -> Run:
         if not name.startswith("vidattn"):
             folder.mkdir()
         cost = measured(command_of(name, film, folder, count, peers))
-        pictures = sum(path.suffix in _PICTURES for path in folder.rglob("*"))
+        pictures = sum(
+            path.suffix in _PICTURES and path.stem != "contact_sheet" for path in folder.rglob("*")
+        )
         return Run(**vars(cost), pictures=pictures)
 
 
